@@ -1,0 +1,229 @@
+"""The rules of one dialogue: a pure, immutable state machine.
+
+A dialogue lasts ``R`` rounds, numbered from 1. Odd rounds are proposal rounds, even rounds are review
+rounds. In each round the active agent's controller chooses a ``Mode``; if it speaks, the active speaker
+emits one ``Utterance``. The pending solution after round ``R`` gives the team's answer (DESIGN, section 2).
+
+The machine knows nothing of gold answers, rewards, models or PettingZoo: ``initial``, ``active``, ``legal``,
+``transition`` and ``is_terminal`` are the whole game, and every loop in the project runs on them.
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+from functools import cached_property
+from typing import Literal
+
+from tracer_env.errors import ConfigError, IllegalMove
+
+Schedule = Literal["rotate", "parity"]
+SCHEDULES: tuple[Schedule, ...] = ("rotate", "parity")
+
+
+class Mode(IntEnum):
+    """A controller's action."""
+
+    SKIP = 0
+    SPEAK = 1
+
+
+class Role(StrEnum):
+    """What the active agent does in a round: odd rounds propose, even rounds review."""
+
+    PROPOSER = "proposer"
+    REVIEWER = "reviewer"
+
+
+class Verdict(StrEnum):
+    """A reviewer's judgement of the pending solution."""
+
+    RIGHT = "RIGHT"
+    WRONG = "WRONG"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The shape of a dialogue.
+
+    Args:
+        n_agents: N ≥ 1 agents, each owning a controller, a proposer and a reviewer.
+        rounds: R ≥ 1, odd (a last review could not change the answer).
+        schedule: ``"rotate"``: in cycle c (a proposal round and the review round after it) agent c mod N
+            proposes and agent (c+1) mod N reviews. ``"parity"``: agent (round−1) mod N is active, as in the
+            released code of the paper.
+        force_on_unparsed: speaking is forced in a proposal round whose pending solution has no answer.
+
+    Raises:
+        ConfigError: a value outside the above.
+    """
+
+    n_agents: int = 2
+    rounds: int = 5
+    schedule: Schedule = "rotate"
+    force_on_unparsed: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_agents, bool) or not isinstance(self.n_agents, int) or self.n_agents < 1:
+            raise ConfigError(f"n_agents must be an integer ≥ 1, got {self.n_agents!r}")
+        if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1 or self.rounds % 2 == 0:
+            raise ConfigError(f"rounds must be an odd integer ≥ 1, got {self.rounds!r}")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
+
+    @cached_property
+    def seats(self) -> tuple[tuple[int, Role], ...]:
+        """(active agent, role) of round 1, 2, …, R."""
+        return tuple(self._seat(round_) for round_ in range(1, self.rounds + 1))
+
+    def _seat(self, round_: int) -> tuple[int, Role]:
+        role = Role.PROPOSER if round_ % 2 else Role.REVIEWER
+        if self.schedule == "parity":
+            return (round_ - 1) % self.n_agents, role
+        cycle = (round_ - 1) // 2
+        return (cycle + (role is Role.REVIEWER)) % self.n_agents, role
+
+    @property
+    def max_proposals(self) -> int:
+        """The number of proposal rounds."""
+        return (self.rounds + 1) // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """What a speaker emitted, already parsed.
+
+    ``answer`` (proposals) is the canonical answer or None if none could be read; ``verdict`` (reviews) is
+    None if none could be read. Equal answers are equal strings. ``generated_tokens`` counts the end token.
+    """
+
+    text: str
+    answer: str | None = None
+    verdict: Verdict | None = None
+    generated_tokens: int = 0
+    prompt_tokens: int = 0
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One finished round; ``utterance`` is None when the controller skipped."""
+
+    round: int
+    agent: int
+    role: Role
+    mode: Mode
+    forced: bool
+    utterance: Utterance | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """The public state: what everybody has seen.
+
+    ``round`` runs from 1 to R and is R+1 at the end; ``speaking`` says that the active controller chose
+    SPEAK and its speaker's utterance is awaited; ``pending`` is the current solution; ``votes`` its score
+    (+1 for RIGHT, −1 for WRONG) since it was proposed.
+    """
+
+    rules: Rules
+    question: str
+    round: int = 1
+    speaking: bool = False
+    turns: tuple[Turn, ...] = ()
+    pending: Turn | None = None
+    votes: int = 0
+
+    @property
+    def agent(self) -> int:
+        """The active agent."""
+        return self.rules.seats[self.round - 1][0]
+
+    @property
+    def role(self) -> Role:
+        """What the active agent does in this round."""
+        return self.rules.seats[self.round - 1][1]
+
+    @property
+    def answer(self) -> str | None:
+        """The answer read from the pending solution; after round R, the team's answer."""
+        return self.pending.utterance.answer if self.pending and self.pending.utterance else None
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens generated so far, over all speakers."""
+        return sum(turn.utterance.generated_tokens for turn in self.turns if turn.utterance)
+
+    def reviews_of_pending(self) -> tuple[Turn, ...]:
+        """The spoken reviews since the pending solution was proposed."""
+        if self.pending is None:
+            return ()
+        return tuple(turn for turn in self.turns[self.pending.round :] if turn.utterance is not None)
+
+
+def initial(rules: Rules, question: str) -> Dialogue:
+    """The state before round 1."""
+    return Dialogue(rules, question)
+
+
+def is_terminal(state: Dialogue) -> bool:
+    """Whether round R is over."""
+    return state.round > state.rules.rounds
+
+
+def active(state: Dialogue) -> tuple[int, str]:
+    """(agent, part) that must act, with part ``"controller"``, ``"proposer"`` or ``"reviewer"``.
+
+    Raises:
+        IllegalMove: the dialogue is over.
+    """
+    if is_terminal(state):
+        raise IllegalMove("the dialogue is over: nobody acts after the last round")
+    return state.agent, (state.role.value if state.speaking else "controller")
+
+
+def is_forced(state: Dialogue) -> bool:
+    """Whether speaking is forced in this round."""
+    if state.role is not Role.PROPOSER:
+        return False
+    return state.pending is None or (state.rules.force_on_unparsed and state.answer is None)
+
+
+def legal(state: Dialogue) -> tuple[bool, bool]:
+    """The active controller's action mask, (SKIP allowed, SPEAK allowed); all False when nobody controls."""
+    if is_terminal(state) or state.speaking:
+        return False, False
+    return not is_forced(state), True
+
+
+def transition(state: Dialogue, action: Mode | Utterance) -> Dialogue:
+    """The next state, after a controller's ``Mode`` or the active speaker's ``Utterance``.
+
+    Raises:
+        IllegalMove: the dialogue is over, the mode is masked, or the action's kind is not awaited.
+    """
+    if is_terminal(state):
+        raise IllegalMove("the dialogue is over: nobody acts after the last round")
+    if isinstance(action, Utterance):
+        return _after_utterance(state, action)
+    if state.speaking:
+        raise IllegalMove(f"round {state.round}: the {state.role} of agent {state.agent} must speak; a mode was given")
+    if action == Mode.SPEAK:
+        return replace(state, speaking=True)
+    if action != Mode.SKIP:
+        raise IllegalMove(f"round {state.round}: a mode is 0 (SKIP) or 1 (SPEAK), got {action!r}")
+    if is_forced(state):
+        raise IllegalMove(f"round {state.round}: speaking is forced, SKIP is masked")
+    agent, role = state.rules.seats[state.round - 1]
+    turn = Turn(state.round, agent, role, Mode.SKIP, False, None)
+    return replace(state, round=state.round + 1, turns=(*state.turns, turn))
+
+
+def _after_utterance(state: Dialogue, utterance: Utterance) -> Dialogue:
+    if not state.speaking:
+        raise IllegalMove(f"round {state.round}: the controller of agent {state.agent} must choose a mode first")
+    agent, role = state.rules.seats[state.round - 1]
+    turn = Turn(state.round, agent, role, Mode.SPEAK, is_forced(state), utterance)
+    turns = (*state.turns, turn)
+    if role is Role.PROPOSER:
+        return Dialogue(state.rules, state.question, state.round + 1, False, turns, turn, 0)
+    swing = 0 if utterance.verdict is None else 1 if utterance.verdict is Verdict.RIGHT else -1
+    return Dialogue(state.rules, state.question, state.round + 1, False, turns, state.pending, state.votes + swing)

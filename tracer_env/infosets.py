@@ -1,0 +1,124 @@
+"""What a controller knows: maps a dialogue to a small discrete key, with one-hot features of that key.
+
+Three information structures (DESIGN, section 2). Each is a partition of the public histories at which a
+controller decides; ``recall`` refines the other two. The active agent is a function of every key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from tracer_env.dialogue import Dialogue, Role, Rules, Verdict
+from tracer_env.errors import ConfigError
+
+InfosetName = Literal["paper", "consensus", "recall"]
+InfosetKey = tuple[int, ...]
+
+UNPARSED = 5  # pending status: 0..4 is the vote score clipped to [−2, 2] plus 2; 5: nothing parsed
+
+
+def _status(state: Dialogue) -> int:
+    return UNPARSED if state.answer is None else max(-2, min(2, state.votes)) + 2
+
+
+def _paper_key(state: Dialogue) -> InfosetKey:
+    """(stage, pending status, at most one proposal round left, cycle)."""
+    rounds, round_ = state.rules.rounds, state.round
+    stage = 1 - round_ % 2  # 0 proposal, 1 review
+    proposals_left = (rounds - round_ + (1 if stage else 2)) // 2  # this round included
+    return stage, _status(state), int(proposals_left <= 1), (round_ - 1) // 2
+
+
+def _consensus_key(state: Dialogue) -> InfosetKey:
+    """The paper's key, then the number of proposals and how many gave the pending answer (0, 1, 2+)."""
+    pending, proposals, agreeing = state.answer, 0, 0
+    for turn in state.turns:
+        if turn.role is Role.PROPOSER and turn.utterance is not None:
+            proposals += 1
+            agreeing += pending is not None and turn.utterance.answer == pending
+    return (*_paper_key(state), proposals, min(agreeing, 2))
+
+
+def _recall_key(state: Dialogue) -> InfosetKey:
+    """One code per finished round: 0 skipped; a proposal 1 unparsed, 2+k its answer is the k-th distinct one;
+    a review 1 RIGHT, 2 WRONG, 3 unparsed. The position tells round and agent."""
+    classes: dict[str, int] = {}
+    codes = []
+    for turn in state.turns:
+        said = turn.utterance
+        if said is None:
+            codes.append(0)
+        elif turn.role is Role.PROPOSER:
+            codes.append(1 if said.answer is None else 2 + classes.setdefault(said.answer, len(classes)))
+        else:
+            codes.append(3 if said.verdict is None else 1 if said.verdict is Verdict.RIGHT else 2)
+    return tuple(codes)
+
+
+def _paper_sizes(rules: Rules) -> tuple[int, ...]:
+    return 2, 6, 2, rules.max_proposals
+
+
+def _consensus_sizes(rules: Rules) -> tuple[int, ...]:
+    return *_paper_sizes(rules), rules.max_proposals + 1, 3
+
+
+def _recall_sizes(rules: Rules) -> tuple[int, ...]:
+    return tuple(2 + rules.max_proposals if round_ % 2 else 4 for round_ in range(1, rules.rounds))
+
+
+_KINDS: dict[str, tuple[Callable[[Dialogue], InfosetKey], Callable[[Rules], tuple[int, ...]]]] = {
+    "paper": (_paper_key, _paper_sizes),
+    "consensus": (_consensus_key, _consensus_sizes),
+    "recall": (_recall_key, _recall_sizes),
+}
+INFOSETS: tuple[str, ...] = tuple(_KINDS)
+
+
+@dataclass(frozen=True)
+class Infosets:
+    """An information structure for dialogues of one shape.
+
+    Args:
+        name: ``"paper"``, ``"consensus"`` or ``"recall"``.
+        rules: the dialogue's shape.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+
+    name: str
+    rules: Rules
+
+    def __post_init__(self) -> None:
+        if self.name not in _KINDS:
+            raise ConfigError(f"infoset must be one of {INFOSETS}, got {self.name!r}")
+
+    @cached_property
+    def key(self) -> Callable[[Dialogue], InfosetKey]:
+        """state -> key, defined where a controller decides (or is forced)."""
+        return _KINDS[self.name][0]
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each component of a key can take."""
+        return _KINDS[self.name][1](self.rules)
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Where each component's one-hot block starts, int of shape (components,)."""
+        return np.cumsum((0, *self.sizes))[:-1]
+
+    @property
+    def n_features(self) -> int:
+        """The width of ``features``."""
+        return sum(self.sizes)
+
+    def features(self, key: InfosetKey) -> np.ndarray:
+        """One-hot features of a key, float32 of shape (n_features,); rounds still to come are zero."""
+        out = np.zeros(self.n_features, dtype=np.float32)
+        out[self.offsets[: len(key)] + np.asarray(key, dtype=np.intp)] = 1.0
+        return out
