@@ -176,8 +176,6 @@ def _story(rng: Random, level: Level) -> tuple[list[Step], list[str]]:
         if len(steps) > level.changes[1]:  # no room left, not even for one calculation
             break
         phrase, made = _change(rng, level, total)
-        while len(made) + len(steps) > level.changes[1] + 1:  # boxes take two calculations
-            phrase, made = _change(rng, level, total)
         sentences.append(f"{who} {phrase}.")
         steps += made
         total = made[-1].result
@@ -185,8 +183,11 @@ def _story(rng: Random, level: Level) -> tuple[list[Step], list[str]]:
     return steps, sentences
 
 
-def _change(rng: Random, level: Level, total: int) -> tuple[str, list[Step]]:
-    """A change that keeps the quantity within 1 … ``level.most``: its phrase and its calculations."""
+def _change(rng: Random, level: Level, total: int, *, boxes: bool) -> tuple[str, list[Step]]:
+    """A change that keeps the quantity within 1 … ``level.most``: its phrase and its calculations.
+
+    Buying boxes takes two calculations, the other changes one; ``boxes`` allows it (once a story).
+    """
     while True:
         kind = rng.random()
         if kind < 0.3:
@@ -202,10 +203,10 @@ def _change(rng: Random, level: Level, total: int) -> tuple[str, list[Step]]:
             if total * times <= level.most:
                 return f"ends up with {times} times as many", [Step(total, "*", times, total * times)]
         elif kind < 0.9:
-            boxes, each = _between(rng, 2, level.times), _between(rng, 2, 12)
-            if total + boxes * each <= level.most:
-                bought = Step(boxes, "*", each, boxes * each)
-                return f"buys {boxes} boxes of {each}", [bought, Step(total, "+", bought.result, total + bought.result)]
+            count, each = _between(rng, 2, level.times), _between(rng, 2, 12)
+            if boxes and total + count * each <= level.most:
+                bought = Step(count, "*", each, count * each)
+                return f"buys {count} boxes of {each}", [bought, Step(total, "+", bought.result, total + bought.result)]
         else:
             piles = _between(rng, 2, max(2, level.piles))
             if piles <= level.piles and total % piles == 0:
