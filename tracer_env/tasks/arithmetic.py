@@ -172,10 +172,8 @@ def _story(rng: Random, level: Level) -> tuple[list[Step], list[str]]:
     things = _choice(rng, _THINGS)
     total = _between(rng, *level.start)
     sentences, steps = [f"{name} has {total} {things}."], []
-    for _ in range(_between(rng, *level.changes)):
-        if len(steps) > level.changes[1]:  # no room left, not even for one calculation
-            break
-        phrase, made = _change(rng, level, total)
+    for done in range(_between(rng, *level.changes)):
+        phrase, made = _change(rng, level, total, boxes=len(steps) == done)
         sentences.append(f"{who} {phrase}.")
         steps += made
         total = made[-1].result
