@@ -51,7 +51,7 @@ def _load():
     extraction = [LatexExtractionConfig(boxed_match_priority=0)]
 
     def read(latex: str) -> list:
-        return parse(f"\\boxed{{{latex}}}", extraction, parsing_timeout=None, raise_on_error=True)
+        return parse(f"\\boxed{{{latex}}}", extraction, parsing_timeout=0, raise_on_error=True)
 
     def grade(gold: str, answer: str) -> str:
         try:

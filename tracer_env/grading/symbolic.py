@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -10,12 +11,12 @@ from tracer_env.grading.text import bare, statements
 from tracer_env.grading.worker import MathWorker
 from tracer_env.tasks.base import Grade
 
+MAX_NESTING = 40  # math-verify's parser may not come back from brackets nested much deeper
+
 _DELIMITED = re.compile(r"[*\s:]{0,8}(?:\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])")
 _FORMULA = re.compile(r"(?![aAI]\s+[A-Za-z]{2})(?:[-+.\d(\[{|\\]|[A-Za-z](?![A-Za-z]))")
 _FORMULA_END = re.compile(r"\s(?=(?!sqrt|pi\b|sin|cos|tan|log|ln\b)[A-Za-z]{2})|[.;!?,](?:\s|$)|\*\*")
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
-MAX_NESTING = 40  # brackets deeper than this make the parser of math-verify exponential
-
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
@@ -28,9 +29,8 @@ class Symbolic:
 
     Equal canonical strings are right and unequal integers wrong without the child; each distinct pair of a batch
     is compared once. Gold or answer beyond ``MAX_ANSWER_CHARACTERS``, and an answer nested
-    beyond ``MAX_NESTING``, is ungradable and never reaches the child.
-    What math-verify overlooks is its own: it ignores a number's base, reads ``50\%`` as 0.5 or 50 and rounds
-    decimals to six places.
+    beyond ``MAX_NESTING``, is ungradable and never reaches the child. What math-verify forgives, this forgives: the
+    base of a numeral, ``50\%`` for 50 or 0.5, decimals right to six places.
 
     Args:
         deadline_seconds: the most wall time one comparison may take.
@@ -47,9 +47,8 @@ class Symbolic:
         boxed = (canonical_latex(statement.text) for statement in stated if statement.kind == "box")
         written = (_formula(statement.text) for statement in stated if statement.kind != "box")
         worded = (_word(statement.text) for statement in stated if statement.kind != "box")
-        return next((answer for answer in (*boxed, *written, *worded) if answer is not None), None) or _alone(
-            completion
-        )
+        found = (answer for answer in chain(boxed, written, worded) if answer is not None)
+        return next(found, None) or _alone(completion)
 
     def gold(self, text: str) -> str | None:
         """The canonical form of a bare answer (LaTeX) or of a worked solution with a marker."""

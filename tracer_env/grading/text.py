@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tracer_env.grading.quotes import own_lines
 
 MAX_STATEMENT_CHARACTERS = 2_000  # what is read after a marker; a longer answer is not an answer
+MAX_STATEMENTS = 50  # earlier ones are not looked at
 
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 _GROUPING_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
@@ -68,7 +69,7 @@ def _plain_character(match: re.Match[str]) -> str:
 
 
 def statements(completion: str, *, a_lines: bool = True) -> list[Statement]:
-    """Where a completion's own words state an answer, in order of position.
+    """Where a completion's own words state an answer, in order of position; the last ``MAX_STATEMENTS``.
 
     Args:
         completion: any text; quotes are removed first, and only the end of a long text is read.
@@ -78,7 +79,8 @@ def statements(completion: str, *, a_lines: bool = True) -> list[Statement]:
     found = [(start, Statement("box", inside)) for start, inside in _boxes(text)]
     for kind, marker in (("line", _LINE if a_lines else _HASHES), ("phrase", _PHRASE)):
         found += [(match.start(), Statement(kind, _rest_of_line(text, match.end()))) for match in marker.finditer(text)]
-    return [statement for _, statement in sorted(found, key=lambda pair: pair[0])]
+    found.sort(key=lambda pair: pair[0])
+    return [statement for _, statement in found[-MAX_STATEMENTS:]]
 
 
 def bare(completion: str) -> str:
@@ -94,9 +96,7 @@ def _rest_of_line(text: str, start: int) -> str:
 
 def _boxes(text: str) -> Iterator[tuple[int, str]]:
     r"""(position, content) of every ``\boxed``; unclosed and empty ones are skipped."""
-    boxes = list(_BOXED.finditer(text))
-    if not boxes:
-        return
+    boxes = list(_BOXED.finditer(text))[-MAX_STATEMENTS:]
     closing: dict[int, int] = {}
     opened: list[int] = []
     for brace in _BRACE.finditer(text):
