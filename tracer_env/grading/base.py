@@ -1,9 +1,16 @@
 """What a grader is: one way to read answers, and to tell right ones from wrong ones."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
-from tracer_env.tasks.base import Grade
+
+class Grade(StrEnum):
+    """The outcome of grading one answer; only ``RIGHT`` counts as right."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNGRADABLE = "ungradable"  # no verdict within the deadline, or the grader refused the text
 
 
 class Grader(Protocol):
@@ -13,7 +20,7 @@ class Grader(Protocol):
     strings wherever that can be had cheaply.
     """
 
-    answer_format: str  # what to ask a speaker for, e.g. "#### <number>"
+    answer_format: str  # how a completion must end, e.g. "#### <number>"
 
     def parse(self, completion: str) -> str | None:
         """The canonical answer in a completion, or None. The last readable answer marker wins.

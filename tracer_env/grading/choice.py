@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer_env.errors import ConfigError
-from tracer_env.grading.base import grade_equal
+from tracer_env.grading.base import Grade, grade_equal
 from tracer_env.grading.text import bare, statements
-from tracer_env.tasks.base import Grade
 
 _OPENING = re.compile(
     r"(?:\\(?:text|textbf|mathrm|mathbf|boxed)(?![a-z])|\b(?:option|choice|letter|answer|the|is|is:)\b|[\s({\[*$\"':#])*+",
@@ -31,7 +30,7 @@ class Choice:
 
     letters: str = "ABCD"
 
-    answer_format = "Answer: <letter>"
+    answer_format = "#### <letter>"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Z]{2,26}", self.letters) or len(set(self.letters)) != len(self.letters):

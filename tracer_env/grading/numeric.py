@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from tracer_env.grading.base import grade_equal
+from tracer_env.grading.base import Grade, grade_equal
 from tracer_env.grading.text import bare, plain, statements
-from tracer_env.tasks.base import Grade
 
 MAX_DIGITS = 64  # a numeral with more characters is no answer
 

@@ -6,10 +6,10 @@ from itertools import chain
 from types import TracebackType
 from typing import Self
 
+from tracer_env.grading.base import Grade
 from tracer_env.grading.latex import MAX_ANSWER_CHARACTERS, canonical_latex, is_words
 from tracer_env.grading.text import bare, statements
 from tracer_env.grading.worker import MathWorker
-from tracer_env.tasks.base import Grade
 
 MAX_NESTING = 40  # math-verify's parser may not come back from brackets nested much deeper
 
@@ -36,7 +36,7 @@ class Symbolic:
         deadline_seconds: the most wall time one comparison may take.
     """
 
-    answer_format = r"\boxed{<answer>}"
+    answer_format = r"\boxed{…}"
 
     def __init__(self, *, deadline_seconds: float = 5.0) -> None:
         self.worker = MathWorker(deadline_seconds=deadline_seconds)
@@ -108,7 +108,9 @@ def _word(text: str) -> str | None:
 def _alone(completion: str) -> str | None:
     """The canonical form of a completion that is one formula or word without a marker."""
     text = bare(completion)
-    return canonical_latex(text) if text and not _FORMULA_END.search(text.rstrip(".")) else None
+    if not text or "\\boxed" in text or _FORMULA_END.search(text.rstrip(".")):
+        return None
+    return canonical_latex(text)
 
 
 def _nesting(text: str) -> int:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tracer_env.errors import ConfigError, GradingError
-from tracer_env.tasks.base import Grade
+from tracer_env.grading.base import Grade
 
 _SCRIPT = Path(__file__).with_name("math_worker.py")
 

@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal, Protocol
+
+from tracer_env.grading.base import Grade
+
+__all__ = ["SPLITS", "Grade", "Question", "Split", "Task"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
-
-class Grade(StrEnum):
-    """The outcome of grading one answer; only ``RIGHT`` counts as right."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-    UNGRADABLE = "ungradable"  # no verdict within the deadline, or the grader refused the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +24,20 @@ class Question:
 class Task(Protocol):
     """A source of questions and the judge of answers. Implementations are immutable after construction."""
 
-    name: str
-    trainable: bool  # False: evaluation only; asking for its train split raises LeakageError
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        ...
+
+    @property
+    def trainable(self) -> bool:
+        """False: evaluation only; asking for the train split raises LeakageError."""
+        ...
+
+    @property
+    def answer_format(self) -> str:
+        """How a completion must end, told to chat models: ``#### <number>``, ``\\boxed{…}``, ``#### <letter>``."""
+        ...
 
     def draw(self, split: Split, start: int, count: int, *, seed: int) -> list[Question]:
         """Questions ``start … start+count−1`` of the split's stream: a pure function of its arguments.

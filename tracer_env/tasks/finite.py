@@ -68,7 +68,7 @@ class FiniteTask:
 
     @property
     def answer_format(self) -> str:
-        """What to ask a speaker for."""
+        """How a completion must end, told to chat models."""
         return self.grader.answer_format
 
     def size(self, split: Split) -> int:
@@ -127,8 +127,9 @@ def trainable_task(
     if test is not None:
         _check_overlap(training, test)
         splits["test"] = test.questions
-    for split, share in (("train", 1.0), ("validation", shares.validation), ("test", shares.test)):
-        if share and not splits[split]:
+    wanted = {"train": 1.0, "validation": shares.validation, "test": shares.test}
+    for split in SPLITS:
+        if wanted[split] and not splits[split]:
             raise DataError(
                 f"{training.source}: {len(training.questions)} questions are too few, the {split} split is empty; "
                 "give more, or change validation_share and test_share"
