@@ -33,7 +33,12 @@ class SpeakRequest:
     @property
     def noise_seed(self) -> int:
         """The seed of this utterance's sampling noise: a function of the episode and the mode prefix alone."""
-        return derive_seed(self.episode.seed, "speak", mode_prefix(self.state), self.candidate)
+        return speak_seed(self.episode.seed, mode_prefix(self.state), self.candidate)
+
+
+def speak_seed(episode_seed: int, prefix: str, candidate: int = 0) -> int:
+    """The seed of an utterance's sampling noise, after the modes in ``prefix``."""
+    return derive_seed(episode_seed, "speak", prefix, candidate)
 
 
 def mode_prefix(state: Dialogue) -> str:
@@ -44,7 +49,7 @@ def mode_prefix(state: Dialogue) -> str:
 class Speakers(Protocol):
     """Everybody's proposers and reviewers behind one verb."""
 
-    def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
+    def speak(self, requests: Sequence[SpeakRequest]) -> Sequence[Utterance]:
         """One parsed utterance a request, in order; batched across everything asked."""
         ...
 

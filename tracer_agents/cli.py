@@ -1,0 +1,135 @@
+"""The ``tracer`` command: reads arguments, shows progress, prints tables."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from tracer_agents.config import Config, load_config
+from tracer_env.errors import ConfigError, TracerError
+
+_EPILOG = "Any setting can be given as --section.field VALUE, e.g. --trainer.steps 20 --dialogue.infoset recall."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status is 0 only if its work was done."""
+    console = Console(stderr=True)
+    try:
+        arguments, overrides = _parse(list(sys.argv[1:] if argv is None else argv))
+        arguments.command(arguments, overrides)
+    except TracerError as error:
+        console.print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; finished steps are on disk, continue with --resume")
+        return 130
+    return 0
+
+
+def _plain(error: TracerError) -> str:
+    return str(error).replace("[", r"\[")
+
+
+def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    parser = argparse.ArgumentParser(
+        prog="tracer", description="Train and measure teams of cooperating language models.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train", allow_abbrev=False, help="train a team and compare it with baselines", epilog=_EPILOG
+    )
+    train.add_argument("preset", nargs="?", help="a shipped configuration, e.g. demo")
+    train.add_argument("--resume", action="store_true", help="continue the run in --out")
+    train.set_defaults(command=_train, data_field="task.data")
+
+    evaluate = commands.add_parser(
+        "eval", allow_abbrev=False, help="measure a trained run, a model or recorded answers", epilog=_EPILOG
+    )
+    evaluate.add_argument("run", nargs="?", type=Path, help="a run directory of tracer train")
+    evaluate.add_argument("--model", help="'tiny', a folder or a hub name: untrained controllers that always speak")
+    evaluate.add_argument("--speaker", choices=["replay"], help="replay: grade recorded completions")
+    evaluate.add_argument("--completions", type=Path, help="JSONL file of recorded completions")
+    evaluate.add_argument("--limit", type=int, help="how many held-out questions (default: evaluation.questions)")
+    evaluate.set_defaults(command=_evaluate, data_field="task.eval_data")
+
+    for command in (train, evaluate):
+        command.add_argument("--config", type=Path, help="a YAML file of settings")
+        command.add_argument("--task", help="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME")
+        command.add_argument("--data", help="a local JSONL file of the task's questions")
+        command.add_argument("--seed", type=int, help="of every random choice")
+        command.add_argument("--out", type=Path, required=True, help="the directory to write")
+
+    arguments, rest = parser.parse_known_args(argv)
+    overrides = _overrides(rest)
+    if arguments.task is not None:
+        # another task means other questions: the preset's options and data were for its own
+        overrides = {"task": {"name": arguments.task}, **overrides}
+    named = {"seed": arguments.seed, arguments.data_field: arguments.data}
+    if hasattr(arguments, "limit"):
+        named["evaluation.questions"] = arguments.limit
+    return arguments, overrides | {name: value for name, value in named.items() if value is not None}
+
+
+def _overrides(rest: list[str]) -> dict[str, Any]:
+    """``--section.field VALUE`` or ``--section.field=VALUE`` pairs; values are read as YAML."""
+    found: dict[str, Any] = {}
+    words = iter(rest)
+    for word in words:
+        name, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or "." not in name:
+            raise ConfigError(f"unknown argument {word!r}; settings are given as --section.field VALUE")
+        if not given:
+            value = next(words, None)
+            if value is None:
+                raise ConfigError(f"{word} needs a value")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{word}: {value!r} cannot be read as YAML: {error}") from error
+    return found
+
+
+def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from tracer_agents.display import RichDisplay, print_summary  # torch loads here: not for --help
+    from tracer_agents.experiment import run_training
+    from tracer_agents.run import RunDirectory
+
+    named = arguments.preset is not None or arguments.config is not None or overrides
+    if arguments.resume and not named:
+        config = RunDirectory(arguments.out).config()
+    else:
+        config = load_config(preset=arguments.preset, file=arguments.config, overrides=overrides)
+    with RichDisplay() as display:
+        summary = run_training(config, arguments.out, resume=arguments.resume, display=display)
+    print_summary(summary, arguments.out)
+
+
+def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from tracer_agents.display import RichDisplay, print_summary
+    from tracer_agents.experiment import run_evaluation, run_replay
+
+    sources = [arguments.run, arguments.model, arguments.speaker]
+    if sum(source is not None for source in sources) != 1:
+        raise ConfigError("give exactly one of RUN, --model NAME_OR_PATH or --speaker replay")
+    if (arguments.speaker is None) != (arguments.completions is None):
+        raise ConfigError("--speaker replay and --completions FILE go together")
+    config = _evaluation_config(arguments, overrides)
+    with RichDisplay() as display:
+        if arguments.speaker:
+            summary = run_replay(config, arguments.out, completions=arguments.completions, display=display)
+        else:
+            summary = run_evaluation(config, arguments.out, run=arguments.run, display=display)
+    print_summary(summary, arguments.out)
+
+
+def _evaluation_config(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Config:
+    if arguments.run is not None:
+        return load_config(file=arguments.run / "config.yaml", overrides=overrides)
+    if arguments.model is not None:
+        overrides = {"speakers.model": arguments.model, **overrides}
+    return load_config(file=arguments.config, overrides=overrides)

@@ -1,0 +1,231 @@
+"""The settings of a run: typed, documented field by field, validated on construction."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tracer_env.dialogue import Rules
+from tracer_env.errors import ConfigError
+from tracer_env.rewards import Utility
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskConfig(_Section):
+    """Where questions come from."""
+
+    name: str = Field(
+        default="arithmetic", description="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
+    )
+    data: str | None = Field(default=None, description="local JSONL file that may be trained on")
+    eval_data: str | None = Field(default=None, description="local JSONL file that is only ever tested on")
+    options: dict[str, Any] = Field(default_factory=dict, description="further options of the task, e.g. level")
+
+
+class DialogueConfig(_Section):
+    """The shape of a dialogue and what its controllers see."""
+
+    n_agents: int = Field(default=2, ge=1, description="agents, each with a controller, a proposer and a reviewer")
+    rounds: int = Field(default=5, ge=1, description="odd number of rounds")
+    schedule: Literal["rotate", "parity"] = Field(default="rotate", description="who is active when")
+    force_on_unparsed: bool = Field(default=False, description="force a proposal over an unparseable one")
+    infoset: Literal["paper", "consensus", "recall"] = Field(default="consensus", description="what controllers know")
+    price_of_speech: float = Field(default=0.1, ge=0, description="λ, the price of a dialogue of the longest length")
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the game."""
+        return Rules(
+            n_agents=self.n_agents,
+            rounds=self.rounds,
+            schedule=self.schedule,
+            force_on_unparsed=self.force_on_unparsed,
+        )
+
+
+class SpeakersConfig(_Section):
+    """The language model behind proposers and reviewers."""
+
+    model: str = Field(default="tiny", description="'tiny' (shipped), a folder, or a hub name")
+    policy: Literal["shared"] = Field(default="shared", description="shared: one policy for all agents and roles")
+    style: Literal["tiny", "chat"] | None = Field(default=None, description="prompt texts; by default the model's")
+    proposer_max_new_tokens: int = Field(default=96, ge=1, description="longest proposal, tokens")
+    reviewer_max_new_tokens: int = Field(default=96, ge=1, description="longest review, tokens")
+    temperature: float = Field(default=1.0, ge=0, description="of sampling in evaluation; training samples at 1")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="of the weights")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, …")
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest utterance of either role, tokens."""
+        return max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
+
+
+class BackendConfig(_Section):
+    """The engine that generates."""
+
+    name: Literal["transformers"] = Field(default="transformers", description="in-process transformers")
+    batch_size: int = Field(default=256, ge=1, description="rows generated together")
+
+
+class ControllersConfig(_Section):
+    """Regret matching over SKIP and SPEAK."""
+
+    train: bool = Field(default=True, description="whether controllers learn")
+    minimiser: str = Field(default="RegretMatchingPlus", description="the regret minimiser, see controllers.regret")
+    weighting: Literal["gradient", "counterfactual"] | None = Field(
+        default=None, description="of regrets; by default gradient for paper and consensus, counterfactual for recall"
+    )
+    play: Literal["current", "average", "greedy", "validated"] = Field(
+        default="current",
+        description="which strategy is deployed; validated: the best of the three on validation trees",
+    )
+    validation_questions: int = Field(default=128, ge=1, description="questions expanded to choose among strategies")
+    inner_iterations: int = Field(default=10, ge=1, description="regret iterations a batch of trees")
+    discount: float = Field(default=1.0, gt=0, le=1, description="kept of the regrets at each new batch of trees")
+    exploration: float = Field(default=0.2, ge=0, le=1, description="uniform play mixed in on training dialogues")
+
+
+class CreditConfig(_Section):
+    """How utterances are paid."""
+
+    train: bool = Field(default=True, description="whether speakers learn")
+    group_size: int = Field(default=8, ge=2, description="G, completions of one prompt")
+    reviewer: Literal["verdict", "uplift"] = Field(default="verdict", description="what a review is paid for")
+    format_penalty: float = Field(default=0.5, ge=0, description="for a review without a readable verdict")
+    truncation_penalty: float = Field(default=0.5, ge=0, description="for an utterance cut by the token limit")
+    normalise_std: bool = Field(default=True, description="divide advantages by their group's standard deviation")
+
+
+class GSPOConfig(_Section):
+    """The optimiser of the speakers."""
+
+    loss: Literal["gspo", "gspo_token"] = Field(default="gspo", description="sequence or token form of the objective")
+    learning_rate: float = Field(default=1e-6, gt=0, description="of AdamW")
+    beta2: float = Field(default=0.999, gt=0, lt=1, description="of AdamW")
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
+    clip_low: float = Field(default=3e-4, ge=0, description="ε_low of the sequence ratio")
+    clip_high: float = Field(default=4e-4, ge=0, description="ε_high of the sequence ratio")
+    optimiser_steps: int = Field(default=4, ge=1, description="steps a rollout batch")
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
+    micro_batch_tokens: int = Field(default=8192, ge=1, description="padded tokens in one forward pass")
+    importance_cap: float | None = Field(
+        default=None, gt=0, description="truncated importance weight of learner over engine; null: off"
+    )
+
+
+class TrainerConfig(_Section):
+    """Length and rhythm of training, in steps."""
+
+    steps: int = Field(default=40, ge=0, description="training steps")
+    controller_steps: int = Field(default=0, ge=0, description="of these, the last ones in which speakers are frozen")
+    questions_per_step: int = Field(default=16, ge=1, description="questions expanded a step")
+    controller_questions_per_step: int = Field(default=64, ge=1, description="the same, once speakers are frozen")
+    checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints; the last is always kept")
+    keep_checkpoints: int = Field(default=2, ge=1, description="how many of the newest checkpoints stay on disk")
+
+
+class EvaluationConfig(_Section):
+    """What is measured on held-out questions."""
+
+    questions: int = Field(default=500, ge=1, description="held-out questions")
+    baselines: bool = Field(default=True, description="also measure the baselines of a training run")
+    greedy: bool = Field(default=True, description="also measure accuracy at temperature 0")
+    bootstrap: int = Field(default=10_000, ge=100, description="bootstrap resamples of each interval")
+
+
+class Config(_Section):
+    """Everything a run depends on."""
+
+    seed: int = Field(default=0, ge=0, description="of every random choice")
+    task: TaskConfig = TaskConfig()
+    dialogue: DialogueConfig = DialogueConfig()
+    speakers: SpeakersConfig = SpeakersConfig()
+    backend: BackendConfig = BackendConfig()
+    controllers: ControllersConfig = ControllersConfig()
+    credit: CreditConfig = CreditConfig()
+    gspo: GSPOConfig = GSPOConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def utility(self) -> Utility:
+        """The team's utility."""
+        return Utility(
+            price_of_speech=self.dialogue.price_of_speech,
+            rounds=self.dialogue.rounds,
+            max_new_tokens=self.speakers.max_new_tokens,
+        )
+
+
+def load_config(
+    *, preset: str | None = None, file: Path | None = None, overrides: dict[str, Any] | None = None
+) -> Config:
+    """Merges a preset, a YAML file and dotted overrides (``{"trainer.steps": 20}``), later ones winning.
+
+    An override replaces what it names: ``{"task": {"name": "gsm8k"}}`` forgets the preset's other task settings.
+
+    Raises:
+        ConfigError: an unknown preset, an unreadable file, an unknown key or a value out of range.
+    """
+    merged: dict[str, Any] = {}
+    if preset is not None:
+        path = PRESETS / f"{preset}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+            raise ConfigError(f"no preset {preset!r}; there are: {known}")
+        _merge(merged, _read_yaml(path))
+    if file is not None:
+        _merge(merged, _read_yaml(file))
+    for dotted, value in (overrides or {}).items():
+        _assign(merged, dotted, value)
+    try:
+        config = Config.model_validate(merged)
+        _ = config.dialogue.rules
+    except ValidationError as error:
+        source = str(file) if file else f"preset {preset}" if preset else "settings"
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise ConfigError(f"{source}: {problems}") from error
+    if config.trainer.controller_steps > config.trainer.steps:
+        raise ConfigError("trainer.controller_steps must not exceed trainer.steps")
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """The complete configuration as YAML, which ``load_config`` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of sections, got {type(loaded).__name__}")
+    return loaded
+
+
+def _merge(into: dict[str, Any], new: dict[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _assign(into: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, leaf = dotted.split(".")
+    for section in sections:
+        into = into.setdefault(section, {})
+        if not isinstance(into, dict):
+            raise ConfigError(f"{dotted}: {section!r} is not a section")
+    into[leaf] = value

@@ -1,0 +1,116 @@
+"""What a person sees at the terminal: progress while a run works, a table when it is done."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tracer_agents.trainer import StepReport
+
+_STAGES = {
+    "load": "loading",
+    "before": "measuring the untrained team",
+    "train": "training",
+    "after": "measuring the trained team",
+    "baselines": "measuring the baselines",
+    "grade": "grading",
+}
+
+
+class RichDisplay:
+    """A progress bar on standard error with the figures that matter."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("starting", total=None, figures="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str) -> None:
+        """Shows what is being done."""
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(_STAGES[name])
+        self._progress.reset(self._task, description=_STAGES[name], total=None, figures="")
+
+    def step(self, report: StepReport, steps: int) -> None:
+        """Shows how training gets on."""
+        figures = (
+            f"accuracy {report.accuracy:.2f}  utility {report.utility:+.2f}  "
+            f"tokens {report.generated_tokens:.0f}  speak {_rate(report.speak_rate)}"
+        )
+        self._progress.update(self._task, completed=report.step, total=steps, figures=figures)
+        if not self._progress.console.is_terminal and (report.step % 10 == 0 or report.step == steps):
+            self._progress.console.print(f"step {report.step}/{steps}  {figures}", highlight=False)
+
+
+def print_summary(summary: dict[str, Any], out: Path) -> None:
+    """The table of a run's ``summary.json`` on standard output."""
+    console = Console(width=None if Console().is_terminal else 120)
+    rows: dict[str, Any] = (
+        {name: summary[name] for name in ("before", "after") if summary.get(name) is not None}
+        | summary.get("baselines", {})
+        | summary.get("models", {})
+    )
+    n = next(iter(rows.values()))["n"]
+    table = Table(title=f"{summary['task']}, {n} held-out questions, seed {summary['seed']}")
+    for column in ("", "accuracy", "95% interval", "greedy", "utility", "tokens", "corrects", "preserves", "speaks"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, m in rows.items():
+        low, high = m["accuracy_ci95"]
+        table.add_row(
+            _LABELS.get(name, name).format(method=m.get("method", "")),
+            _rate(m["accuracy"]),
+            f"{low:.3f} – {high:.3f}",
+            _rate(m["greedy_accuracy"]),
+            f"{m['utility']:+.3f}",
+            f"{m['generated_tokens_per_question']:.1f}",
+            _rate(m["correction_rate"]),
+            _rate(m["preservation_rate"]),
+            _rate(m["speak_rate"]),
+        )
+    console.print(table)
+    for comparison in summary.get("comparisons", []):
+        if comparison["metric"] == "accuracy":
+            low, high = comparison["ci95"]
+            console.print(
+                f"after − {comparison['b']}: accuracy {comparison['difference']:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}",
+                markup=False,
+                highlight=False,
+            )
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary["stage_seconds"].items())
+    console.print(f"time: {seconds}", highlight=False)
+    console.print(f"files: {out}", highlight=False, markup=False)
+
+
+_LABELS = {
+    "before": "before training",
+    "after": "after training",
+    "single": "single answer",
+    "self_consistency": "{method}",
+    "self_consistency_next": "{method}",
+    "always_speak": "always speak",
+    "random_speak": "random speech",
+}
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

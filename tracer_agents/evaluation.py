@@ -1,0 +1,122 @@
+"""Plays held-out questions with a team and with the baselines it must beat."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
+from tracer_agents.game.tree import rollout
+from tracer_agents.records import DialogueRecord, record_dialogues
+from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
+from tracer_env.dialogue import Mode, Rules, initial, transition
+from tracer_env.seeding import derive_seed
+from tracer_env.tasks.base import Split, Task
+
+
+def draw_episodes(task: Task, split: Split, start: int, count: int, *, seed: int, phase: str) -> list[Episode]:
+    """Questions of a split with the seeds of their dialogues; ``phase`` keeps different uses apart."""
+    questions = task.draw(split, start, count, seed=seed)
+    return [
+        Episode(question=question, seed=derive_seed(seed, phase, start + index))
+        for index, question in enumerate(questions)
+    ]
+
+
+def play_team(
+    episodes: Sequence[Episode],
+    rules: Rules,
+    speakers: Speakers,
+    controller: Controller,
+    task: Task,
+    *,
+    method: str,
+    phase: str,
+    seed: int,
+) -> list[DialogueRecord]:
+    """The graded dialogues of a controller."""
+    finals = rollout(episodes, rules, speakers, controller)
+    return record_dialogues(episodes, finals, task, method=method, phase=phase, seed=seed)
+
+
+def play_baselines(
+    episodes: Sequence[Episode],
+    rules: Rules,
+    speakers: Speakers,
+    task: Task,
+    *,
+    token_budget: float,
+    phase: str,
+    seed: int,
+) -> dict[str, list[DialogueRecord]]:
+    """Single answer, always-speak, random speech, and self-consistency at matched tokens.
+
+    Self-consistency is given twice: with the largest number of votes k whose mean tokens a question do not
+    exceed ``token_budget`` (``self_consistency``; one vote at least), and with k + 1 votes
+    (``self_consistency_next``). Both are named by their k in ``method``.
+    """
+    controllers = {
+        "single": RandomSpeech(p=0.0),  # round 1 is forced
+        "always_speak": AlwaysSpeak(),
+        "random_speak": RandomSpeech(p=0.5),
+    }
+    played = {
+        name: play_team(episodes, rules, speakers, controller, task, method=name, phase=phase, seed=seed)
+        for name, controller in controllers.items()
+    }
+    single_tokens = sum(record.generated_tokens for record in played["single"]) / len(episodes)
+    votes = int(token_budget / single_tokens) + 2
+    ballots = sample_answers(episodes, rules, speakers, task, votes=votes, phase=phase, seed=seed)
+    spent = [sum(r.turns[k].generated_tokens for r in ballots) / len(episodes) for k in range(votes)]
+    k = max((k for k in range(1, votes) if sum(spent[:k]) <= token_budget), default=1)
+    played["self_consistency"] = [majority(record, k) for record in ballots]
+    played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
+    return played
+
+
+def sample_answers(
+    episodes: Sequence[Episode],
+    rules: Rules,
+    speakers: Speakers,
+    task: Task,
+    *,
+    votes: int,
+    phase: str,
+    seed: int,
+) -> list[DialogueRecord]:
+    """``votes`` independent first proposals a question, one batched call; a record's turns are the votes."""
+    starts = [transition(initial(rules, episode.question.text), Mode.SPEAK) for episode in episodes]
+    said = speakers.speak(
+        [
+            SpeakRequest(episode=episode, state=start, candidate=vote)
+            for episode, start in zip(episodes, starts, strict=True)
+            for vote in range(votes)
+        ]
+    )
+    doubled = [episode for episode in episodes for _ in range(votes)]
+    finals = [
+        transition(start, said[index * votes + vote]) for index, start in enumerate(starts) for vote in range(votes)
+    ]
+    alone = record_dialogues(doubled, finals, task, method="single", phase=phase, seed=seed)
+    return [
+        replace(alone[index * votes], turns=tuple(alone[index * votes + vote].turns[0] for vote in range(votes)))
+        for index in range(len(episodes))
+    ]
+
+
+def majority(ballot: DialogueRecord, k: int) -> DialogueRecord:
+    """Self-consistency (Wang et al. 2022): the most frequent parsed answer of the first ``k`` votes.
+
+    The earliest wins a tie.
+    """
+    turns = ballot.turns[:k]
+    parsed = [turn.answer for turn in turns if turn.answer is not None]
+    winner = Counter(parsed).most_common(1)[0][0] if parsed else None  # most_common keeps first-seen order on ties
+    right = winner is not None and any(turn.answer == winner and turn.reward == 1.0 for turn in turns)
+    return replace(
+        ballot,
+        method=f"self_consistency@{k}",
+        turns=turns,
+        answer=winner,
+        correct=right,
+        grade="right" if right else "wrong",
+    )

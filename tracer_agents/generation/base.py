@@ -1,0 +1,57 @@
+"""The seam between dialogues and engines: records and protocols every generation backend speaks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One completion wanted.
+
+    Args:
+        prompt_ids: the prompt's token ids; the chat template is already applied.
+        seed: of this row's sampling noise; rows never share noise.
+        max_new_tokens: the completion's longest length, end token included.
+        temperature: 0 is greedy decoding.
+        policy: which policy speaks, a name the backend knows.
+    """
+
+    prompt_ids: tuple[int, ...]
+    seed: int
+    max_new_tokens: int
+    temperature: float = 1.0
+    policy: str = "shared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One completion, as the engine sampled it.
+
+    ``output_ids`` includes the end token when generation stopped by itself (``finish_reason == "stop"``);
+    it is ``"length"`` when the limit cut it. ``logps`` holds each output token's log-probability at the
+    sampling temperature (natural log; temperature 1 for greedy rows). ``policy_version`` names the weights.
+    """
+
+    prompt_ids: tuple[int, ...]
+    output_ids: tuple[int, ...]
+    logps: tuple[float, ...]
+    text: str
+    finish_reason: str
+    policy_version: int
+
+
+class GenerationBackend(Protocol):
+    """An engine that completes prompts."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """One completion a request, in order; everything asked for is batched."""
+        ...
+
+
+class WeightReceiver(Protocol):
+    """An engine that can be given new weights."""
+
+    def sync(self, version: int) -> None:
+        """Makes the learner's present weights those that generate, labelled ``version``."""
+        ...

@@ -1,0 +1,43 @@
+"""The shipped fake engine: completions come from a function of the request, for tests and examples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tracer_agents.generation.base import Generation, GenerationRequest
+
+
+@dataclass(kw_only=True)
+class ScriptedBackend:
+    """Completes every prompt with ``script(request)``.
+
+    Args:
+        script: request -> completion text.
+        encode: text -> token ids, to count and to train on; UTF-8 bytes by default.
+    """
+
+    script: Callable[[GenerationRequest], str]
+    encode: Callable[[str], Sequence[int]] = lambda text: list(text.encode())
+    version: int = 0
+    calls: list[int] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """One scripted completion a request; ``calls`` records the size of each batch."""
+        self.calls.append(len(requests))
+        return [self._complete(request) for request in requests]
+
+    def sync(self, version: int) -> None:
+        """Remembers the label."""
+        self.version = version
+
+    def _complete(self, request: GenerationRequest) -> Generation:
+        text = self.script(request)
+        ids = tuple(self.encode(text))
+        cut = ids[: request.max_new_tokens]
+        return Generation(
+            prompt_ids=request.prompt_ids,
+            output_ids=cut,
+            logps=(0.0,) * len(cut),
+            text=text,
+            finish_reason="stop" if len(ids) <= request.max_new_tokens else "length",
+            policy_version=self.version,
+        )

@@ -1,0 +1,162 @@
+"""In-process generation with Hugging Face transformers, reproducible row by row.
+
+Sampling noise belongs to the row, not to the batch: every row draws its uniforms from its own stream and
+inverts the CDF of the next-token distribution, so batch size, order and thread count change nothing but the
+last bits of the logits (DESIGN, section 5).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from tracer_agents.errors import GenerationFailed
+from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_env.seeding import stream
+
+
+def invert_cdf(logp: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The token at which the CDF passes ``uniform``.
+
+    Args:
+        logp: (B, V) log-probabilities.
+        uniform: (B,) float64 in [0, 1).
+
+    Returns:
+        (B,) int64; never a token of probability 0.
+    """
+    cdf = logp.double().exp().cumsum(-1)  # (B, V)
+    target = (uniform * cdf[:, -1]).unsqueeze(-1)
+    return torch.searchsorted(cdf, target, right=True).squeeze(-1).clamp_(max=logp.shape[-1] - 1)
+
+
+class RowNoise(LogitsProcessor):
+    """Chooses each row's next token with the row's own noise, and keeps its log-probability.
+
+    Args:
+        uniforms: (B, T) float64, one per row and step.
+        temperature: (B,) ≥ 0; 0 takes the most likely token.
+    """
+
+    def __init__(self, uniforms: torch.Tensor, temperature: torch.Tensor) -> None:
+        self._uniforms = uniforms
+        self._greedy = temperature == 0
+        self._scale = torch.where(self._greedy, 1.0, temperature).unsqueeze(-1)
+        self.logps: list[torch.Tensor] = []  # a (B,) tensor each step
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """(B, V) scores in, (B, V) scores out, −inf everywhere but at the chosen tokens."""
+        logp = torch.log_softmax(scores.float() / self._scale, dim=-1)
+        sampled = invert_cdf(logp, self._uniforms[:, len(self.logps)])
+        token = torch.where(self._greedy, logp.argmax(-1), sampled).unsqueeze(-1)  # (B, 1)
+        self.logps.append(logp.gather(-1, token).squeeze(-1))
+        return torch.full_like(scores, float("-inf")).scatter_(-1, token, 0.0)
+
+
+class TransformersBackend:
+    """Generates with a causal LM that lives in this process.
+
+    Args:
+        model: the learner's own model object: new weights need no copy, ``sync`` only labels them.
+        tokenizer: the model's; its ``eos_token`` ends a completion.
+        pad_id: fills padding (masked everywhere).
+        batch_size: rows generated together.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, pad_id: int, batch_size: int = 128
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._pad_id = pad_id
+        self._batch_size = batch_size
+        self._version = 0
+        self._stops = _stop_ids(model, tokenizer)
+
+    def sync(self, version: int) -> None:
+        """Labels the weights now in the model with ``version``."""
+        self._version = version
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """One completion a request, in order, in length-bucketed batches.
+
+        Raises:
+            GenerationFailed: the prompt and the completion do not fit into the model's context.
+        """
+        self._check_lengths(requests)
+        done: list[Generation | None] = [None] * len(requests)
+        for rows in self._buckets(requests):
+            for row, generation in zip(rows, self._generate_batch([requests[row] for row in rows]), strict=True):
+                done[row] = generation
+        return [generation for generation in done if generation is not None]
+
+    def _check_lengths(self, requests: Sequence[GenerationRequest]) -> None:
+        context = getattr(self._model.config, "max_position_embeddings", None)
+        longest = max((len(r.prompt_ids) + r.max_new_tokens for r in requests), default=0)
+        if context is not None and longest > context:
+            raise GenerationFailed(
+                f"a prompt and its completion may take {longest} tokens, but the model's context holds {context}: "
+                "lower speakers.max_new_tokens or shorten the questions"
+            )
+
+    def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
+        def size(row: int) -> tuple[int, int]:
+            return requests[row].max_new_tokens, len(requests[row].prompt_ids)
+
+        order = sorted(range(len(requests)), key=size)
+        yield from (order[at : at + self._batch_size] for at in range(0, len(order), self._batch_size))
+
+    @torch.inference_mode()
+    def _generate_batch(self, batch: list[GenerationRequest]) -> list[Generation]:
+        pad = self._pad_id
+        device = self._model.device
+        width = max(len(request.prompt_ids) for request in batch)
+        steps = max(request.max_new_tokens for request in batch)
+        ids = torch.full((len(batch), width), pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, request in enumerate(batch):  # left padding
+            ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
+            mask[row, width - len(request.prompt_ids) :] = 1
+        uniforms = np.stack([stream(request.seed, "tokens").random(steps) for request in batch])
+        noise = RowNoise(
+            torch.from_numpy(uniforms).to(device),
+            torch.tensor([request.temperature for request in batch], dtype=torch.float32, device=device),
+        )
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=steps, pad_token_id=pad, eos_token_id=sorted(self._stops), use_cache=True
+        )
+        output = self._model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([noise]),
+        )
+        outputs = output[:, width:].tolist()
+        logps = torch.stack(noise.logps, dim=1).tolist()  # (B, T)
+        kept = [self._cut(request, row) for request, row in zip(batch, outputs, strict=True)]
+        texts = self._tokenizer.batch_decode(kept, skip_special_tokens=True)
+        return [
+            Generation(
+                prompt_ids=request.prompt_ids,
+                output_ids=tuple(row),
+                logps=tuple(row_logps[: len(row)]),
+                text=text,
+                finish_reason="stop" if row and row[-1] in self._stops else "length",
+                policy_version=self._version,
+            )
+            for request, row, row_logps, text in zip(batch, kept, logps, texts, strict=True)
+        ]
+
+    def _cut(self, request: GenerationRequest, row: list[int]) -> list[int]:
+        """The row up to and with its end token, or up to the request's own limit."""
+        limit = row[: request.max_new_tokens]
+        return next((limit[: at + 1] for at, token in enumerate(limit) if token in self._stops), limit)
+
+
+def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends a completion, from the tokenizer and the model's generation settings."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)

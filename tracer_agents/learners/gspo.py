@@ -1,0 +1,188 @@
+"""The GSPO learner: owns the optimiser state of one policy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from tracer_agents.config import GSPOConfig
+from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
+from tracer_agents.learners.ops import (
+    gspo_loss,
+    gspo_token_loss,
+    is_clipped,
+    sequence_log_ratio,
+    token_logps,
+    truncated_importance_weight,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GSPOStats:
+    """What one rollout batch did to the policy; means are over the sequences trained on."""
+
+    sequences: int
+    optimiser_steps: int
+    skipped_minibatches: int
+    loss: float
+    clip_fraction: float
+    ratio_first_deviation: float  # max |s − 1| of the first minibatch: 0 but for rounding
+    ratio_max_deviation: float  # max |s − 1| over all minibatches
+    gradient_norm: float
+    engine_logp_difference: float  # mean |logp_old − logp_engine| over tokens
+    engine_logp_difference_max: float
+
+
+class GSPOLearner:
+    """Full fine-tuning of one causal LM by GSPO (arXiv 2507.18071).
+
+    Args:
+        model: trained in place; generation backends that share the object see the new weights at once.
+        pad_id: the token that fills padding (masked everywhere).
+        config: learning rate, clip range, optimiser steps a batch.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, pad_id: int, config: GSPOConfig) -> None:
+        self._model = model.eval()  # no dropout: sampling and scoring must be the same function
+        self._pad_id = pad_id
+        self._config = config
+        self._optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+        )
+
+    def logps(self, batch: MicroBatch) -> torch.Tensor:
+        """log-probabilities at temperature 1 of the completion tokens, (B, T)."""
+        width = batch.completion_width
+        positions = (batch.attention_mask.cumsum(-1) - 1).clamp_(min=0)
+        logits = self._model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=positions,
+            logits_to_keep=width + 1,
+            use_cache=False,
+        ).logits
+        return token_logps(logits[:, :-1], batch.targets)
+
+    def update(self, samples: Sequence[Sample], rng: np.random.Generator) -> GSPOStats:
+        """Takes ``optimiser_steps`` steps on one rollout batch of samples, all from groups with a signal.
+
+        Each minibatch's loss is, for each role, the mean over its own sequences, summed over roles.
+        """
+        minibatches = self._minibatches(samples, rng)
+        logp_old = [[self._score(batch) for batch in minibatch] for minibatch in minibatches]
+        taken = _Tally()
+        for minibatch, olds in zip(minibatches, logp_old, strict=True):
+            if not minibatch:
+                taken.skipped += 1
+                continue
+            weights = _role_weights([samples[row] for batch in minibatch for row in batch.rows])
+            self._optimiser.zero_grad(set_to_none=True)
+            for batch, old in zip(minibatch, olds, strict=True):
+                self._backward(batch, old, [samples[row] for row in batch.rows], weights, taken)
+            norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.max_gradient_norm)
+            self._optimiser.step()
+            taken.gradient_norms.append(float(norm))
+            taken.close_minibatch()
+        self._optimiser.zero_grad(set_to_none=True)
+        return taken.stats()
+
+    def _minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
+        parts = np.array_split(rng.permutation(len(samples)), self._config.optimiser_steps)
+        limit, device = self._config.micro_batch_tokens, self._model.device
+        return [micro_batches(samples, p, pad_id=self._pad_id, max_tokens=limit, device=device) for p in parts]
+
+    @torch.no_grad()
+    def _score(self, batch: MicroBatch) -> torch.Tensor:
+        return self.logps(batch)
+
+    def _backward(
+        self,
+        batch: MicroBatch,
+        logp_old: torch.Tensor,
+        samples: Sequence[Sample],
+        weights: dict[str, float],
+        taken: "_Tally",
+    ) -> None:
+        config, device = self._config, batch.mask.device
+        advantage = torch.tensor([sample.advantage for sample in samples], dtype=torch.float32, device=device)
+        weight = torch.tensor([weights[sample.role] for sample in samples], dtype=torch.float32, device=device)
+        logp = self.logps(batch)
+        log_ratio = sequence_log_ratio(logp, logp_old, batch.mask)
+        if config.loss == "gspo_token":
+            per_token = advantage.unsqueeze(-1).expand_as(logp)
+            loss = gspo_token_loss(logp, logp_old, batch.mask, per_token, config.clip_low, config.clip_high)
+        else:
+            loss = gspo_loss(log_ratio, advantage, config.clip_low, config.clip_high)
+        if config.importance_cap is not None:
+            loss = loss * truncated_importance_weight(logp_old, batch.logp_engine, batch.mask, config.importance_cap)
+        total = (loss * weight).sum()
+        total.backward()
+        with torch.no_grad():
+            taken.add(
+                loss=float(total),
+                clipped=is_clipped(log_ratio, advantage, config.clip_low, config.clip_high),
+                deviation=(log_ratio.exp() - 1).abs(),
+                difference=((logp_old - batch.logp_engine).abs() * batch.mask),
+                tokens=float(batch.mask.sum()),
+            )
+
+    def save(self, folder: Path) -> None:
+        """Writes the optimiser state to ``folder/optimiser.pt``."""
+        torch.save(self._optimiser.state_dict(), folder / "optimiser.pt")
+
+    def load(self, folder: Path) -> None:
+        """Reads the optimiser state from ``folder/optimiser.pt``."""
+        state = torch.load(folder / "optimiser.pt", map_location=self._model.device, weights_only=True)
+        self._optimiser.load_state_dict(state)
+
+
+def _role_weights(samples: Sequence[Sample]) -> dict[str, float]:
+    """1 / (number of the role's sequences): with them a sum over sequences is a sum of per-role means."""
+    roles = [sample.role for sample in samples]
+    return {role: 1.0 / roles.count(role) for role in set(roles)}
+
+
+class _Tally:
+    """Collects the figures of one update."""
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self.gradient_norms: list[float] = []
+        self._losses = [0.0]
+        self._clipped: list[torch.Tensor] = []
+        self._deviations: list[list[torch.Tensor]] = [[]]
+        self._difference = self._difference_max = self._tokens = 0.0
+
+    def add(
+        self, *, loss: float, clipped: torch.Tensor, deviation: torch.Tensor, difference: torch.Tensor, tokens: float
+    ) -> None:
+        self._losses[-1] += loss
+        self._clipped.append(clipped)
+        self._deviations[-1].append(deviation)
+        self._difference += float(difference.sum())
+        self._difference_max = max(self._difference_max, float(difference.max()))
+        self._tokens += tokens
+
+    def close_minibatch(self) -> None:
+        self._losses.append(0.0)
+        self._deviations.append([])
+
+    def stats(self) -> GSPOStats:
+        steps = len(self.gradient_norms)
+        deviations = [float(torch.cat(part).max()) for part in self._deviations if part]
+        clipped = torch.cat(self._clipped).float() if self._clipped else torch.zeros(1)
+        return GSPOStats(
+            sequences=sum(len(part) for part in self._clipped),
+            optimiser_steps=steps,
+            skipped_minibatches=self.skipped,
+            loss=sum(self._losses) / max(steps, 1),
+            clip_fraction=float(clipped.mean()),
+            ratio_first_deviation=deviations[0] if deviations else 0.0,
+            ratio_max_deviation=max(deviations, default=0.0),
+            gradient_norm=sum(self.gradient_norms) / max(steps, 1),
+            engine_logp_difference=self._difference / max(self._tokens, 1.0),
+            engine_logp_difference_max=self._difference_max,
+        )

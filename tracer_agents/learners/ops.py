@@ -1,0 +1,70 @@
+"""The maths of sequence-level policy optimisation: pure functions on tensors.
+
+Source: *Group Sequence Policy Optimization* (arXiv 2507.18071). B sequences, T completion positions,
+V vocabulary entries; ``mask`` is 1 on the completion's tokens, its end token included, and 0 on padding.
+"""
+
+import torch
+
+
+def token_logps(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """log π(y_t | x, y_<t).
+
+    Args:
+        logits: (B, T, V), position t predicting ``targets[:, t]``, already divided by the temperature.
+        targets: (B, T) int64.
+
+    Returns:
+        (B, T) natural logs.
+    """
+    return torch.log_softmax(logits.float(), dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def sequence_log_ratio(logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """log s_i: the length-normalised log importance ratio of each sequence (equation 7), (B, T)³ -> (B,)."""
+    return ((logp - logp_old) * mask).sum(-1) / mask.sum(-1)
+
+
+def gspo_loss(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
+    """−min(s·A, clip(s, 1−ε_low, 1+ε_high)·A) of each sequence (equation 5), (B,)² -> (B,)."""
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def gspo_token_loss(
+    logp: torch.Tensor,
+    logp_old: torch.Tensor,
+    mask: torch.Tensor,
+    advantage: torch.Tensor,
+    clip_low: float,
+    clip_high: float,
+) -> torch.Tensor:
+    """GSPO-token (equations 13 and 14): per-token advantages under the sequence's ratio.
+
+    Args:
+        logp, logp_old, mask, advantage: (B, T) each.
+
+    Returns:
+        (B,); equals ``gspo_loss`` in value and gradient when a sequence's advantages are all equal.
+    """
+    sequence = sequence_log_ratio(logp, logp_old, mask).detach().unsqueeze(-1)  # (B, 1)
+    log_ratio = sequence + logp - logp.detach()
+    loss = gspo_loss(log_ratio, advantage, clip_low, clip_high)
+    return (loss * mask).sum(-1) / mask.sum(-1)
+
+
+def is_clipped(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
+    """Which sequences' gradients the clip removes, (B,)² -> (B,) bool."""
+    ratio = log_ratio.exp()
+    return ((advantage > 0) & (ratio > 1 + clip_high)) | ((advantage < 0) & (ratio < 1 - clip_low))
+
+
+def truncated_importance_weight(
+    logp_old: torch.Tensor, logp_engine: torch.Tensor, mask: torch.Tensor, cap: float
+) -> torch.Tensor:
+    """min(exp(mean_t(logp_old − logp_engine)), cap): corrects for an engine that is not quite the learner.
+
+    The geometric mean per sequence, (B, T)³ -> (B,), without gradient.
+    """
+    return sequence_log_ratio(logp_old, logp_engine, mask).exp().clamp(max=cap).detach()

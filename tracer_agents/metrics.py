@@ -1,0 +1,191 @@
+"""Figures of a set of dialogues: means with bootstrap intervals, and paired comparisons (DESIGN, section 8)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from tracer_agents.records import DialogueRecord
+from tracer_env.rewards import Utility
+from tracer_env.seeding import stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """``M`` of DESIGN, section 10; undefined figures are None.
+
+    Rates are in [0, 1], tokens are means a question. ``correction_rate`` = P(final right | first proposal
+    wrong), ``preservation_rate`` = P(final right | first proposal right). ``speak_rate`` is over decisions
+    that were not forced.
+    """
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    greedy_accuracy: float | None
+    utility: float
+    utility_ci95: tuple[float, float]
+    correction_rate: float | None
+    preservation_rate: float | None
+    reviewer_sensitivity: float | None
+    reviewer_specificity: float | None
+    unparsed_rate: float
+    truncation_rate: float
+    ungradable_rate: float
+    generated_tokens_per_question: float
+    prompt_tokens_per_question: float
+    speak_rate: float | None
+    speak_rate_by_round: dict[str, float]
+    temperature: float
+    n: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Method ``a`` minus method ``b`` on the same questions.
+
+    ``p`` is two-sided: exact McNemar for accuracy, a paired t-test for the other metrics.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    ci95: tuple[float, float]
+    n: int
+    p: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+METRIC_NAMES = ("accuracy", "utility", "generated_tokens")
+
+
+def values(records: Sequence[DialogueRecord], metric: str, utility: Utility) -> np.ndarray:
+    """The metric of every dialogue, float64 of shape (n,); ``metric`` is one of ``METRIC_NAMES``."""
+    right = np.array([record.correct for record in records], dtype=bool)
+    tokens = np.array([record.generated_tokens for record in records], dtype=np.float64)
+    per_dialogue = {"accuracy": right.astype(np.float64), "utility": utility(right, tokens), "generated_tokens": tokens}
+    return np.asarray(per_dialogue[metric])
+
+
+def bootstrap_ci95(sample: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of ``sample`` (n,), resampling questions."""
+    if len(sample) < 2 or np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    result = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, 4_000_000 // len(sample)),
+        method="percentile",
+        rng=stream(seed, "bootstrap"),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def summarise(
+    records: Sequence[DialogueRecord],
+    utility: Utility,
+    *,
+    temperature: float,
+    resamples: int,
+    seed: int,
+    greedy: Sequence[DialogueRecord] | None = None,
+) -> Metrics:
+    """All figures of one method's dialogues; ``greedy`` are the same team's dialogues at temperature 0."""
+    right = values(records, "accuracy", utility)
+    utilities = values(records, "utility", utility)
+    first = np.array([record.first_correct for record in records])
+    turns = [turn for record in records for turn in record.turns]
+    spoken = [turn for turn in turns if turn.mode]
+    proposals = [turn for turn in spoken if turn.role == "proposer"]
+    free = [turn for turn in turns if not turn.forced and turn.round > 1]
+    return Metrics(
+        accuracy=float(right.mean()),
+        accuracy_ci95=bootstrap_ci95(right, resamples=resamples, seed=seed),
+        greedy_accuracy=float(values(greedy, "accuracy", utility).mean()) if greedy else None,
+        utility=float(utilities.mean()),
+        utility_ci95=bootstrap_ci95(utilities, resamples=resamples, seed=seed),
+        correction_rate=_mean(right[~first]),
+        preservation_rate=_mean(right[first]),
+        reviewer_sensitivity=_verdict_rate(records, pending_right=True),
+        reviewer_specificity=_verdict_rate(records, pending_right=False),
+        unparsed_rate=float(np.mean([turn.answer is None for turn in proposals])),
+        truncation_rate=float(np.mean([turn.finish_reason == "length" for turn in spoken])),
+        ungradable_rate=float(np.mean([record.grade == "ungradable" for record in records])),
+        generated_tokens_per_question=float(np.mean([record.generated_tokens for record in records])),
+        prompt_tokens_per_question=float(np.mean([record.prompt_tokens for record in records])),
+        speak_rate=_mean(np.array([turn.mode for turn in free], dtype=np.float64)),
+        speak_rate_by_round={
+            str(r): float(np.mean([turn.mode for turn in free if turn.round == r]))
+            for r in sorted({turn.round for turn in free})
+        },
+        temperature=temperature,
+        n=len(records),
+    )
+
+
+def compare(
+    a: Sequence[DialogueRecord],
+    b: Sequence[DialogueRecord],
+    metric: str,
+    utility: Utility,
+    *,
+    names: tuple[str, str],
+    resamples: int,
+    seed: int,
+) -> Comparison:
+    """Pairs two methods question by question.
+
+    Raises:
+        ValueError: the two do not hold the same questions in the same order.
+    """
+    if [record.question_id for record in a] != [record.question_id for record in b]:
+        raise ValueError(f"{names[0]} and {names[1]} were not run on the same questions")
+    va, vb = values(a, metric, utility), values(b, metric, utility)
+    difference = va - vb
+    return Comparison(
+        a=names[0],
+        b=names[1],
+        metric=metric,
+        difference=float(difference.mean()),
+        ci95=bootstrap_ci95(difference, resamples=resamples, seed=seed),
+        n=len(difference),
+        p=_mcnemar(va, vb) if metric == "accuracy" else _paired_t(difference),
+    )
+
+
+def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+    only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
+    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
+
+
+def _paired_t(difference: np.ndarray) -> float:
+    if len(difference) < 2 or np.ptp(difference) == 0:
+        return 1.0 if not difference.any() else 0.0
+    return float(stats.ttest_1samp(difference, 0.0)[1])
+
+
+def _verdict_rate(records: Sequence[DialogueRecord], *, pending_right: bool) -> float | None:
+    """P(verdict true | pending right or wrong): sensitivity to right solutions, specificity to wrong ones."""
+    hits = []
+    for record in records:
+        right = False
+        for turn in record.turns:
+            if turn.mode and turn.role == "proposer":
+                right = turn.reward == 1.0
+            elif turn.mode and right == pending_right:
+                hits.append(turn.reward == 1.0)
+    return _mean(np.array(hits, dtype=np.float64))
+
+
+def _mean(sample: np.ndarray) -> float | None:
+    return float(sample.mean()) if len(sample) else None

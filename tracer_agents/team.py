@@ -1,0 +1,108 @@
+"""A trained team as ordinary PettingZoo policies: ``act(observation, info)`` for any of its agents."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pettingzoo import AECEnv
+
+from tracer_agents.build import Parts, build
+from tracer_agents.config import Config
+from tracer_agents.controllers.tables import RegretTables
+from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.game.tree import control_uniform
+from tracer_agents.run import RunDirectory
+from tracer_agents.speakers.model import View
+from tracer_agents.types import speak_seed
+from tracer_env import debate_v0
+from tracer_env.dialogue import Mode, Role
+from tracer_env.infosets import Infosets
+from tracer_env.spaces import SpokenText
+
+
+class Team:
+    """Controllers, proposers and reviewers of one trained run.
+
+    All randomness comes from ``info["seed"]`` and ``info["prefix"]``, so a team keeps no state between calls, may
+    play many environments at once, and plays the same dialogue as the batched rollout with the same seed.
+
+    Args:
+        config: the run's settings.
+        parts: its task, model and engine.
+        controller: its controllers.
+    """
+
+    def __init__(self, config: Config, parts: Parts, controller: TabularController) -> None:
+        self.config = config
+        self.parts = parts
+        self.controller = controller
+
+    @classmethod
+    def load(cls, run: str | Path) -> "Team":
+        """The team of a run directory, from its newest checkpoint.
+
+        Raises:
+            RunError: no run, or no checkpoint in it.
+        """
+        directory = RunDirectory(Path(run))
+        config = directory.config()
+        checkpoint = directory.checkpoints.latest()
+        return cls(config, build(config, weights=checkpoint), load_controller(directory))
+
+    def env(self, **overrides: Any) -> AECEnv:
+        """The environment that the team was trained for, on held-out questions; ``overrides`` change its arguments."""
+        dialogue = self.config.dialogue
+        settings = {
+            "n_agents": dialogue.n_agents,
+            "rounds": dialogue.rounds,
+            "schedule": dialogue.schedule,
+            "infoset": dialogue.infoset,
+            "force_on_unparsed": dialogue.force_on_unparsed,
+            "task": self.parts.task,
+            "split": "test",
+            "price_of_speech": dialogue.price_of_speech,
+            "max_new_tokens": self.config.speakers.max_new_tokens,
+        }
+        return debate_v0.env(**{**settings, **overrides})
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> int | SpokenText:
+        """The action of whichever agent was given this observation and info."""
+        if "action_mask" in observation:
+            return self._control(observation, info)
+        return self._speak(observation, info)
+
+    def _control(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> int:
+        if not observation["action_mask"][Mode.SKIP]:
+            return int(Mode.SPEAK)
+        chance = self.controller.probability_of_key(info["infoset"])
+        return int(control_uniform(info["seed"], info["prefix"]) < chance)
+
+    def _speak(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> SpokenText:
+        view = View(
+            role=Role.PROPOSER if info["round"] % 2 else Role.REVIEWER,
+            question=observation["question"],
+            solution=observation["solution"] or None,
+            review=observation["review"] or None,
+            seed=speak_seed(info["seed"], info["prefix"]),
+        )
+        [said] = self.parts.speakers.complete([view])
+        return SpokenText(
+            said.text,
+            generated_tokens=said.generated_tokens,
+            prompt_tokens=said.prompt_tokens,
+            finish_reason=said.finish_reason,
+        )
+
+
+def load_controller(run: RunDirectory) -> TabularController:
+    """The controllers of a run's newest checkpoint, under the strategy that was deployed.
+
+    Raises:
+        RunError: no checkpoint, or a run that chooses its strategy on validation questions and has not ended.
+    """
+    config = run.config()
+    play = config.controllers.play
+    if play == "validated":
+        play = run.summary()["controllers"]["play"]
+    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    return TabularController(infosets, RegretTables.load(run.checkpoints.latest() / "controllers.npz"), play)

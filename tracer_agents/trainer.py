@@ -1,0 +1,291 @@
+"""Trains a team: expand, value, play, group, GSPO, sync, regret, report — one readable step.
+
+Glossary. *Tree*: one question with all binary choices of the controllers expanded. *Line*: the dialogue played
+in a tree. *Group*: completions of one prompt. *Profile*: the strategies of all controllers together.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracer_agents.build import Parts
+from tracer_agents.config import Config
+from tracer_agents.controllers.regret import MINIMISERS
+from tracer_agents.controllers.solve import solve
+from tracer_agents.controllers.tables import RegretTables
+from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
+from tracer_agents.credit.groups import Groups, sample_groups
+from tracer_agents.credit.rewards import Penalties
+from tracer_agents.evaluation import draw_episodes
+from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.tree import Tree, expand, play
+from tracer_agents.game.values import Weighting, expected_utility
+from tracer_agents.learners.batches import Sample
+from tracer_agents.learners.gspo import GSPOStats
+from tracer_agents.run import RunDirectory
+from tracer_agents.speakers.model import ModelUtterance
+from tracer_agents.types import Controller
+from tracer_env.dialogue import Dialogue, Role, Utterance
+from tracer_env.infosets import Infosets
+from tracer_env.seeding import stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one training step saw and did; the profile's figures are on new questions, before it learned from them."""
+
+    step: int
+    questions: int
+    accuracy: float  # of the played lines' dialogues
+    utility: float
+    generated_tokens: float  # a question, on the played line
+    speak_rate: float | None
+    proposer_reward: float | None  # mean over the group's candidates
+    reviewer_reward: float | None
+    utterances: int  # generated this step, all of them
+    groups: int
+    groups_dropped: int
+    gspo: GSPOStats | None
+    infosets: int
+    regret_iterations: int
+    policy_version: int
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """A line of ``metrics.jsonl``: wall times in ``timing`` and nowhere else."""
+        row = asdict(self)
+        return {**{name: value for name, value in row.items() if name != "seconds"}, "timing": row["seconds"]}
+
+
+class Trainer:
+    """Owns what changes during training: regret tables, the policy's weights and its optimiser.
+
+    Args:
+        config: the settings.
+        parts: what they were built into.
+    """
+
+    def __init__(self, config: Config, parts: Parts) -> None:
+        self.config = config
+        self.parts = parts
+        self.rules = config.dialogue.rules
+        self.infosets = Infosets(config.dialogue.infoset, self.rules)
+        self.tables = RegretTables.empty()
+        self.version = 0
+        self._minimiser = MINIMISERS[config.controllers.minimiser]()
+        self._weighting: Weighting = config.controllers.weighting or (
+            "counterfactual" if config.dialogue.infoset == "recall" else "gradient"
+        )
+
+    def step(self, number: int) -> StepReport:
+        """Step ``number`` ≥ 1: a pure function of the settings and of what was learned before it."""
+        clock = _Clock()
+        speakers, grade = self.parts.training_speakers, self.parts.task.grade
+        episodes = self._episodes(number)
+        trees = expand(episodes, self.rules, speakers, grade)
+        lines = play(trees, self.explorer())
+        clock.lap("expand")
+        groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
+        clock.lap("groups")
+        gspo = self._train_speakers(groups, number) if groups else None
+        clock.lap("gspo")
+        game = self.game(trees)
+        if self.config.controllers.train:
+            self.tables = self._train_controllers(game)
+        clock.lap("regret")
+        return self._report(number, trees, lines, groups, gspo, clock.seconds)
+
+    def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
+        """The empirical game of expanded questions."""
+        return EmpiricalGame.from_trees(trees, self.infosets, token_budget=self._token_budget)
+
+    def controller(self, play: Play = "current") -> TabularController:
+        """The learned controllers."""
+        return TabularController(self.infosets, self.tables, play)
+
+    def explorer(self) -> Controller:
+        """The learned controllers with some uniform play, so that every speaker keeps being trained."""
+        return Explorer(self.controller(), self.config.controllers.exploration)
+
+    def deployed(self) -> TabularController:
+        """The controllers under the strategy that plays, chosen on validation questions if so configured."""
+        play = self.config.controllers.play
+        return self.controller(self._best_on_validation() if play == "validated" else play)
+
+    def save(self, folder: Path, step: int) -> None:
+        """Writes everything that ``load`` needs to go on to the same bits."""
+        self.parts.policy.model.save_pretrained(folder)
+        self.parts.policy.tokenizer.save_pretrained(folder)
+        self.parts.learner.save(folder)
+        self.tables.save(folder / "controllers.npz")
+        state = {"step": step, "policy_version": self.version, "questions_drawn": self._first_question(step + 1)}
+        (folder / "state.json").write_text(json.dumps(state) + "\n")
+
+    def load(self, folder: Path) -> int:
+        """Takes up a checkpoint's tables, optimiser and counters (its weights are already loaded); returns its step."""
+        state = json.loads((folder / "state.json").read_text())
+        self.parts.learner.load(folder)
+        self.tables = RegretTables.load(folder / "controllers.npz")
+        self._label(state["policy_version"])
+        return state["step"]
+
+    # the parts of a step
+
+    def _episodes(self, number: int) -> list:
+        start, count = self._first_question(number), self._questions(number)
+        return draw_episodes(self.parts.task, "train", start, count, seed=self.config.seed, phase="train")
+
+    def _questions(self, number: int) -> int:
+        trainer = self.config.trainer
+        frozen = number > trainer.steps - trainer.controller_steps
+        return trainer.controller_questions_per_step if frozen else trainer.questions_per_step
+
+    def _first_question(self, number: int) -> int:
+        return sum(self._questions(earlier) for earlier in range(1, number))
+
+    def _trains_speakers(self, number: int) -> bool:
+        trainer = self.config.trainer
+        return self.config.credit.train and number <= trainer.steps - trainer.controller_steps
+
+    def _sample_groups(self, trees: Sequence[Tree], lines: Sequence[Dialogue]) -> Groups:
+        credit = self.config.credit
+        return sample_groups(
+            trees,
+            lines,
+            self.parts.training_speakers,
+            self.parts.task.grade,
+            group_size=credit.group_size,
+            penalties=Penalties(format=credit.format_penalty, truncation=credit.truncation_penalty),
+            uplift=credit.reviewer == "uplift",
+            normalise_std=credit.normalise_std,
+        )
+
+    def _train_speakers(self, groups: Groups, number: int) -> GSPOStats:
+        samples = [
+            _sample(candidate.utterance, candidate.role, advantage)
+            for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
+            if signal
+        ]
+        stats = self.parts.learner.update(samples, stream(self.config.seed, "minibatches", number))
+        self._label(self.version + 1)
+        return stats
+
+    def _train_controllers(self, game: EmpiricalGame) -> RegretTables:
+        settings = self.config.controllers
+        return solve(
+            game.at(self.config.dialogue.price_of_speech),
+            self.tables.discounted(regret=settings.discount, average=settings.discount),
+            self._minimiser,
+            iterations=settings.inner_iterations,
+            weighting=self._weighting,
+        )
+
+    def _best_on_validation(self) -> Play:
+        count = self.config.controllers.validation_questions
+        episodes = draw_episodes(self.parts.task, "validation", 0, count, seed=self.config.seed, phase="validation")
+        trees = expand(episodes, self.rules, self.parts.speakers, self.parts.task.grade)
+        game = self.game(trees)
+        priced = game.at(self.config.dialogue.price_of_speech)
+        return max(PLAYS, key=lambda play: expected_utility(priced, self.controller(play).profile(game.trie.keys)))
+
+    def _label(self, version: int) -> None:
+        self.version = version
+        self.parts.backend.sync(version)
+
+    @property
+    def _token_budget(self) -> int:
+        return self.config.dialogue.rounds * self.config.speakers.max_new_tokens
+
+    def _report(
+        self,
+        number: int,
+        trees: Sequence[Tree],
+        lines: Sequence[Dialogue],
+        groups: Groups | None,
+        gspo: GSPOStats | None,
+        seconds: dict[str, float],
+    ) -> StepReport:
+        right = np.array([tree.right(line) for tree, line in zip(trees, lines, strict=True)])
+        tokens = np.array([line.generated_tokens for line in lines])
+        free = [turn.mode for line in lines for turn in line.turns if not turn.forced]
+        in_trees = sum(1 for tree in trees for _ in tree.spoken())
+        further = (
+            len(groups.candidates) - sum(1 for c in groups.candidates if c.request.candidate == 0) if groups else 0
+        )
+        return StepReport(
+            step=number,
+            questions=len(trees),
+            accuracy=float(right.mean()),
+            utility=float(np.mean(self.config.utility(right, tokens))),
+            generated_tokens=float(tokens.mean()),
+            speak_rate=float(np.mean(free)) if free else None,
+            proposer_reward=_mean_reward(groups, Role.PROPOSER),
+            reviewer_reward=_mean_reward(groups, Role.REVIEWER),
+            utterances=in_trees + further,
+            groups=groups.n_groups if groups else 0,
+            groups_dropped=groups.n_dropped if groups else 0,
+            gspo=gspo,
+            infosets=len(self.tables.keys),
+            regret_iterations=self.tables.iterations,
+            policy_version=self.version,
+            seconds=seconds,
+        )
+
+
+class Explorer:
+    """A controller with uniform play mixed in: P(SPEAK) = (1 − ε)·p + ε/2."""
+
+    def __init__(self, controller: Controller, epsilon: float) -> None:
+        self._controller = controller
+        self._epsilon = epsilon
+
+    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
+        """P(SPEAK) at each state, shape (len(states),)."""
+        return (1 - self._epsilon) * self._controller.speak_probability(states) + self._epsilon / 2
+
+
+def _sample(utterance: Utterance, role: Role, advantage: float) -> Sample:
+    assert isinstance(utterance, ModelUtterance)  # the speakers being trained are models
+    generation = utterance.generation
+    return Sample(
+        prompt_ids=generation.prompt_ids,
+        output_ids=generation.output_ids,
+        logps_engine=generation.logps,
+        role=role,
+        advantage=float(advantage),
+    )
+
+
+def _mean_reward(groups: Groups | None, role: Role) -> float | None:
+    rewards = [candidate.reward for candidate in groups.candidates if candidate.role is role] if groups else []
+    return float(np.mean(rewards)) if rewards else None
+
+
+class _Clock:
+    """Seconds by the name of what just ended."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._last = now()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = self._now()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
+
+
+def train(trainer: Trainer, run: RunDirectory, *, done: int, on_step: Callable[[StepReport], None]) -> None:
+    """Takes the steps after ``done``; every line is on disk before the next step begins."""
+    steps, every = trainer.config.trainer.steps, trainer.config.trainer.checkpoint_every
+    for number in range(done + 1, steps + 1):
+        report = trainer.step(number)
+        run.add_metrics(report.as_json())
+        on_step(report)
+        if number % every == 0 or number == steps:
+            run.checkpoints.save(number, lambda folder, step=number: trainer.save(folder, step))
