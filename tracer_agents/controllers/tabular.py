@@ -57,6 +57,11 @@ class TabularController:
         """P(SPEAK) at an infoset."""
         return self._speak.get(key, 0.5)
 
+    def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
+        """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
+        speak = np.array([self.probability_of_key(key) for key in keys])
+        return np.stack([1 - speak, speak], axis=1)
+
     def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
         """P(SPEAK) at each state, float64 of shape (len(states),); forced states are 1."""
         key, speak = self.infosets.key, self._speak
