@@ -8,7 +8,7 @@ The machine knows nothing of gold answers, rewards, models or PettingZoo: ``init
 ``transition`` and ``is_terminal`` are the whole game, and every loop in the project runs on them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Literal
@@ -207,14 +207,14 @@ def transition(state: Dialogue, action: Mode | Utterance) -> Dialogue:
     if state.speaking:
         raise IllegalMove(f"round {state.round}: the {state.role} of agent {state.agent} must speak; a mode was given")
     if action == Mode.SPEAK:
-        return replace(state, speaking=True)
+        return Dialogue(state.rules, state.question, state.round, True, state.turns, state.pending, state.votes)
     if action != Mode.SKIP:
         raise IllegalMove(f"round {state.round}: a mode is 0 (SKIP) or 1 (SPEAK), got {action!r}")
     if is_forced(state):
         raise IllegalMove(f"round {state.round}: speaking is forced, SKIP is masked")
     agent, role = state.rules.seats[state.round - 1]
-    turn = Turn(state.round, agent, role, Mode.SKIP, False, None)
-    return replace(state, round=state.round + 1, turns=(*state.turns, turn))
+    turns = (*state.turns, Turn(state.round, agent, role, Mode.SKIP, False, None))
+    return Dialogue(state.rules, state.question, state.round + 1, False, turns, state.pending, state.votes)
 
 
 def _after_utterance(state: Dialogue, utterance: Utterance) -> Dialogue:

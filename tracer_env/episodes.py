@@ -1,0 +1,83 @@
+"""Turns an episode seed into the question that the episode plays."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+
+from tracer_env.errors import ConfigError, DataError
+from tracer_env.seeding import derive_seed
+from tracer_env.tasks.base import SPLITS, Question, Split, Task
+
+_ENDLESS = 2**31  # positions in a stream: more than any run plays
+
+
+@dataclass(frozen=True)
+class EpisodeSource:
+    """The questions of one split, addressed by episode seed.
+
+    Seed ``s`` plays question ``s mod 2**31`` of the split's stream (stream seed 0); a finite split of ``n``
+    questions is taken round, so that seeds ``0 … n−1`` play each of its questions once, in order.
+
+    Args:
+        task: where questions come from.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises:
+        ConfigError: no such split.
+    """
+
+    task: Task
+    split: Split
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ConfigError(f"split must be one of {SPLITS}, got {self.split!r}")
+
+    def question(self, seed: int) -> Question:
+        """The question of episode ``seed``: a pure function of the task, the split and the seed.
+
+        Raises:
+            DataError: the split is empty.
+            LeakageError: the split may not be played with this task.
+        """
+        position = seed % _ENDLESS
+        return self._at(position) or self._at(position % self._size) or self._missing()
+
+    def _at(self, position: int) -> Question | None:
+        drawn = self.task.draw(self.split, position, 1, seed=0)
+        return drawn[0] if drawn else None
+
+    @cached_property
+    def _size(self) -> int:
+        """The number of questions of a finite split, at least 1: found by doubling, then by bisection."""
+        most = 1
+        while self._at(most):
+            most *= 2
+        least = most // 2  # the last known question; ``most`` is past the end
+        while most - least > 1:
+            middle = (least + most) // 2
+            least, most = (middle, most) if self._at(middle) else (least, middle)
+        return most
+
+    def _missing(self) -> Question:
+        raise DataError(f"task {self.task.name!r} has no questions in its {self.split!r} split; choose another split")
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` as an ``int``.
+
+    Raises:
+        ConfigError: not an integer, or negative.
+    """
+    try:
+        value = index(seed)
+    except TypeError:
+        value = -1
+    if value < 0:
+        raise ConfigError(f"seed must be an integer ≥ 0 or None, got {seed!r}")
+    return value
+
+
+def fresh_seed(root: int, count: int) -> int:
+    """The seed of the ``count``-th unseeded reset after one seeded with ``root``."""
+    return derive_seed(root, "episode", count) % _ENDLESS
