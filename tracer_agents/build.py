@@ -43,8 +43,11 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
     source = str(weights or (TINY if config.model == "tiny" else config.model))
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, config.dtype), attn_implementation=_attention(config)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=_attention(config),
+            device_map={"": str(_device(config.device))},
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"speakers.model: cannot load {source!r}: {error}") from error
@@ -54,7 +57,7 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
     if not isinstance(pad_id, int):
         raise ConfigError(f"speakers.model: the tokenizer of {source!r} has neither a pad nor an end token")
     style = config.style or ("tiny" if config.model == "tiny" else "chat")
-    return Policy(model=model.to(device=_device(config.device)).eval(), tokenizer=tokenizer, pad_id=pad_id, style=style)
+    return Policy(model=model.eval(), tokenizer=tokenizer, pad_id=pad_id, style=style)
 
 
 def build_backend(config: Config, policy: Policy) -> TransformersBackend:

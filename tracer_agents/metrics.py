@@ -171,7 +171,7 @@ def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
 def _paired_t(difference: np.ndarray) -> float:
     if len(difference) < 2 or np.ptp(difference) == 0:
         return 1.0 if not difference.any() else 0.0
-    return float(stats.ttest_1samp(difference, 0.0)[1])
+    return float(np.asarray(stats.ttest_1samp(difference, 0.0))[1])
 
 
 def _verdict_rate(records: Sequence[DialogueRecord], *, pending_right: bool) -> float | None:

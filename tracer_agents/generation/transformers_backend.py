@@ -6,6 +6,7 @@ last bits of the logits (DESIGN, section 5).
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class RowNoise(LogitsProcessor):
         sampled = invert_cdf(logp, self._uniforms[:, len(self.logps)])
         token = torch.where(self._greedy, logp.argmax(-1), sampled).unsqueeze(-1)  # (B, 1)
         self.logps.append(logp.gather(-1, token).squeeze(-1))
-        return torch.full_like(scores, float("-inf")).scatter_(-1, token, 0.0)
+        return cast(torch.FloatTensor, torch.full_like(scores, float("-inf")).scatter_(-1, token, 0.0))
 
 
 class TransformersBackend:
@@ -68,7 +69,7 @@ class TransformersBackend:
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, pad_id: int, batch_size: int = 128
     ) -> None:
-        self._model = model
+        self._model: Any = model  # generate() comes from a mix-in that PreTrainedModel's type does not show
         self._tokenizer = tokenizer
         self._pad_id = pad_id
         self._batch_size = batch_size
