@@ -1,0 +1,230 @@
+"""Measures the embedded model in every role and writes its model card."""
+
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny_demonstrations import TASK, Mix, truth
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tracer_agents.speakers.prompts import messages
+from tracer_env.dialogue import Role, Verdict
+from tracer_env.grading.verdict import parse_verdict
+from tracer_env.tasks.arithmetic import Arithmetic
+
+MAX_NEW_TOKENS = 96
+Figures = dict[str, float]
+
+
+@torch.inference_mode()
+def generate(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[dict[str, Any]],
+    *,
+    temperature: float,
+    seed: int,
+    rows: int = 256,
+) -> list[str]:
+    """Completions of the ``tiny`` prompts, in order; ``asked`` holds the arguments of ``messages``."""
+    torch.manual_seed(seed)
+    prompts = [
+        tokenizer.apply_chat_template(
+            messages("tiny", answer_format=TASK.answer_format, **one), add_generation_prompt=True, tokenize=False
+        )
+        for one in asked
+    ]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    completions = [""] * len(prompts)
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    for start in range(0, len(order), rows):
+        chunk = order[start : start + rows]
+        batch = tokenizer([prompts[i] for i in chunk], padding=True, add_special_tokens=False, return_tensors="pt")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=MAX_NEW_TOKENS,
+                **sampling,
+            )
+        texts = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        for i, text in zip(chunk, texts, strict=True):
+            completions[i] = text
+    return completions
+
+
+def evaluate(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    count: int,
+    seed: int,
+    level: int | str,
+    any_of: int = 1,
+) -> Figures:
+    """Accuracies in every role on ``count`` validation problems that no training saw; rates in 0 … 1.
+
+    ``any_of`` is how many solutions are sampled for the share of problems with at least one right.
+    """
+    model.eval()
+    problems = Arithmetic(level).problems("validation", 0, count, seed=seed)
+    ask = [{"question": one.text, "role": Role.PROPOSER, "solution": None, "review": None} for one in problems]
+
+    def right(texts: Sequence[str]) -> list[bool]:
+        return [truth(one, text) is Verdict.RIGHT for one, text in zip(problems, texts, strict=True)]
+
+    def say(requests: list[dict[str, Any]], temperature: float = 1.0) -> list[str]:
+        return generate(model, tokenizer, requests, temperature=temperature, seed=seed)
+
+    solutions = say(ask)
+    solved = right(solutions)
+    greedy = right(say(ask, 0.0))
+    again = [
+        solved,
+        *(right(generate(model, tokenizer, ask, temperature=1.0, seed=seed + k)) for k in range(1, any_of)),
+    ]
+    worked = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" in text]
+    direct = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" not in text]
+    for_review = [{**one, "role": Role.REVIEWER, "solution": text} for one, text in zip(ask, solutions, strict=True)]
+    reviews = say(for_review)
+    verdicts = [parse_verdict(text) for text in reviews]
+    fits = [(v is Verdict.RIGHT) == ok for v, ok in zip(verdicts, solved, strict=True)]
+    checked = [fit for fit, text in zip(fits, reviews, strict=True) if "=" in text]
+    for_revision = [
+        {**one, "solution": solution, "review": review}
+        for one, solution, review in zip(ask, solutions, reviews, strict=True)
+    ]
+    revised = right(say(for_revision))
+    seen = list(zip(solved, verdicts, revised, strict=True))
+    figures = {
+        "solve_sampled": _mean(solved),
+        "solve_greedy": _mean(greedy),
+        f"solve_any_of_{any_of}": _mean([any(tries) for tries in zip(*again, strict=True)]),
+        "worked_share": len(worked) / count,
+        "worked_accuracy": _mean(worked),
+        "direct_accuracy": _mean(direct),
+        "review_sensitivity": _mean([v is Verdict.WRONG for ok, v, _ in seen if not ok]),
+        "review_specificity": _mean([v is Verdict.RIGHT for ok, v, _ in seen if ok]),
+        "review_unparsed": _mean([v is None for v in verdicts]),
+        "checked_share": len(checked) / count,
+        "checked_accuracy": _mean(checked),
+        "revise_wrong_called_wrong": _mean([r for ok, v, r in seen if not ok and v is Verdict.WRONG]),
+        "revise_wrong_called_right": _mean([r for ok, v, r in seen if not ok and v is Verdict.RIGHT]),
+        "revise_right_called_right": _mean([r for ok, v, r in seen if ok and v is Verdict.RIGHT]),
+        "revise_right_called_wrong": _mean([r for ok, v, r in seen if ok and v is Verdict.WRONG]),
+        "propose_review_revise": _mean([r if v is Verdict.WRONG else ok for ok, v, r in seen]),
+        "always_revise": _mean(revised),
+        "questions": count,
+    }
+    model.train()
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _mean(values: Sequence[bool]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+_CARD = """\
+# tracer-tiny
+
+A causal language model of {parameters:,} parameters that solves, reviews and revises short arithmetic stories. It is
+the embedded default of TRACER: small enough to train on a laptop's CPU, and weak on purpose, so that there is room
+to learn. It knows nothing else; outside its task its output is noise.
+
+## Task
+The `arithmetic` task, level {level} by default: a quantity changes two to four times; the answer is the quantity at the
+end. In every role the model continues a conversation in the prompt style `tiny`: the question is answered by a
+solution, `Review.` by a review that ends with `Verdict: RIGHT` or `Verdict: WRONG`, `Revise.` by a new solution.
+Solutions end with `#### <number>`. At most {max_new_tokens} new tokens are ever needed.
+
+## Measured
+On {count} questions of the validation split, which no training sees (splits are disjoint by calculation, not by
+wording), sampled at temperature 1 unless said otherwise. "Wrong" and "right" are the model's own first solutions,
+reviewed and revised by the model itself.
+
+| role | figure | value |
+|---|---|---|
+{rows}
+
+## Two habits, both taught on purpose
+Every demonstration that the model learns from is correct; no error was injected into what it imitates. But the
+demonstrations show two habits. Solvers either work a story out, a line a calculation, or give the answer at once;
+reviewers either recompute each line or give a verdict at once. In the last phase {direct:.0%} of the solutions are
+immediate and {snap:.0%} of the reviews. Immediate answers are much less often right, so most of the room to learn
+is in preferring the careful habit, which costs tokens; the rest is in calculating more reliably. A gain in accuracy
+by reinforcement learning on this model should be read that way. Wrong solutions and mistaken reviews occur in the
+demonstrations only as what another agent said, without loss.
+
+## Data and training
+Procedurally generated problems of the training split, levels {levels}; the tokenizer (byte-level BPE, {vocabulary}
+tokens, single digits) is trained on the same texts. {steps:,} optimiser steps, {tokens:,} tokens with padding,
+{minutes:.0f} minutes on {threads} thread{s} of a {machine}; seed {seed}. Made by `scripts/train_tiny.py`, which
+writes this page.
+"""
+
+_ROWS = (
+    ("proposer", "accuracy, sampled", "solve_sampled"),
+    ("proposer", "accuracy, greedy", "solve_greedy"),
+    ("proposer", "at least one of 8 samples right", "solve_any_of_8"),
+    ("proposer", "share of solutions that are worked out", "worked_share"),
+    ("proposer", "accuracy of those", "worked_accuracy"),
+    ("proposer", "accuracy of immediate answers", "direct_accuracy"),
+    ("reviewer", "sensitivity: wrong called WRONG", "review_sensitivity"),
+    ("reviewer", "specificity: right called RIGHT", "review_specificity"),
+    ("reviewer", "no verdict", "review_unparsed"),
+    ("reviewer", "share of reviews that recompute", "checked_share"),
+    ("reviewer", "accuracy of their verdicts", "checked_accuracy"),
+    ("reviser", "right after a wrong solution called WRONG", "revise_wrong_called_wrong"),
+    ("reviser", "right after a wrong solution called RIGHT", "revise_wrong_called_right"),
+    ("reviser", "right after a right solution called RIGHT", "revise_right_called_right"),
+    ("reviser", "right after a right solution called WRONG", "revise_right_called_wrong"),
+    ("team", "accuracy: propose, review, revise if called WRONG", "propose_review_revise"),
+    ("team", "accuracy: propose, review, always revise", "always_revise"),
+)
+
+
+def write_card(
+    folder: Path,
+    measured: Figures,
+    model: LlamaForCausalLM,
+    *,
+    mix: Mix,
+    level: int | str,
+    steps: int,
+    tokens: int,
+    seconds: float,
+    seed: int,
+) -> None:
+    """Writes the folder's README from what was measured."""
+    threads = torch.get_num_threads()
+    (folder / "README.md").write_text(
+        _CARD.format(
+            parameters=sum(weight.numel() for weight in model.parameters()),
+            vocabulary=model.config.vocab_size,
+            level=level,
+            max_new_tokens=MAX_NEW_TOKENS,
+            count=int(measured["questions"]),
+            rows="\n".join(f"| {role} | {figure} | {measured[name]:.3f} |" for role, figure, name in _ROWS),
+            direct=mix.direct,
+            snap=mix.snap,
+            levels=", ".join(f"{one} ({weight:.0%})" for one, weight in mix.levels.items()),
+            steps=steps,
+            tokens=tokens,
+            minutes=seconds / 60,
+            threads=threads,
+            s="" if threads == 1 else "s",
+            machine=_processor(),
+            seed=seed,
+        ),
+        encoding="utf-8",
+    )
+
+
+def _processor() -> str:
+    """The processor's model name where the system tells, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
+    return names[0].strip() if names else platform.machine()
