@@ -15,6 +15,8 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable
+from typing import IO
 
 MEMORY_BYTES = 4 << 30  # address space; a number with a billion digits ends in MemoryError, not in swap
 
@@ -22,30 +24,40 @@ MEMORY_BYTES = 4 << 30  # address space; a number with a billion digits ends in 
 def main() -> None:
     """Serves comparisons from standard input to standard output."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a library's prints are no replies
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     logging.disable()
     _limit_memory()
+    serve(sys.stdin, replies, comparison)
+
+
+def serve(items: Iterable[str], replies: IO[str], load: Callable[[], Callable[[str, str], str]]) -> None:
+    """Answers every line of ``items`` with one on ``replies``, using the comparison that ``load`` returns."""
 
     def reply(message: dict[str, object]) -> None:
         replies.write(json.dumps(message) + "\n")
         replies.flush()
 
     try:
-        grade = _load()
+        compare = load()
     except ImportError as error:
         reply({"error": str(error)})
         return
     reply({"ready": True})
-    for line in sys.stdin:
+    for line in items:
         item = json.loads(line)
         _alarm(item["seconds"] + 1)
-        result = grade(item["gold"], item["answer"])
+        grade = compare(item["gold"], item["answer"])
         _alarm(0)
-        reply({"grade": result})
+        reply({"grade": grade})
 
 
-def _load():
+def comparison() -> Callable[[str, str], str]:
+    """The function (gold, answer) -> grade, over math-verify.
+
+    Raises:
+        ImportError: math-verify is not installed.
+    """
     from math_verify import LatexExtractionConfig, parse, verify
 
     extraction = [LatexExtractionConfig(boxed_match_priority=0)]
@@ -53,7 +65,7 @@ def _load():
     def read(latex: str) -> list:
         return parse(f"\\boxed{{{latex}}}", extraction, parsing_timeout=0, raise_on_error=True)
 
-    def grade(gold: str, answer: str) -> str:
+    def compare(gold: str, answer: str) -> str:
         try:
             right = verify(
                 read(gold), read(answer), timeout_seconds=None, raise_on_error=True, allow_set_relation_comp=True
@@ -62,7 +74,7 @@ def _load():
             return "ungradable"
         return "right" if right else "wrong"
 
-    return grade
+    return compare
 
 
 def _limit_memory() -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def jsonl_rows(path: str | Path) -> Iterator[Row]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            for number in range(1, MAX_ROWS + 2):
+            for number in count(1):
                 line = file.readline(MAX_LINE_BYTES + 1)
                 if not line:
                     return
