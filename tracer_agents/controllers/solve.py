@@ -21,7 +21,7 @@ def solve(
     iterations: int,
     weighting: Weighting,
     turns: Turns = "alternating",
-    on_profile: Callable[[np.ndarray], None] | None = None,
+    on_update: Callable[[int, np.ndarray], None] | None = None,
 ) -> RegretTables:
     """``iterations`` rounds of regret minimisation by every player; neither argument is modified.
 
@@ -30,8 +30,9 @@ def solve(
     the round's ``average_weight``, the chance of the infoset's histories and the player's own reach.
 
     Args:
-        on_profile: called with the profile at the start of every round, float64 of shape (infosets, 2) in the
-            order of ``game.trie.keys``: the run's stated sequence of profiles. It must not keep the array.
+        on_update: called before each player's update with the player and the profile that it sees, float64 of
+            shape (infosets, 2) in the order of ``game.trie.keys``; it must not keep the array. The profiles seen
+            by the first player, one a round, are the run's stated sequence.
     """
     grown = tables.grown(game.trie.keys)
     where = grown.rows(game.trie.keys)
@@ -40,11 +41,11 @@ def solve(
     strategy, average = grown.strategy[where], grown.average[where]
     owned = [trie.infosets_of(player) for player in range(game.n_players)]
     for iteration in range(tables.iterations + 1, tables.iterations + iterations + 1):
-        if on_profile is not None:
-            on_profile(strategy)
         weight = minimiser.average_weight(iteration)
         seen = strategy if turns == "alternating" else strategy.copy()
         for player, rows in enumerate(owned):
+            if on_update is not None:
+                on_update(player, seen)
             if not len(rows):
                 continue
             values = action_values(game, seen, player, weighting)[rows]

@@ -124,17 +124,20 @@ def test_rows_that_a_game_lacks_are_left_alone():
     assert np.any(after.average[present] != tables.average[present])
 
 
-def test_the_profiles_seen_are_those_at_the_start_of_each_round():
-    game, profiles = dialogue("paper").at(0.1), []
+def test_the_profiles_seen_are_those_before_each_update():
+    game, seen = dialogue("paper").at(0.1), []
     solve(
         game,
         RegretTables.empty(),
         RegretMatchingPlus(),
         iterations=4,
         weighting="gradient",
-        on_profile=lambda profile: profiles.append(profile.copy()),
+        on_update=lambda player, profile: seen.append((player, profile.copy())),
     )
-    assert len(profiles) == 4
-    assert np.all(profiles[0] == 0.5)
+    assert [player for player, _ in seen] == [0, 1] * 4
+    assert np.all(seen[0][1] == 0.5)
     three = solve(game, RegretTables.empty(), RegretMatchingPlus(), iterations=3, weighting="gradient")
-    assert np.array_equal(profiles[3], played(game, three))
+    assert np.array_equal(seen[6][1], played(game, three))
+    mine = game.trie.infosets_of(0)
+    assert not np.array_equal(seen[1][1][mine], seen[0][1][mine])  # alternating: player 1 sees the new strategy
+    assert np.array_equal(seen[2][1][mine], seen[1][1][mine])
