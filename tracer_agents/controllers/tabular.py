@@ -45,7 +45,7 @@ class TabularController:
 
     def __init__(self, infosets: Infosets, tables: RegretTables, play: Play = "current") -> None:
         self.infosets = infosets
-        self.play = play
+        self.play: str = play
         self._speak = dict(zip(tables.keys, strategy_of(tables, play)[:, 1].tolist(), strict=True))
 
     @classmethod
@@ -57,9 +57,13 @@ class TabularController:
         """P(SPEAK) at an infoset."""
         return self._speak.get(key, 0.5)
 
+    def knows(self, key: InfosetKey) -> bool:
+        """Whether the infoset was met in training."""
+        return key in self._speak
+
     def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
         """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
-        speak = np.array([self.probability_of_key(key) for key in keys])
+        speak = np.array([self.probability_of_key(key) for key in keys], dtype=np.float64)
         return np.stack([1 - speak, speak], axis=1)
 
     def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:

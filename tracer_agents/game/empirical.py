@@ -60,11 +60,20 @@ class EmpiricalGame:
 
     @classmethod
     def from_trees(
-        cls, trees: Sequence[Tree], infosets: Infosets, *, token_budget: int, weights: np.ndarray | None = None
+        cls,
+        trees: Sequence[Tree],
+        infosets: Infosets,
+        *,
+        token_budget: int,
+        weights: np.ndarray | None = None,
+        sight: Callable[[Tree, Dialogue], InfosetKey] = lambda tree, state: (),
     ) -> "EmpiricalGame":
         """The game of expanded questions, each of weight 1/n by default.
 
         A choice with one child (forced, or sampled by external sampling) is no decision.
+
+        Args:
+            sight: what controllers see beyond their infoset, appended to its key: nothing by default.
 
         Raises:
             ConfigError: a dialogue has more tokens than the budget.
@@ -80,7 +89,7 @@ class EmpiricalGame:
                     continue
                 modes = tree.children(prefix)
                 if len(modes) == 2:
-                    parent = records.decision(parent, action, state)
+                    parent = records.decision(parent, action, state, sight(tree, state))
                 todo.extend((f"{prefix}{mode:d}", parent, mode if len(modes) == 2 else action) for mode in modes)
         return records.finish(len(trees), weights)
 
@@ -139,8 +148,8 @@ class _Records:
         self._leaves: list[tuple[int, int, int]] = []
         self._payoffs: list[tuple[float, float, float]] = []
 
-    def decision(self, parent: int, action: int, state: Dialogue) -> int:
-        key = self._key(state)
+    def decision(self, parent: int, action: int, state: Dialogue, sight: InfosetKey = ()) -> int:
+        key = (*self._key(state), *sight)
         infoset = self._ids.get(key)
         if infoset is None:
             infoset = self._ids[key] = len(self._ids)

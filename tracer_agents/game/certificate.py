@@ -1,0 +1,264 @@
+"""The certificate: how good the deployed profile is on held-out trees, and how much the run can regret.
+
+Everything is measured on trees of questions that neither layer trained on: trees used to fit flatter their own
+profile. Means of the fixed profile carry a percentile bootstrap over questions. Gaps are maxima, so their plug-in
+values are biased upwards; their intervals are conservative: the lower end values, on one half of the questions, a
+deviation chosen on the other half (any fixed deviation's gain bounds the gap from below); the upper end adds the
+sampling error of the deviations involved to the plug-in maximum (which is above the best deviation's sampled gain).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.gaps import best_response, team_optimum
+from tracer_agents.game.run_regret import PlayerRegret, RunRegret
+from tracer_agents.game.tree import Tree
+from tracer_agents.game.values import Game, action_values, expected_utility, reach
+from tracer_env.infosets import InfosetKey, Infosets
+
+SCHEMA_VERSION = 1
+_Z95 = 1.959963984540054
+
+
+class KeyedController(Protocol):
+    """A controller whose strategy is a function of the infoset key (``TabularController`` is one)."""
+
+    infosets: Infosets
+    play: str
+
+    def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
+        """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
+        ...
+
+    def knows(self, key: InfosetKey) -> bool:
+        """Whether the infoset was met in training."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """A mean over questions with its 95% percentile-bootstrap interval."""
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A gap ≥ 0: its (upwards biased) plug-in value and a conservative 95% interval.
+
+    ``exact`` is False where the maximum over deviations is only bracketed; the plug-in is then the bracket's
+    upper end, and ``found`` its lower one.
+    """
+
+    plug_in: float
+    found: float
+    ci95: tuple[float, float]
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPart:
+    """Of the run: average external regrets on one stated sequence of profiles; their maximum is the CCE gap."""
+
+    sequence: str = "the profiles at the start of every regret round, over all training batches, in order"
+    rounds: int
+    players: tuple[PlayerRegret, ...]
+    bound_applies: bool  # perfect recall, counterfactual weighting, no discount, (RM or RM+)
+    cce_gap: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What ``certificate.json`` holds (DESIGN, section 3)."""
+
+    questions: int
+    infoset: str
+    play: str
+    price_of_speech: float
+    infosets: int
+    unseen_infosets: int  # met on these trees, never in training: played at ½
+    utility: Mean
+    accuracy: Mean
+    generated_tokens: Mean
+    nash_gap: Gap
+    kkt_gap: Gap
+    team_gap: Gap
+    oracle_gap: Gap
+    team_optimum: float  # the plug-in optimum's utility (the best found, if bracketed)
+    oracle_optimum: float
+    pass_at_k: float  # share of questions with a right leaf: a maximum in hindsight over sampled leaves
+    run: RunPart | None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as in the file."""
+        return asdict(self)
+
+
+def certify(
+    trees: Sequence[Tree],
+    controller: KeyedController,
+    *,
+    price: float,
+    token_budget: int,
+    rng: np.random.Generator,
+    run: RunRegret | None = None,
+    bound_applies: bool = False,
+    resamples: int = 2000,
+) -> Certificate:
+    """The certificate of a controller on fully expanded held-out trees, nothing generated.
+
+    Args:
+        trees: ≥ 2 questions that neither layer trained on.
+        controller: the deployed profile.
+        price: λ.
+        token_budget: R · max_new_tokens.
+        rng: draws the halves and the bootstrap.
+        run: the rounds of training, if they were watched.
+        bound_applies: whether the run's rounds were such that the stated bound is a theorem about them.
+        resamples: bootstrap resamples.
+    """
+    infosets = controller.infosets
+    sample = EmpiricalGame.from_trees(trees, infosets, token_budget=token_budget)
+    strategy = controller.profile(sample.trie.keys)
+    oracle = oracle_game(trees, infosets, token_budget=token_budget)
+    right, tokens, utility = per_question(sample, strategy, price)
+    halves = np.array_split(rng.permutation(sample.n_questions), 2)
+    draws = bootstrap_weights(sample.n_questions, resamples, rng)
+
+    def against(best: Callable[[Game], Deviation], valued_in: EmpiricalGame = sample) -> Gap:
+        return gap(valued_in, utility, best, price, halves)
+
+    unseen = sum(not controller.knows(key) for key in sample.trie.keys)
+    return Certificate(
+        questions=sample.n_questions,
+        infoset=infosets.name,
+        play=controller.play,
+        price_of_speech=price,
+        infosets=sample.trie.n_infosets,
+        unseen_infosets=unseen,
+        utility=bootstrap_mean(utility, draws),
+        accuracy=bootstrap_mean(right, draws),
+        generated_tokens=bootstrap_mean(tokens, draws),
+        nash_gap=against(lambda game: _nash(game, strategy)),
+        kkt_gap=against(lambda game: _kkt(game, strategy)),
+        team_gap=against(_team),
+        oracle_gap=against(_team, oracle),
+        team_optimum=team_optimum(sample.at(price)).value,
+        oracle_optimum=team_optimum(oracle.at(price)).value,
+        pass_at_k=float(np.mean([any(tree.right(leaf) for leaf in tree.leaves()) for tree in trees])),
+        run=run_part(run, bound_applies=bound_applies) if run is not None and run.rounds else None,
+    )
+
+
+def run_part(run: RunRegret, *, bound_applies: bool) -> RunPart:
+    """The run's regrets and their maximum."""
+    players = tuple(run.players())
+    return RunPart(
+        rounds=run.rounds,
+        players=players,
+        bound_applies=bound_applies,
+        cce_gap=max(max(player.external for player in players), 0.0),
+    )
+
+
+def oracle_game(trees: Sequence[Tree], infosets: Infosets, *, token_budget: int) -> EmpiricalGame:
+    """The game of controllers that recall everything and see whether the pending answer is right, not future text."""
+    recall = Infosets("recall", infosets.rules)
+    return EmpiricalGame.from_trees(
+        trees, recall, token_budget=token_budget, sight=lambda tree, state: (int(tree.right(state)),)
+    )
+
+
+def per_question(
+    sample: EmpiricalGame, strategy: np.ndarray, price: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(chance of being right, expected tokens, expected utility) of each question under a profile, (questions,)."""
+    reached = reach(sample.trie, strategy)
+    right, tokens = sample.right.T @ reached, sample.tokens.T @ reached
+    utility = 2 * right - sample.mass.T @ reached - (price / sample.token_budget) * tokens
+    return np.asarray(right), np.asarray(tokens), np.asarray(utility)
+
+
+def bootstrap_weights(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Resampled question weights that sum to 1, (resamples, n)."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+
+
+def bootstrap_mean(values: np.ndarray, weights: np.ndarray) -> Mean:
+    """The mean of per-question values with its percentile interval."""
+    low, high = np.quantile(weights @ values, (0.025, 0.975))
+    return Mean(mean=float(values.mean()), ci95=(float(low), float(high)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """A profile that a gap compares with, its value in the game it was chosen on, and a bound on any other's."""
+
+    strategy: np.ndarray
+    value: float
+    upper: float
+
+
+def gap(
+    sample: EmpiricalGame,
+    utility: np.ndarray,
+    best: Callable[[Game], Deviation],
+    price: float,
+    halves: Sequence[np.ndarray],
+) -> Gap:
+    """The gap between per-question ``utility`` of the profile and the deviation that ``best`` finds in a game.
+
+    Args:
+        sample: the questions' game in which deviations are valued.
+        utility: the profile's utility on each question, (questions,).
+        best: game -> the best deviation there.
+        halves: two disjoint sets of question indices that cover all.
+    """
+    whole = best(sample.at(price))
+    gains = [per_question(sample, whole.strategy, price)[2] - utility]
+    crossed = np.empty(len(utility))
+    for chosen_on, valued_on in (halves, halves[::-1]):
+        weights = np.zeros(len(utility))
+        weights[chosen_on] = 1 / len(chosen_on)
+        deviation = best(sample.at(price, weights))
+        gains.append(per_question(sample, deviation.strategy, price)[2] - utility)
+        crossed[valued_on] = gains[-1][valued_on]
+    scale = np.sqrt(len(utility))
+    error = max(float(gain.std(ddof=1)) for gain in gains) / scale
+    value, plug_in = whole.value - float(utility.mean()), whole.upper - float(utility.mean())
+    low = crossed.mean() - _Z95 * crossed.std(ddof=1) / scale
+    return Gap(
+        plug_in=max(plug_in, 0.0),
+        found=max(value, 0.0),
+        ci95=(max(float(low), 0.0), max(plug_in, 0.0) + _Z95 * error),
+        exact=whole.upper - whole.value <= 1e-9,
+    )
+
+
+def _nash(game: Game, strategy: np.ndarray) -> Deviation:
+    answers = [best_response(game, strategy, player) for player in range(game.n_players)]
+    best = max(answers, key=lambda answer: answer.value)
+    return Deviation(strategy=best.strategy, value=best.value, upper=max(answer.upper for answer in answers))
+
+
+def _kkt(game: Game, strategy: np.ndarray) -> Deviation:
+    value = expected_utility(game, strategy)
+    gradient = action_values(game, strategy, 0, "gradient")  # of the shared utility: right for every player's rows
+    gains = gradient.max(axis=1) - (gradient * strategy).sum(axis=1)
+    deviation, gain = strategy.copy(), 0.0
+    if len(gains):
+        row = int(np.argmax(gains))
+        deviation[row] = np.eye(2)[int(np.argmax(gradient[row]))]
+        gain = float(gains[row])
+    return Deviation(strategy=deviation, value=value + gain, upper=value + gain)
+
+
+def _team(game: Game) -> Deviation:
+    best = team_optimum(game)
+    return Deviation(strategy=best.strategy, value=best.value, upper=best.upper)
