@@ -15,9 +15,10 @@ def token_logps(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         targets: (B, T) int64.
 
     Returns:
-        (B, T) natural logs.
+        (B, T) natural logs, in single precision at least.
     """
-    return torch.log_softmax(logits.float(), dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    precision = torch.promote_types(logits.dtype, torch.float32)
+    return torch.log_softmax(logits, dim=-1, dtype=precision).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
 def sequence_log_ratio(logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,132 @@
+"""What language tests share: a very small causal LM on disk, and settings that use it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
+TEMPLATE = (
+    "{%- for message in messages -%}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+)
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory) -> Path:
+    """A two-layer Llama with its tokenizer: no mathematician, but it has learned what utterances look like."""
+    folder = tmp_path_factory.mktemp("model") / "small"
+    tokenizer = _tokenizer()
+    _taught(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_settings(small_folder) -> dict[str, Any]:
+    """Overrides of a configuration that runs in seconds on the small model."""
+    return {
+        "task.options": {"level": 1},
+        "speakers.model": str(small_folder),
+        "speakers.style": "tiny",
+        "speakers.device": "cpu",
+        "speakers.proposer_max_new_tokens": 16,
+        "speakers.reviewer_max_new_tokens": 12,
+        "credit.group_size": 4,
+        "gspo.learning_rate": 1e-3,
+        "trainer.steps": 4,
+        "trainer.questions_per_step": 2,
+        "trainer.controller_questions_per_step": 4,
+        "trainer.checkpoint_every": 2,
+        "controllers.validation_questions": 4,
+        "evaluation.questions": 6,
+        "evaluation.bootstrap": 200,
+    }
+
+
+@pytest.fixture
+def small_config(small_settings) -> Callable[..., Any]:
+    """Makes a configuration for the small model, with further overrides by dotted name."""
+    from tracer_agents.config import load_config
+
+    return lambda overrides=None: load_config(overrides={**small_settings, **(overrides or {})})
+
+
+def _tokenizer() -> Any:
+    """Byte-level BPE, nearly without merges."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        ["\n#### ", "Verdict: RIGHT", "Verdict: WRONG", " has ", " How many "] * 4,
+        trainers.BpeTrainer(
+            vocab_size=300,
+            special_tokens=[PAD, END, USER, ASSISTANT],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[USER, ASSISTANT],
+        chat_template=TEMPLATE,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _taught(tokenizer: Any) -> Any:
+    """The model after a second of imitation, so that answers, verdicts and end tokens do occur."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=512,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    rng = Random(0)
+    for _ in range(120):
+        texts = [_lesson(rng) for _ in range(16)]
+        batch = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        loss = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval()
+
+
+def _lesson(rng: Random) -> str:
+    """A short dialogue in the tiny style, with answers and verdicts drawn at random."""
+
+    def solution() -> str:
+        working = "".join(
+            f"{rng.randint(1, 9)}+{rng.randint(1, 9)}={rng.randint(2, 18)}\n" for _ in range(rng.choice((0, 0, 1, 2)))
+        )
+        return f"{working}#### {rng.randint(5, 40)}"
+
+    said = [f"Ana has {rng.randint(5, 20)} pens. How many pens does she have now?", solution()]
+    if rng.random() < 0.6:
+        said += ["Review.", rng.choice(("Verdict: RIGHT", "Verdict: WRONG", "Verdict: WRONG", "Hm."))]
+    if len(said) == 4 and rng.random() < 0.5:
+        said += ["Revise.", solution()]
+    return "".join(f"{(USER, ASSISTANT)[at % 2]}{text}{END}" for at, text in enumerate(said))

@@ -1,0 +1,282 @@
+"""The learner's gradient against a slow reference written from the equations of arXiv 2507.18071.
+
+The reference works in float64, one sequence at a time and without padding, and never builds the clipped
+objective: it sums the policy gradient of equation 10 over the sequences that the clip leaves alone.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from tracer_agents.config import GSPOConfig
+from tracer_agents.learners.batches import Sample
+from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
+from tracer_env.dialogue import Role
+from tracer_env.seeding import stream
+
+PAD, END = 0, 1
+CONFIG = GSPOConfig(
+    learning_rate=0.02,
+    clip_low=0.004,
+    clip_high=0.006,
+    optimiser_steps=3,
+    max_gradient_norm=1e9,
+    micro_batch_tokens=60,
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the reference does; each other value is a mistake that must show."""
+
+    mean_over_tokens: bool = True
+    clip: bool = True
+    padding_counts: bool = False
+    end_token: bool = True
+    per_role: bool = True
+
+
+@dataclass
+class Step:
+    parameters: list[torch.Tensor]
+    gradient: torch.Tensor  # all parameters' gradients, one vector
+
+
+@pytest.fixture
+def model() -> GPT2LMHeadModel:
+    """Computes in float64 throughout (a Llama's norms would not), and knows absolute positions, so padding could show."""
+    torch.manual_seed(1)
+    config = GPT2Config(
+        vocab_size=23, n_embd=16, n_layer=2, n_head=2, n_positions=64, pad_token_id=PAD, bos_token_id=END,
+        eos_token_id=END, attn_implementation="eager",
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).double().eval()
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    """Three groups of unlike lengths: two of proposals, one of reviews."""
+    rng = np.random.default_rng(5)
+    made = []
+    for prompt, role, size in ((7, Role.PROPOSER, 8), (3, Role.REVIEWER, 6), (12, Role.PROPOSER, 7)):
+        prompt_ids = tuple(rng.integers(2, 23, prompt).tolist())
+        advantages = rng.normal(size=size)
+        for advantage in advantages - advantages.mean():
+            output = (*rng.integers(2, 23, rng.integers(0, 9)).tolist(), END)
+            made.append(
+                Sample(
+                    prompt_ids=prompt_ids,
+                    output_ids=output,
+                    logps_engine=tuple((-rng.random(len(output))).tolist()),
+                    role=role,
+                    advantage=float(advantage),
+                )
+            )
+    return made
+
+
+def taken_steps(model, samples, config=CONFIG) -> tuple[list[Step], GSPOStats]:
+    """Lets the learner work, and keeps the weights and the gradient it had at every optimiser step."""
+    steps: list[Step] = []
+
+    def keep(optimiser, args, kwargs) -> None:
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        steps.append(Step([p.detach().clone() for p in parameters], torch.cat([p.grad.flatten() for p in parameters])))
+
+    hook = register_optimizer_step_pre_hook(keep)
+    try:
+        stats = GSPOLearner(model, pad_id=PAD, config=config).update(samples, stream(0, "minibatches"))
+    finally:
+        hook.remove()
+    return steps, stats
+
+
+def minibatches(samples, config=CONFIG) -> Iterator[list[Sample]]:
+    for part in np.array_split(stream(0, "minibatches").permutation(len(samples)), config.optimiser_steps):
+        yield [samples[row] for row in part]
+
+
+def log_probabilities(model, sample: Sample) -> list[torch.Tensor]:
+    """log π(y_t | x, y_<t), one token at a time, from equation 1 of softmax."""
+    ids = sample.prompt_ids + sample.output_ids
+    logits = model(input_ids=torch.tensor([ids])).logits[0]
+    found = []
+    for t, token in enumerate(sample.output_ids):
+        row = logits[len(sample.prompt_ids) + t - 1]
+        found.append(row[token] - torch.log(torch.exp(row).sum()))
+    return found
+
+
+def reference_gradient(old, now, minibatch: list[Sample], rules: Rules, config=CONFIG) -> torch.Tensor:
+    """−∇J, with J the sum over roles of the mean over the role's sequences of min(s·A, clip(s)·A)."""
+    parameters = list(now.parameters())
+    total = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64)
+    longest = max(len(sample.output_ids) for sample in minibatch)
+    for sample in minibatch:
+        if not rules.end_token:
+            if len(sample.output_ids) == 1:
+                continue
+            sample = replace(sample, output_ids=sample.output_ids[:-1])  # noqa: PLW2901  # the mistake
+        logps = log_probabilities(now, sample)
+        with torch.no_grad():
+            olds = log_probabilities(old, sample)
+        length = longest if rules.padding_counts else len(logps) if rules.mean_over_tokens else 1
+        ratio = math.exp(sum(new.item() - before.item() for new, before in zip(logps, olds, strict=True)) / length)
+        peers = sum(other.role is sample.role or not rules.per_role for other in minibatch)
+        above = sample.advantage > 0 and ratio > 1 + config.clip_high
+        below = sample.advantage < 0 and ratio < 1 - config.clip_low
+        if rules.clip and (above or below):
+            continue
+        slopes = torch.autograd.grad(sum(logps), parameters, allow_unused=True)
+        flat = torch.cat(
+            [torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(parameters, slopes, strict=True)]
+        )
+        total -= ratio * sample.advantage / length / peers * flat
+    return total
+
+
+def reference_gradients(model, steps, samples, rules: Rules = Rules(), config=CONFIG) -> list[torch.Tensor]:
+    old, now = copy.deepcopy(model), copy.deepcopy(model)
+    gradients = []
+    for step, minibatch in zip(steps, minibatches(samples, config), strict=True):
+        with torch.no_grad():
+            for mine, learned in zip(now.parameters(), step.parameters, strict=True):
+                mine.copy_(learned)
+        gradients.append(reference_gradient(old, now, minibatch, rules, config))
+    return gradients
+
+
+def relative_error(gradient: torch.Tensor, reference: torch.Tensor) -> float:
+    return float((gradient - reference).norm() / reference.norm())
+
+
+def worst_error(steps: list[Step], references: list[torch.Tensor]) -> float:
+    return max(relative_error(step.gradient, reference) for step, reference in zip(steps, references, strict=True))
+
+
+def test_gradient_equals_the_reference(model, samples):
+    before = copy.deepcopy(model)
+    steps, stats = taken_steps(model, samples)
+    assert 0.1 < stats.clip_fraction < 0.9  # clipped and unclipped sequences
+    assert stats.sequences == len(samples)
+    assert worst_error(steps, reference_gradients(before, steps, samples)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        Rules(mean_over_tokens=False),
+        Rules(clip=False),
+        Rules(padding_counts=True),
+        Rules(end_token=False),
+        Rules(per_role=False),
+    ],
+    ids=["sum over tokens", "no clip", "padding counts", "no end token", "mean over all roles"],
+)
+def test_a_mistake_in_the_loss_would_show(model, samples, mistake):
+    before = copy.deepcopy(model)
+    steps, _ = taken_steps(model, samples)
+    assert worst_error(steps, reference_gradients(before, steps, samples, mistake)) > 1e-2
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 100_000], ids=["alone", "a few together", "all together"])
+def test_micro_batches_and_padding_change_nothing(model, samples, tokens):
+    once = CONFIG.model_copy(update={"optimiser_steps": 1})
+    [expected], _ = taken_steps(copy.deepcopy(model), samples, once)
+    [step], _ = taken_steps(model, samples, once.model_copy(update={"micro_batch_tokens": tokens}))
+    assert relative_error(step.gradient, expected.gradient) < 1e-12
+
+
+def test_token_form_has_the_gradient_of_the_sequence_form(model, samples):
+    expected, _ = taken_steps(copy.deepcopy(model), samples)
+    steps, _ = taken_steps(model, samples, CONFIG.model_copy(update={"loss": "gspo_token"}))
+    assert worst_error(steps, [step.gradient for step in expected]) < 1e-9
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_first_ratio_is_one(model, samples, precision):
+    _, stats = taken_steps(model.to(precision), samples)
+    assert stats.ratio_first_deviation < 1e-6
+    assert stats.ratio_max_deviation > 1e-3
+
+
+def test_clipping_starts_only_when_the_ratio_has_moved(model, samples):
+    _, stats = taken_steps(model, samples, CONFIG.model_copy(update={"optimiser_steps": 1}))
+    assert stats.clip_fraction == 0
+    assert stats.ratio_max_deviation < 1e-6
+
+
+def test_each_role_has_a_mean_of_its_own(model, samples):
+    """Twice the reviews, the same ones, leave the gradient where it was."""
+    once = CONFIG.model_copy(update={"optimiser_steps": 1})
+    reviews = [sample for sample in samples if sample.role is Role.REVIEWER]
+    [expected], _ = taken_steps(copy.deepcopy(model), samples, once)
+    [step], _ = taken_steps(model, samples + reviews, once)
+    assert relative_error(step.gradient, expected.gradient) < 1e-9
+
+
+def test_empty_minibatches_are_skipped_and_counted(model, samples):
+    steps, stats = taken_steps(model, samples[:2], CONFIG.model_copy(update={"optimiser_steps": 5}))
+    assert (len(steps), stats.optimiser_steps, stats.skipped_minibatches) == (2, 2, 3)
+    assert stats.sequences == 2
+
+
+def test_nothing_to_learn_from_leaves_the_weights_alone(model):
+    before = copy.deepcopy(model)
+    steps, stats = taken_steps(model, [])
+    assert steps == []
+    assert (stats.sequences, stats.optimiser_steps, stats.skipped_minibatches) == (0, 0, CONFIG.optimiser_steps)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), model.parameters(), strict=True))
+
+
+def test_gradient_norm_is_clipped(model, samples):
+    steps, stats = taken_steps(model, samples, CONFIG.model_copy(update={"max_gradient_norm": 1e-3}))
+    assert all(float(step.gradient.norm()) == pytest.approx(1e-3, rel=1e-2) for step in steps)
+    assert stats.gradient_norm > 1e-2  # reported as it was before
+
+
+def _engine_off_by(model, samples, shift: Callable[[int], float]) -> list[Sample]:
+    """The samples as an engine would have recorded them that is ``shift(row)`` nats a token below the learner."""
+    with torch.no_grad():
+        return [
+            replace(sample, logps_engine=tuple(float(logp) - shift(row) for logp in log_probabilities(model, sample)))
+            for row, sample in enumerate(samples)
+        ]
+
+
+def test_difference_to_the_engine_is_reported(model, samples):
+    _, stats = taken_steps(model, _engine_off_by(model, samples, lambda row: 0.25 if row == 3 else 0.0))
+    tokens = sum(len(sample.output_ids) for sample in samples)
+    assert stats.engine_logp_difference == pytest.approx(0.25 * len(samples[3].output_ids) / tokens, rel=1e-4)
+    assert stats.engine_logp_difference_max == pytest.approx(0.25, rel=1e-4)
+
+
+def test_importance_weights_scale_sequences_up_to_the_cap(model, samples):
+    """An engine that is off by log 2 doubles every weight; by log 8, it meets the cap."""
+    once = CONFIG.model_copy(update={"optimiser_steps": 1, "importance_cap": 3.0})
+    exact = _engine_off_by(model, samples, lambda row: 0.0)
+    [expected], _ = taken_steps(copy.deepcopy(model), exact, once)
+    for nats, factor in ((math.log(2), 2.0), (math.log(8), 3.0)):
+        shifted = _engine_off_by(model, samples, lambda row, nats=nats: nats)
+        [step], _ = taken_steps(copy.deepcopy(model), shifted, once)
+        assert relative_error(step.gradient, factor * expected.gradient) < 1e-6
+
+
+def test_optimiser_state_survives_a_round_trip(model, samples, tmp_path):
+    config = CONFIG.model_copy(update={"optimiser_steps": 2})
+    whole = GSPOLearner(model, pad_id=PAD, config=config)
+    whole.update(samples, stream(0, 1))
+    whole.save(tmp_path)
+    twin = copy.deepcopy(model)
+    again = GSPOLearner(twin, pad_id=PAD, config=config)
+    again.load(tmp_path)
+    for learner in (whole, again):
+        learner.update(samples, stream(0, 2))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))

@@ -1,0 +1,94 @@
+"""The losses against hand-computed numbers, and against each other."""
+
+import math
+
+import pytest
+import torch
+
+from tracer_agents.learners.ops import (
+    gspo_loss,
+    gspo_token_loss,
+    is_clipped,
+    sequence_log_ratio,
+    token_logps,
+    truncated_importance_weight,
+)
+
+LOW, HIGH = 0.1, 0.2
+
+
+def test_token_logps_by_hand():
+    logits = torch.tensor([[[0.0, math.log(3.0)], [math.log(4.0), 0.0]]])
+    expected = torch.tensor([[math.log(3 / 4), math.log(1 / 5)]])
+    assert torch.allclose(token_logps(logits, torch.tensor([[1, 1]])), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "computed"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64,) * 2]
+)
+def test_token_logps_never_below_single_precision(given, computed):
+    assert token_logps(torch.zeros(1, 1, 2, dtype=given), torch.tensor([[0]])).dtype is computed
+
+
+def test_sequence_log_ratio_is_a_mean_over_the_mask():
+    logp = torch.tensor([[1.0, 2.0, 9.0], [1.0, 1.0, 4.0]])
+    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    assert sequence_log_ratio(logp, torch.zeros_like(logp), mask).tolist() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "slope", "clipped"),
+    [
+        (1.0, 2.0, -2.0, -2.0, False),
+        (1.15, 2.0, -2.3, -2.0, False),
+        (1.30, 2.0, -2.4, 0.0, True),  # too likely already: no push up
+        (1.30, -2.0, 2.6, 2.0, False),  # but a push down
+        (0.85, 2.0, -1.7, -2.0, False),
+        (0.85, -2.0, 1.8, 0.0, True),  # too unlikely already: no push down
+    ],
+)
+def test_gspo_loss_by_hand(ratio, advantage, loss, slope, clipped):
+    s = torch.tensor([ratio], dtype=torch.float64, requires_grad=True)
+    a = torch.tensor([advantage], dtype=torch.float64)
+    value = gspo_loss(s.log(), a, LOW, HIGH)
+    value.sum().backward()
+    assert value.item() == pytest.approx(loss)
+    assert s.grad is not None
+    assert s.grad.item() == pytest.approx(slope)
+    assert is_clipped(s.detach().log(), a, LOW, HIGH).tolist() == [clipped]
+
+
+def _random_batch():
+    generator = torch.Generator().manual_seed(3)
+    logp, logp_old = (torch.randn(6, 5, generator=generator, dtype=torch.float64) * 0.3 for _ in range(2))
+    mask = (torch.arange(5) < torch.tensor([5, 4, 3, 2, 1, 5]).unsqueeze(-1)).double()
+    advantage = torch.tensor([1.0, -1.0, 2.0, -0.5, 1.5, -2.0], dtype=torch.float64)
+    return logp.requires_grad_(), logp_old, mask, advantage
+
+
+def test_token_form_equals_sequence_form_under_constant_advantages():
+    logp, logp_old, mask, advantage = _random_batch()
+    sequence = gspo_loss(sequence_log_ratio(logp, logp_old, mask), advantage, LOW, HIGH)
+    [expected] = torch.autograd.grad(sequence.sum(), logp)
+    token = gspo_token_loss(logp, logp_old, mask, advantage.unsqueeze(-1).expand(6, 5), LOW, HIGH)
+    [gradient] = torch.autograd.grad(token.sum(), logp)
+    assert 0 < (expected[:, 0] == 0).sum() < 6  # some sequences are clipped, some are not
+    assert torch.allclose(token, sequence)
+    assert torch.allclose(gradient, expected, atol=1e-12)
+
+
+def test_token_form_pays_each_token_its_own_advantage():
+    logp, logp_old, mask, _ = _random_batch()
+    advantage = torch.linspace(0.1, 1.0, 5, dtype=torch.float64).expand(6, 5)
+    loss = gspo_token_loss(logp, logp_old, mask, advantage, 10.0, 10.0)
+    [gradient] = torch.autograd.grad(loss.sum(), logp)
+    ratio = sequence_log_ratio(logp, logp_old, mask).exp().unsqueeze(-1).detach()
+    assert torch.allclose(gradient, -ratio * advantage * mask / mask.sum(-1, keepdim=True))
+
+
+def test_importance_weight_is_a_capped_geometric_mean_without_gradient():
+    old = torch.tensor([[0.2, 0.4, 7.0], [3.0, 3.0, 3.0]], requires_grad=True)
+    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    weight = truncated_importance_weight(old, torch.zeros(2, 3), mask, cap=2.0)
+    assert weight.tolist() == pytest.approx([math.exp(0.3), 2.0])
+    assert not weight.requires_grad
