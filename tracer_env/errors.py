@@ -27,3 +27,7 @@ class LeakageError(DataError):
 
 class GradingError(TracerError, RuntimeError):
     """The grading worker could not be started or kept alive."""
+
+
+class ConformanceError(TracerError, AssertionError):
+    """An environment that breaks its contract; the message names the rule, the episode and the agent."""

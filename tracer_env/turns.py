@@ -36,6 +36,9 @@ class TurnBasedEnv(AECEnv[str, Any, Any]):
         """The space of the agent's actions, always the same object."""
         return self._action_spaces[agent]
 
+    def close(self) -> None:
+        """Nothing to release: the task, which may hold a grading worker, belongs to whoever made it."""
+
     def _begin(self, first: str) -> None:
         """Everybody is alive and unpaid; ``first`` acts."""
         self.agents = list(self.possible_agents)
@@ -95,8 +98,8 @@ class TurnBasedEnv(AECEnv[str, Any, Any]):
         """
         twin = copy.copy(self)
         twin.possible_agents = list(self.possible_agents)
-        if "agents" in vars(self):
-            twin.agents = list(self.agents)
+        twin.agents = list(self.agents)
+        if "rewards" in vars(self):  # it has been reset
             twin.rewards = dict(self.rewards)
             twin._cumulative_rewards = dict(self._cumulative_rewards)
             twin.terminations = dict(self.terminations)
@@ -118,7 +121,10 @@ def fork(env: AECEnv[str, Any, Any]) -> Any:
         TypeError: an environment that cannot be forked.
     """
     if isinstance(env, BaseWrapper):
-        return copy.deepcopy(env, {id(env.env): fork(env.env)})
+        twin = copy.deepcopy(env, {id(env.env): fork(env.env)})
+        if isinstance(twin, OrderEnforcingWrapper):
+            twin._has_updated = True  # a fork made inside a loop over agent_iter may be played in a loop of its own
+        return twin
     if isinstance(env, TurnBasedEnv):
         return env.fork()
     raise TypeError(f"cannot fork {type(env).__name__}: it is no environment of tracer_env nor a wrapper of one")

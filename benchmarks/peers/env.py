@@ -38,9 +38,10 @@ class Played:
 
 def contestants() -> dict[str, Callable[[], AECEnv[Any, Any, Any]]]:
     """What is compared, by name: the wrapped and the raw environment of each game."""
-    from pettingzoo.classic import rps_v2, tictactoe_v3  # pygame comes with them
+    from pettingzoo.classic.rps import rps
+    from pettingzoo.classic.tictactoe import tictactoe
 
-    games = {"tracer/debate_v0": debate_v0, "tictactoe_v3": tictactoe_v3, "rps_v2": rps_v2}
+    games = {"tracer/debate_v0": debate_v0, "tictactoe_v3": tictactoe, "rps_v2": rps}
     return {f"{name} {kind}": getattr(game, kind) for name, game in games.items() for kind in ("env", "raw_env")}
 
 
