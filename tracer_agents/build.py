@@ -46,7 +46,7 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=getattr(torch, config.dtype),
-            attn_implementation=_attention(config),
+            attn_implementation="sdpa",
             device_map={"": str(_device(config.device))},
         )
     except (OSError, ValueError) as error:
@@ -125,8 +125,3 @@ def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _attention(config: SpeakersConfig) -> str:
-    """On CPUs the eager kernel trains faster than sdpa, whose backward pass is slow there."""
-    return "eager" if _device(config.device).type == "cpu" else "sdpa"

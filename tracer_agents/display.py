@@ -14,6 +14,7 @@ _STAGES = {
     "load": "loading",
     "before": "measuring the untrained team",
     "train": "training",
+    "validate": "choosing on validation questions",
     "after": "measuring the trained team",
     "baselines": "measuring the baselines",
     "grade": "grading",
@@ -109,6 +110,7 @@ _LABELS = {
     "self_consistency_next": "{method}",
     "always_speak": "always speak",
     "random_speak": "random speech",
+    "best_fixed": "{method}",
 }
 
 

@@ -1,7 +1,7 @@
 """Plays held-out questions with a team and with the baselines it must beat."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
@@ -45,23 +45,25 @@ def play_baselines(
     task: Task,
     *,
     token_budget: float,
+    further: Mapping[str, tuple[str, Controller]],
     phase: str,
     seed: int,
 ) -> dict[str, list[DialogueRecord]]:
-    """Single answer, always-speak, random speech, and self-consistency at matched tokens.
+    """Single answer, always-speak, random speech, ``further`` controllers, and self-consistency at matched tokens.
 
     Self-consistency is given twice: with the largest number of votes k whose mean tokens a question do not
     exceed ``token_budget`` (``self_consistency``; one vote at least), and with k + 1 votes
     (``self_consistency_next``). Both are named by their k in ``method``.
     """
-    controllers = {
-        "single": RandomSpeech(p=0.0),  # round 1 is forced
-        "always_speak": AlwaysSpeak(),
-        "random_speak": RandomSpeech(p=0.5),
+    controllers: dict[str, tuple[str, Controller]] = {
+        "single": ("single", RandomSpeech(p=0.0)),  # round 1 is forced
+        "always_speak": ("always_speak", AlwaysSpeak()),
+        "random_speak": ("random_speak", RandomSpeech(p=0.5)),
+        **{name: (f"{name}:{method}", controller) for name, (method, controller) in further.items()},
     }
     played = {
-        name: play_team(episodes, rules, speakers, controller, task, method=name, phase=phase, seed=seed)
-        for name, controller in controllers.items()
+        name: play_team(episodes, rules, speakers, controller, task, method=method, phase=phase, seed=seed)
+        for name, (method, controller) in controllers.items()
     }
     single_tokens = sum(record.generated_tokens for record in played["single"]) / len(episodes)
     votes = int(token_budget / single_tokens) + 2

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
-from tracer_agents.controllers.fixed import AlwaysSpeak
+from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
 from tracer_agents.metrics import METRIC_NAMES, Metrics, compare, summarise
@@ -83,14 +83,20 @@ class Examiner:
             for method, voice in speakers.items()
         }
 
-    def baselines(self, *, phase: str, tokens: float) -> dict[str, list[DialogueRecord]]:
-        """The baselines' dialogues with the same speakers, by the name of the baseline."""
+    def baselines(
+        self, *, phase: str, tokens: float, further: Mapping[str, tuple[str, Controller]] | None = None
+    ) -> dict[str, list[DialogueRecord]]:
+        """The baselines' dialogues with the same speakers, by the name of the baseline.
+
+        ``further`` adds fixed controllers: the baseline's name -> (the method it turned out to be, the controller).
+        """
         return play_baselines(
             self.episodes,
             self.config.dialogue.rules,
             RememberingSpeakers(self.parts.speakers),
             self.parts.task,
             token_budget=tokens,
+            further=further or {},
             phase=phase,
             seed=self.config.seed,
         )
@@ -151,8 +157,11 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
                 display.step(report, config.trainer.steps)
 
             train(trainer, run, done=step, on_step=on_step)
+        with clock("validate"):
+            trees = trainer.validation_trees()
+            controller = trainer.deployed(trees)
+            fixed = best_fixed(trees, config.utility)
         with clock("after"):
-            controller = trainer.deployed()
             played = examiner.team(controller, phase="after")
             for dialogues in played.values():
                 run.add_records(dialogues)
@@ -160,7 +169,9 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
         baselines: dict[str, list[DialogueRecord]] = {}
         if config.evaluation.baselines:
             with clock("baselines"):
-                baselines = examiner.baselines(phase="after", tokens=after.generated_tokens_per_question)
+                baselines = examiner.baselines(
+                    phase="after", tokens=after.generated_tokens_per_question, further={"best_fixed": fixed}
+                )
                 for dialogues in baselines.values():
                     run.add_records(dialogues)
         before = records["before", _TEAM]

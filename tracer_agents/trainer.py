@@ -112,10 +112,16 @@ class Trainer:
         """The learned controllers with some uniform play, so that every speaker keeps being trained."""
         return Explorer(self.controller(), self.config.controllers.exploration)
 
-    def deployed(self) -> TabularController:
-        """The controllers under the strategy that plays, chosen on validation questions if so configured."""
+    def deployed(self, trees: Sequence[Tree]) -> TabularController:
+        """The controllers under the strategy that plays, chosen on expanded validation questions if so configured."""
         play = self.config.controllers.play
-        return self.controller(self._best_on_validation() if play == "validated" else play)
+        return self.controller(self._best_on(trees) if play == "validated" else play)
+
+    def validation_trees(self) -> list[Tree]:
+        """Validation questions, which nobody trains on, expanded with the present speakers."""
+        count, seed = self.config.controllers.validation_questions, self.config.seed
+        episodes = draw_episodes(self.parts.task, "validation", 0, count, seed=seed, phase="validation")
+        return expand(episodes, self.rules, self.parts.speakers, self.parts.task.grade)
 
     def save(self, folder: Path, step: int) -> None:
         """Writes everything that ``load`` needs to go on to the same bits."""
@@ -185,10 +191,7 @@ class Trainer:
             weighting=self._weighting,
         )
 
-    def _best_on_validation(self) -> Play:
-        count = self.config.controllers.validation_questions
-        episodes = draw_episodes(self.parts.task, "validation", 0, count, seed=self.config.seed, phase="validation")
-        trees = expand(episodes, self.rules, self.parts.speakers, self.parts.task.grade)
+    def _best_on(self, trees: Sequence[Tree]) -> Play:
         game = self.game(trees)
         priced = game.at(self.config.dialogue.price_of_speech)
         return max(PLAYS, key=lambda play: expected_utility(priced, self.controller(play).profile(game.trie.keys)))

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tracer_agents.config import GSPOConfig
+from tracer_agents.generation.attention import attention
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.ops import (
     gspo_loss,
@@ -71,7 +72,11 @@ class GSPOLearner:
 
         Each minibatch's loss is, for each role, the mean over its own sequences, summed over roles.
         """
-        minibatches = self._minibatches(samples, rng)
+        kernel = "eager" if self._model.device.type == "cpu" else "sdpa"  # sdpa's backward pass is slow on CPUs
+        with attention(self._model, kernel):
+            return self._update(self._minibatches(samples, rng), samples)
+
+    def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
         logp_old = [[self._score(batch) for batch in minibatch] for minibatch in minibatches]
         taken = _Tally()
         for minibatch, olds in zip(minibatches, logp_old, strict=True):
@@ -106,10 +111,10 @@ class GSPOLearner:
         weights: dict[str, float],
         taken: "_Tally",
     ) -> None:
-        config, device = self._config, batch.mask.device
-        advantage = torch.tensor([sample.advantage for sample in samples], dtype=torch.float32, device=device)
-        weight = torch.tensor([weights[sample.role] for sample in samples], dtype=torch.float32, device=device)
+        config = self._config
         logp = self.logps(batch)
+        advantage = logp.new_tensor([sample.advantage for sample in samples])
+        weight = logp.new_tensor([weights[sample.role] for sample in samples])
         log_ratio = sequence_log_ratio(logp, logp_old, batch.mask)
         if config.loss == "gspo_token":
             per_token = advantage.unsqueeze(-1).expand_as(logp)
