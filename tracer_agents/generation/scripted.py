@@ -12,11 +12,12 @@ class ScriptedBackend:
 
     Args:
         script: request -> completion text.
-        encode: text -> token ids, to count and to train on; UTF-8 bytes by default.
+        encode, decode: text -> token ids, to count and to train on, and back; UTF-8 bytes by default.
     """
 
     script: Callable[[GenerationRequest], str]
     encode: Callable[[str], Sequence[int]] = lambda text: list(text.encode())
+    decode: Callable[[Sequence[int]], str] = lambda ids: bytes(ids).decode(errors="replace")
     version: int = 0
     calls: list[int] = field(default_factory=list)
 
@@ -37,7 +38,7 @@ class ScriptedBackend:
             prompt_ids=request.prompt_ids,
             output_ids=cut,
             logps=(0.0,) * len(cut),
-            text=text,
+            text=text if cut == ids else self.decode(cut),
             finish_reason="stop" if len(ids) <= request.max_new_tokens else "length",
             policy_version=self.version,
         )

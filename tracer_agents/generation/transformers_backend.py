@@ -60,7 +60,8 @@ class TransformersBackend:
     """Generates with a causal LM that lives in this process.
 
     Args:
-        model: the learner's own model object: new weights need no copy, ``sync`` only labels them.
+        model: the learner's own model object: new weights need no copy, ``sync`` only labels them. Its generation
+            settings are replaced by its end tokens alone: shipped penalties and cut-offs are not of the policy.
         tokenizer: the model's; its ``eos_token`` ends a completion.
         pad_id: fills padding (masked everywhere).
         batch_size: rows generated together.
@@ -75,6 +76,7 @@ class TransformersBackend:
         self._batch_size = batch_size
         self._version = 0
         self._stops = _stop_ids(model, tokenizer)
+        model.generation_config = GenerationConfig(eos_token_id=sorted(self._stops), pad_token_id=pad_id)
 
     def sync(self, version: int) -> None:
         """Labels the weights now in the model with ``version``."""

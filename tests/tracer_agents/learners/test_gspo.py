@@ -51,7 +51,7 @@ class Step:
 
 @pytest.fixture
 def model() -> GPT2LMHeadModel:
-    """Computes in float64 throughout (a Llama's norms would not), and knows absolute positions, so padding could show."""
+    """Computes in float64 throughout (a Llama's norms would not) and knows absolute positions: padding could show."""
     torch.manual_seed(1)
     config = GPT2Config(
         vocab_size=23, n_embd=16, n_layer=2, n_head=2, n_positions=64, pad_token_id=PAD, bos_token_id=END,
@@ -123,7 +123,7 @@ def reference_gradient(old, now, minibatch: list[Sample], rules: Rules, config=C
         if not rules.end_token:
             if len(sample.output_ids) == 1:
                 continue
-            sample = replace(sample, output_ids=sample.output_ids[:-1])  # noqa: PLW2901  # the mistake
+            sample = replace(sample, output_ids=sample.output_ids[:-1])
         logps = log_probabilities(now, sample)
         with torch.no_grad():
             olds = log_probabilities(old, sample)
