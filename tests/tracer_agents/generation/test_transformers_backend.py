@@ -183,5 +183,5 @@ def test_nothing_asked_nothing_generated(backend):
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(backend):
-    with pytest.raises(GenerationFailed, match="513 tokens.*holds 512"):
+    with pytest.raises(GenerationFailed, match=r"513 tokens.*holds 512"):
         backend().generate([GenerationRequest(prompt_ids=(5,) * 500, seed=0, max_new_tokens=13)])
