@@ -57,6 +57,8 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
     if not isinstance(pad_id, int):
         raise ConfigError(f"speakers.model: the tokenizer of {source!r} has neither a pad nor an end token")
     style = config.style or ("tiny" if config.model == "tiny" else "chat")
+    for parameter in model.parameters():  # out of the file's mapping into aligned memory, so that equal weights
+        parameter.data = parameter.data.clone()  # give equal bits whichever file they were loaded from
     return Policy(model=model.eval(), tokenizer=tokenizer, pad_id=pad_id, style=style)
 
 
@@ -122,6 +124,10 @@ def build(config: Config, weights: Path | None = None) -> Parts:
 
 
 def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"speakers.device: {name!r} cannot be used here: {error}") from error
+    return torch.device(name)

@@ -47,8 +47,9 @@ class Checkpoints:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         write(draft)
-        for path in draft.iterdir():
-            _flush(path)
+        for path in draft.rglob("*"):
+            if path.is_file():
+                _flush(path)
         final = self.path(step)
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
@@ -74,9 +75,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The complete JSON lines of a file that may end in a torn one; nothing if there is no file."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # a torn line may end within a character
         for line in file:
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             yield json.loads(line)
 
@@ -101,12 +102,16 @@ def locked(folder: Path) -> Iterator[None]:
     """Keeps two processes from writing one run.
 
     Raises:
-        RunError: another live process holds the run.
+        RunError: another live process holds the run, or the folder cannot be written.
     """
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

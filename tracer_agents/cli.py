@@ -64,8 +64,10 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
         command.add_argument("--seed", type=int, help="of every random choice")
         command.add_argument("--out", type=Path, required=True, help="the directory to write")
 
-    arguments, rest = parser.parse_known_args(argv)
-    overrides = _overrides(rest)
+    overrides, argv = _take_settings(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise ConfigError(f"unknown argument {unknown[0]!r}; settings are given as --section.field VALUE")
     if arguments.task is not None:
         # another task means other questions: the preset's options and data were for its own
         overrides = {"task": {"name": arguments.task}, **overrides}
@@ -75,14 +77,19 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     return arguments, overrides | {name: value for name, value in named.items() if value is not None}
 
 
-def _overrides(rest: list[str]) -> dict[str, Any]:
-    """``--section.field VALUE`` or ``--section.field=VALUE`` pairs; values are read as YAML."""
+def _take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """``--section.field VALUE`` or ``--section.field=VALUE`` pairs, values read as YAML, and all other words.
+
+    They are taken out before argparse sees them: it would mistake their values for positional arguments.
+    """
     found: dict[str, Any] = {}
-    words = iter(rest)
+    others: list[str] = []
+    words = iter(argv)
     for word in words:
         name, given, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name:
-            raise ConfigError(f"unknown argument {word!r}; settings are given as --section.field VALUE")
+            others.append(word)
+            continue
         if not given:
             value = next(words, None)
             if value is None:
@@ -91,7 +98,7 @@ def _overrides(rest: list[str]) -> dict[str, Any]:
             found[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"{word}: {value!r} cannot be read as YAML: {error}") from error
-    return found
+    return found, others
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -10,6 +10,14 @@ from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 from tracer_env.rewards import Utility
 
+MinimiserName = Literal[
+    "RegretMatching",
+    "RegretMatchingPlus",
+    "PredictiveRegretMatchingPlus",
+    "SmoothPredictiveRegretMatchingPlus",
+    "DiscountedRegretMatching",
+    "Hedge",
+]
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -78,7 +86,9 @@ class ControllersConfig(_Section):
     """Regret matching over SKIP and SPEAK."""
 
     train: bool = Field(default=True, description="whether controllers learn")
-    minimiser: str = Field(default="RegretMatchingPlus", description="the regret minimiser, see controllers.regret")
+    minimiser: MinimiserName = Field(
+        default="RegretMatchingPlus", description="the regret minimiser, see controllers.regret"
+    )
     weighting: Literal["gradient", "counterfactual"] | None = Field(
         default=None, description="of regrets; by default gradient for paper and consensus, counterfactual for recall"
     )

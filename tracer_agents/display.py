@@ -7,6 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from tracer_agents.trainer import StepReport
 
@@ -77,7 +78,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     for name, m in rows.items():
         low, high = m["accuracy_ci95"]
         table.add_row(
-            _LABELS.get(name, name).format(method=m.get("method", "")),
+            Text(_label(name, m)),  # a model may be named like markup
             _rate(m["accuracy"]),
             f"{low:.3f} – {high:.3f}",
             _rate(m["greedy_accuracy"]),
@@ -106,12 +107,15 @@ _LABELS = {
     "before": "before training",
     "after": "after training",
     "single": "single answer",
-    "self_consistency": "{method}",
-    "self_consistency_next": "{method}",
     "always_speak": "always speak",
     "random_speak": "random speech",
-    "best_fixed": "{method}",
 }
+_NAMED_BY_METHOD = ("self_consistency", "self_consistency_next", "best_fixed")
+
+
+def _label(name: str, figures: dict[str, Any]) -> str:
+    """What a row is called; self-consistency by its number of votes, the best fixed controller by its name."""
+    return figures["method"] if name in _NAMED_BY_METHOD else _LABELS.get(name, name)
 
 
 def _rate(value: float | None) -> str:

@@ -14,6 +14,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.records import DialogueRecord, record_from_json
 
 SCHEMA_VERSION = 1
+_EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")
 _PACKAGES = ("tracer-debate", "torch", "transformers", "pettingzoo", "numpy")
 
 
@@ -27,13 +28,13 @@ class RunDirectory:
     @classmethod
     @contextmanager
     def create(cls, folder: Path, config: Config) -> Iterator["RunDirectory"]:
-        """Starts a new run and holds its lock.
+        """Starts a new run and holds its lock; one that failed before it recorded anything is begun again.
 
         Raises:
             RunError: the folder holds a run already, or another process is writing it.
         """
         with locked(folder):
-            if (folder / "config.yaml").exists():
+            if any((folder / name).exists() for name in _EVIDENCE):
                 raise RunError(f"{folder}: holds a run already; continue it with --resume or choose another --out")
             write_text(folder / "config.yaml", dump_config(config))
             yield cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)

@@ -78,11 +78,13 @@ class Team:
         return int(control_uniform(info["seed"], info["prefix"]) < chance)
 
     def _speak(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> SpokenText:
-        view = View(
+        spoken = [round_ for round_, mode in enumerate(info["prefix"], start=1) if mode == "1"]
+        proposed = max((round_ for round_ in spoken if round_ % 2), default=0)
+        view = View(  # the modes tell an empty utterance from none
             role=Role.PROPOSER if info["round"] % 2 else Role.REVIEWER,
             question=observation["question"],
-            solution=observation["solution"] or None,
-            review=observation["review"] or None,
+            solution=observation["solution"] if proposed else None,
+            review=observation["review"] if any(round_ > proposed for round_ in spoken) else None,
             seed=speak_seed(info["seed"], info["prefix"]),
         )
         [said] = self.parts.speakers.complete([view])

@@ -10,6 +10,7 @@ from tracer_agents.speakers.prompts import messages
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Dialogue, Role, Utterance
 from tracer_env.grading.verdict import parse_verdict
+from tracer_env.spaces import MAX_CHARS, usable_text
 from tracer_env.tasks.base import Task
 
 
@@ -108,10 +109,11 @@ class ModelSpeakers:
 
     def _parse(self, view: View, generation: Generation) -> ModelUtterance:
         proposes = view.role is Role.PROPOSER
+        text = usable_text(generation.text, MAX_CHARS)  # as the environment takes it
         return ModelUtterance(
-            text=generation.text,
-            answer=self.task.parse(generation.text) if proposes else None,
-            verdict=None if proposes else parse_verdict(generation.text),
+            text=text,
+            answer=self.task.parse(text) if proposes else None,
+            verdict=None if proposes else parse_verdict(text),
             generated_tokens=len(generation.output_ids),
             prompt_tokens=len(generation.prompt_ids),
             finish_reason=generation.finish_reason,

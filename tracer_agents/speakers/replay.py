@@ -13,7 +13,7 @@ from typing import Any
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Role, Utterance
 from tracer_env.errors import DataError
-from tracer_env.spaces import count_words
+from tracer_env.spaces import MAX_CHARS, count_words, usable_text
 from tracer_env.tasks.base import Task
 
 _OPTIONAL = {"model": str, "sample": int, "gold": str, "generated_tokens": int}
@@ -68,8 +68,8 @@ class ReplaySpeaker:
             )
         said = samples[request.candidate]
         tokens = said.generated_tokens if said.generated_tokens is not None else count_words(said.completion)
-        answer = self.task.parse(said.completion)
-        return Utterance(text=said.completion, answer=answer, generated_tokens=tokens)
+        text = usable_text(said.completion, MAX_CHARS)
+        return Utterance(text=text, answer=self.task.parse(text), generated_tokens=tokens)
 
 
 def load_replay(path: Path, task: Task) -> dict[str, ReplaySpeaker]:
