@@ -6,6 +6,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import product
 from operator import index
 from typing import Any
 
@@ -14,7 +15,7 @@ from gymnasium import logger
 from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from tracer_env import tasks
-from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Schedule, Utterance, active, initial, is_terminal, legal
+from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Schedule, Utterance, initial, is_terminal, legal
 from tracer_env.dialogue import transition as next_state
 from tracer_env.episodes import EpisodeSource, checked_seed, fresh_seed
 from tracer_env.errors import ConfigError, DataError, InvalidAction
@@ -26,6 +27,7 @@ from tracer_env.spaces import MAX_CHARS, SpokenText, UnicodeText, count_words, u
 from tracer_env.tasks.base import Grade, Split, Task
 from tracer_env.turns import OrderEnforcing, TurnBasedEnv
 
+MASKS = {legal_modes: np.array(legal_modes, np.int8) for legal_modes in product((False, True), repeat=2)}
 MEMO = 4096  # infoset keys whose features are kept
 PARTS = ("controller", "proposer", "reviewer")
 
@@ -125,7 +127,7 @@ class raw_env(TurnBasedEnv):
         self._root, self._resets, self.episode_seed = root, resets, seed
         self.dialogue = initial(self.rules, question)
         self._gold, self._graded = gold, {}
-        self._begin(self._acting())
+        self._begin(self._actors[0][0])
         self._inform()
 
     def _posed(self, seed: int, options: Mapping[str, Any]) -> tuple[str, str]:
@@ -150,8 +152,8 @@ class raw_env(TurnBasedEnv):
         """What ``agent`` sees now; the caller owns the result."""
         state = self.dialogue
         if agent in self._controllers:
-            mask = legal(state) if agent == self.agent_selection else (False, False)
-            return {"observation": self._features().copy(), "action_mask": np.array(mask, np.int8)}
+            mask = MASKS[legal(state) if agent == self.agent_selection else (False, False)]
+            return {"observation": self._features().copy(), "action_mask": mask.copy()}
         pending, reviews = state.pending, state.reviews_of_pending()
         return {
             "question": state.question,
@@ -174,7 +176,7 @@ class raw_env(TurnBasedEnv):
         after = next_state(state, self._utterance(action) if state.speaking else self._mode(action))
         paid = {} if after.speaking else self._paid(after)
         self.dialogue = after
-        self._settle(paid, None if is_terminal(after) else self._acting())
+        self._settle(paid, self._acting())
         self._inform()
         if self.render_mode == "human" and not after.speaking:
             show(render_turn(after.turns[-1]))
@@ -201,9 +203,23 @@ class raw_env(TurnBasedEnv):
                 self._seen[self._key] = features
         return features
 
-    def _acting(self) -> str:
-        agent, part = active(self.dialogue)
-        return f"{part}_{agent}"
+    @cached_property
+    def _actors(self) -> tuple[tuple[str, str], ...]:
+        """(Controller, speaker) of round 1, 2, …, R."""
+        return tuple((f"controller_{agent}", f"{role}_{agent}") for agent, role in self.rules.seats)
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, Any], ...]:
+        """What the infos say of round 1, 2, …, R."""
+        return tuple(
+            {"round": round_, "agent": agent, "role": role.value}
+            for round_, (agent, role) in enumerate(self.rules.seats, start=1)
+        )
+
+    def _acting(self) -> str | None:
+        """Who acts now; None at the end."""
+        state = self.dialogue
+        return None if is_terminal(state) else self._actors[state.round - 1][state.speaking]
 
     def _inform(self) -> None:
         """Tells the selected agent where it is, and refreshes what the controllers know."""
@@ -211,14 +227,8 @@ class raw_env(TurnBasedEnv):
         if is_terminal(state):
             self._key = None
             return
-        agent, role = self.rules.seats[state.round - 1]
-        info: dict[str, Any] = {
-            "round": state.round,
-            "agent": agent,
-            "role": role.value,
-            "prefix": "".join(["01"[turn.mode] for turn in state.turns]),
-            "seed": self.episode_seed,
-        }
+        prefix = "".join(["01"[turn.mode] for turn in state.turns])
+        info = {**self._places[state.round - 1], "prefix": prefix, "seed": self.episode_seed}
         if not state.speaking:
             self._key = info["infoset"] = self.infosets.key(state)
         self.infos[self.agent_selection] = info

@@ -30,11 +30,11 @@ class Utility:
 
     def __call__(self, right: bool | np.ndarray, generated_tokens: int | np.ndarray) -> float | np.ndarray:
         """Utility of final correctness and generated tokens; elementwise on arrays."""
-        return np.where(right, 1.0, -1.0) - self.price_of_speech * self.cost(generated_tokens)
+        return 2.0 * right - 1.0 - self.price_of_speech * self.cost(generated_tokens)
 
     def cost(self, generated_tokens: int | np.ndarray) -> float | np.ndarray:
         """C(z) in [0, 1]: generated tokens over R · max_new_tokens."""
-        return np.minimum(np.asarray(generated_tokens) / (self.rounds * self.max_new_tokens), 1.0)
+        return np.minimum(generated_tokens / (self.rounds * self.max_new_tokens), 1.0)
 
 
 def proposer_reward(right: bool) -> float:

@@ -45,8 +45,9 @@ class UnicodeText(Space[str]):
         """
         if mask is not None or probability is not None:
             raise ConfigError("UnicodeText cannot be sampled with a mask or probabilities")
-        length = int(self.np_random.random() * (min(self.max_length, SAMPLE_CHARS) + 1))
-        points = (self.np_random.random(length) * _PLANES).astype("<u4")
+        rng = self.np_random
+        length = int(rng.random() * (min(self.max_length, SAMPLE_CHARS) + 1))
+        points = (rng.random(length) * _PLANES).astype("<u4")
         return points.tobytes().decode("utf-32-le", "replace").replace("\0", REPLACEMENT)
 
     def contains(self, x: Any) -> bool:

@@ -20,13 +20,8 @@ class TurnBasedEnv(AECEnv[str, Any, Any]):
     its spaces in the cached properties declared here, since a space holds a generator and a fork needs its own.
     """
 
-    @cached_property
-    def _observation_spaces(self) -> dict[str, Space[Any]]:
-        raise NotImplementedError
-
-    @cached_property
-    def _action_spaces(self) -> dict[str, Space[Any]]:
-        raise NotImplementedError
+    _observation_spaces: cached_property[dict[str, Space[Any]]]
+    _action_spaces: cached_property[dict[str, Space[Any]]]
 
     def observation_space(self, agent: str) -> Space[Any]:
         """The space of the agent's observations, always the same object."""
