@@ -210,12 +210,11 @@ MINIMISERS: dict[str, type[Minimiser]] = {
 
 def normalised(weights: np.ndarray) -> np.ndarray:
     """Rows of non-negative weights divided by their sums; ½, ½ where a sum is zero. Shape (n, 2)."""
-    total = weights[:, 0] + weights[:, 1]
-    empty = total <= 0
-    divisor = np.where(empty, 1.0, total)[:, None]
-    return np.where(empty[:, None], 0.5, weights / divisor)
+    total = weights[:, :1] + weights[:, 1:]
+    return np.divide(weights, total, out=np.full(weights.shape, 0.5), where=total > 0)
 
 
 def instant_regret(values: np.ndarray, strategy: np.ndarray) -> np.ndarray:
     """values(a) − Σ_b strategy(b)·values(b), row by row: (n, 2)."""
-    return values - (values * strategy).sum(axis=1, keepdims=True)
+    weighted = values * strategy
+    return values - (weighted[:, :1] + weighted[:, 1:])

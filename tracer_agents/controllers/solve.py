@@ -8,7 +8,8 @@ import numpy as np
 
 from tracer_agents.controllers.regret import Minimiser, instant_regret
 from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.game.values import Game, Weighting, action_values, node_mass, only, reach
+from tracer_agents.game.evaluators import evaluator
+from tracer_agents.game.values import Game, Weighting
 
 Turns = Literal["alternating", "simultaneous"]
 
@@ -36,24 +37,25 @@ def solve(
     """
     grown = tables.grown(game.trie.keys)
     where = grown.rows(game.trie.keys)
-    trie, mass = game.trie, node_mass(game)
-    regret, memory = grown.regret[where], grown.memory[where]
-    strategy, average = grown.strategy[where], grown.average[where]
-    owned = [trie.infosets_of(player) for player in range(game.n_players)]
+    regret, memory, average = grown.regret[where], grown.memory[where], grown.average[where]
+    flat = np.append(grown.strategy[where], 1.0)
+    strategy = flat[:-1].reshape(-1, 2)
+    engine = evaluator(game, weighting)
+    owned = [game.trie.infosets_of(player) for player in range(game.n_players)]
     for iteration in range(tables.iterations + 1, tables.iterations + iterations + 1):
         weight = minimiser.average_weight(iteration)
-        seen = strategy if turns == "alternating" else strategy.copy()
+        seen = flat if turns == "alternating" else flat.copy()
         for player, rows in enumerate(owned):
             if on_update is not None:
-                on_update(player, seen)
+                on_update(player, seen[:-1].reshape(-1, 2))
             if not len(rows):
                 continue
-            values = action_values(game, seen, player, weighting)[rows]
-            own = reach(trie, only(trie, seen, player))[trie.above] * mass
-            own_reach = np.bincount(trie.infoset, own, minlength=trie.n_infosets)[rows]
-            average[rows] += weight * own_reach[:, None] * seen[rows]
-            instant = instant_regret(values, seen[rows])
-            regret[rows], memory[rows] = minimiser.observe(regret[rows], memory[rows], instant, iteration)
+            values, own_reach = engine.values(seen, player), engine.own_reach(seen, player)
+            played = seen[:-1].reshape(-1, 2)[rows]
+            average[rows] += (weight * own_reach)[:, None] * played
+            regret[rows], memory[rows] = minimiser.observe(
+                regret[rows], memory[rows], instant_regret(values, played), iteration
+            )
             strategy[rows] = minimiser.strategy(regret[rows], memory[rows], iteration)
     return replace(
         grown,

@@ -1,0 +1,1 @@
+"""Measurements of the regret layer; ``python -m benchmarks.regret`` writes them into docs/results/regret.md."""

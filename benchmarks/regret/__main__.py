@@ -1,0 +1,45 @@
+"""Runs sections and puts each into the page, leaving the others as they are."""
+
+import argparse
+import re
+import time
+from pathlib import Path
+
+from benchmarks.regret import gaps, kuhn
+from benchmarks.regret.common import Section
+
+SECTIONS: dict[str, Section] = {"kuhn": kuhn.section, "gaps": gaps.section}
+PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.regret", description=__doc__)
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/regret.md"))
+    arguments = parser.parse_args()
+    names = arguments.sections or list(SECTIONS)
+    if unknown := set(names) - set(SECTIONS):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    page = arguments.out.read_text("utf-8") if arguments.out.exists() else PREAMBLE
+    for name in names:
+        start = time.perf_counter()
+        body = SECTIONS[name](arguments.out.parent)
+        seconds = time.perf_counter() - start
+        command = f"`python -m benchmarks.regret {name}` ({seconds:.0f} s)"
+        page = placed(page, name, f"{body.strip()}\n\n{command}")
+        arguments.out.write_text(page, "utf-8")
+        print(f"{name}: {seconds:.1f} s")
+
+
+def placed(page: str, name: str, body: str) -> str:
+    """The page with the named section replaced, or added in the order of ``SECTIONS``."""
+    found = dict(re.findall(r"<!-- section (\w+) -->\n(.*?)\n<!-- end -->", page, flags=re.S))
+    found[name] = body
+    blocks = [f"<!-- section {key} -->\n{found[key]}\n<!-- end -->" for key in SECTIONS if key in found]
+    return page.split("<!-- section")[0].rstrip() + "\n\n" + "\n\n".join(blocks) + "\n"
+
+
+if __name__ == "__main__":
+    main()

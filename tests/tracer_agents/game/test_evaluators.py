@@ -1,0 +1,43 @@
+"""The two evaluators beside each other."""
+
+import numpy as np
+import pytest
+
+from tracer_agents.game import evaluators
+from tracer_agents.game.evaluators import ByLevels, ByLines, evaluator
+from tracer_agents.game.examples import TABULAR_EXAMPLES, climbing_game, kuhn_poker, staircase
+from tracer_agents.game.values import WEIGHTINGS
+
+GAMES = {
+    "kuhn": kuhn_poker,
+    "climbing": climbing_game,
+    "staircase": lambda: staircase(3),
+    **{
+        f"{infoset} {schedule} N={n_agents}": lambda i=infoset, s=schedule, n=n_agents: TABULAR_EXAMPLES[0].game(
+            i, s, n_agents=n
+        )
+        for infoset in ("paper", "consensus", "recall")
+        for schedule in ("rotate", "parity")
+        for n_agents in (1, 2, 3)
+    },
+}
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("name", GAMES)
+def test_lines_equal_levels(name, weighting):
+    game = GAMES[name]()
+    lines, levels = ByLines(game, weighting), ByLevels(game, weighting)
+    speak = np.random.default_rng(0).random(game.trie.n_infosets)
+    speak[::5] = 0.0  # zeros too: no division can hide in either
+    flat = np.append(np.stack([1 - speak, speak], axis=1), 1.0)
+    for player in range(game.n_players):
+        assert lines.values(flat, player) == pytest.approx(levels.values(flat, player), abs=1e-12)
+        assert lines.own_reach(flat, player) == pytest.approx(levels.own_reach(flat, player), abs=1e-12)
+
+
+def test_the_size_decides(monkeypatch):
+    game = kuhn_poker()
+    assert isinstance(evaluator(game, "gradient"), ByLines)
+    monkeypatch.setattr(evaluators, "LINES_AT_MOST", 10)
+    assert isinstance(evaluator(game, "gradient"), ByLevels)
