@@ -1,6 +1,5 @@
 """Turns an episode seed into the question that the episode plays."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 
@@ -9,14 +8,15 @@ from tracer_env.seeding import derive_seed
 from tracer_env.tasks.base import SPLITS, Question, Split, Task
 
 _ENDLESS = 2**31  # positions in a stream: more than any run plays
+_RUN = 32  # questions drawn at once when they are asked for in order
 
 
-@dataclass(frozen=True)
 class EpisodeSource:
     """The questions of one split, addressed by episode seed.
 
     Seed ``s`` plays question ``s mod 2**31`` of the split's stream (stream seed 0); a finite split of ``n``
-    questions is taken round, so that seeds ``0 … n−1`` play each of its questions once, in order.
+    questions is taken round, so that seeds ``0 … n−1`` play each of its questions once, in order. Questions asked
+    for one after the other are drawn some at a time, which is cheaper for most tasks.
 
     Args:
         task: where questions come from.
@@ -26,12 +26,12 @@ class EpisodeSource:
         ConfigError: no such split.
     """
 
-    task: Task
-    split: Split
-
-    def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise ConfigError(f"split must be one of {SPLITS}, got {self.split!r}")
+    def __init__(self, task: Task, split: Split) -> None:
+        if split not in SPLITS:
+            raise ConfigError(f"split must be one of {SPLITS}, got {split!r}")
+        self.task = task
+        self.split: Split = split
+        self._drawn: tuple[int, list[Question]] = (0, [])  # a run of the stream: where it starts, and what it holds
 
     def question(self, seed: int) -> Question:
         """The question of episode ``seed``: a pure function of the task, the split and the seed.
@@ -44,8 +44,14 @@ class EpisodeSource:
         return self._at(position) or self._at(position % self._size) or self._missing()
 
     def _at(self, position: int) -> Question | None:
-        drawn = self.task.draw(self.split, position, 1, seed=0)
-        return drawn[0] if drawn else None
+        start, questions = self._drawn
+        if not start <= position < start + len(questions):
+            following = questions and position == start + len(questions)
+            questions = self.task.draw(self.split, position, _RUN if following else 1, seed=0)
+            start = position
+            if questions:
+                self._drawn = start, questions
+        return questions[position - start] if questions else None
 
     @cached_property
     def _size(self) -> int:
