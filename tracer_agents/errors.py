@@ -7,5 +7,13 @@ class GenerationFailed(TracerError, RuntimeError):
     """An engine could not complete a request; the message names the stage and the remedy."""
 
 
+class EngineFault(GenerationFailed):
+    """One failed exchange with an engine, which may be tried again; the message names the address and the stage."""
+
+
+class ParityFailed(TracerError, RuntimeError):
+    """An engine that does not do what the learner's log-probabilities say; the message names check and numbers."""
+
+
 class RunError(TracerError, RuntimeError):
     """A run directory that cannot be used: missing, incomplete, or made with other settings."""

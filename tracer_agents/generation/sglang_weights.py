@@ -1,0 +1,159 @@
+"""Carries the learner's weights to SGLang servers: by disk, by tensor, or as a LoRA adapter.
+
+A transport first *publishes*, which fixes the present weights under a label, then *loads* them into one server at a
+time; a server that restarts is loaded again from what was published. The server takes up a label only together with
+the weights that carry it, so a load that fails half-way can never be mistaken for one that succeeded.
+"""
+
+import base64
+import io
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import multiprocessing
+
+from tracer_agents.generation.sglang_wire import Worker
+
+_KEPT = 2  # published versions that stay on disk: the present one, and the one before it while servers change over
+
+
+class WeightTransport(Protocol):
+    """A way for weights to reach servers."""
+
+    def publish(self, label: str) -> None:
+        """Fixes the learner's present weights as those called ``label``."""
+        ...
+
+    def load(self, worker: Worker, label: str) -> None:
+        """Makes the published weights those that the server generates with, under their label, its cache empty.
+
+        Raises:
+            EngineFault: the server did not do it; its label is then still the old one.
+        """
+        ...
+
+    def adapter(self, label: str) -> str | None:
+        """The adapter that every request must name, if the weights are one."""
+        ...
+
+
+@dataclass(kw_only=True)
+class DiskWeights:
+    """Whole checkpoints in a folder that the servers can read.
+
+    Args:
+        save: writes a checkpoint in Hugging Face format into the folder it is given.
+        folder: where checkpoints are written; it must have the same path on the servers' machines.
+    """
+
+    save: Callable[[Path], None]
+    folder: Path
+
+    def publish(self, label: str) -> None:
+        """Writes ``folder/label``, at once: a folder that exists is complete."""
+        _write(self.folder, label, self.save)
+
+    def load(self, worker: Worker, label: str) -> None:
+        """Through ``/update_weights_from_disk``, which also flushes the prefix cache."""
+        body = {"model_path": str(self.folder / label), "weight_version": label, "flush_cache": True}
+        worker.load("/update_weights_from_disk", body)
+        worker.flush()
+
+    def adapter(self, label: str) -> None:
+        """None: the weights are the model's own."""
+
+
+@dataclass(kw_only=True)
+class TensorWeights:
+    """Tensors through shared memory, for servers on this machine; nothing is written to disk.
+
+    Args:
+        named: the learner's parameters with their names in the checkpoint.
+    """
+
+    named: Callable[[], Iterable[tuple[str, torch.Tensor]]]
+    _published: list[tuple[str, torch.Tensor]] = field(default_factory=list, init=False)
+
+    def publish(self, label: str) -> None:
+        """Copies the parameters, so that later optimiser steps do not reach what a server is yet to load."""
+        self._published = [(name, tensor.detach().clone()) for name, tensor in self.named()]
+
+    def load(self, worker: Worker, label: str) -> None:
+        """Through ``/update_weights_from_tensor``, inside the weight-update session that SGLang asks for."""
+        body = {
+            "serialized_named_tensors": [_serialise(self._published)],
+            "weight_version": label,
+            "flush_cache": True,
+        }
+        worker.load("/begin_weight_update", {})
+        worker.load("/update_weights_from_tensor", body)
+        worker.load("/end_weight_update", {})
+        worker.flush()
+
+    def adapter(self, label: str) -> None:
+        """None: the weights are the model's own."""
+
+
+@dataclass(kw_only=True)
+class AdapterWeights:
+    """A LoRA adapter on a server started with ``--enable-lora`` (a GPU server: SGLang has no LoRA on CPU).
+
+    Args:
+        save: writes the adapter in PEFT's format into the folder it is given.
+        folder: where adapters are written; it must have the same path on the servers' machines.
+    """
+
+    save: Callable[[Path], None]
+    folder: Path
+    _loaded: dict[str, str] = field(default_factory=dict, init=False)  # server's address -> label
+
+    def publish(self, label: str) -> None:
+        """Writes ``folder/label``, at once: a folder that exists is complete."""
+        _write(self.folder, label, self.save)
+
+    def load(self, worker: Worker, label: str) -> None:
+        """Loads the adapter under its label, labels the server with it, then drops the adapter before it."""
+        if worker.version() == label:
+            return
+        worker.load("/load_lora_adapter", {"lora_name": label, "lora_path": str(self.folder / label)})
+        worker.flush()
+        worker.load("/update_weight_version", {"new_version": label, "abort_all_requests": False})
+        before = self._loaded.get(worker.url)
+        self._loaded[worker.url] = label
+        if before is not None and before != label and before in worker.adapters():
+            worker.load("/unload_lora_adapter", {"lora_name": before})
+
+    def adapter(self, label: str) -> str:
+        """The adapter goes by its label."""
+        return label
+
+
+def _write(folder: Path, label: str, save: Callable[[Path], None]) -> None:
+    draft = folder / f".{label}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save(draft)
+    draft.rename(folder / label)
+    published = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
+    for old in published[:-_KEPT]:
+        shutil.rmtree(old)
+
+
+def _serialise(named: list[tuple[str, torch.Tensor]]) -> str:
+    """What SGLang reads with its own unpickler: torch's handles of shared tensors, in base64.
+
+    Handles over file descriptors need the two processes to share an authentication key; names in shared memory do not.
+    """
+    before = multiprocessing.get_sharing_strategy()
+    multiprocessing.set_sharing_strategy("file_system")
+    try:
+        buffer = io.BytesIO()
+        ForkingPickler(buffer).dump(named)
+    finally:
+        multiprocessing.set_sharing_strategy(before)
+    return base64.b64encode(buffer.getvalue()).decode()

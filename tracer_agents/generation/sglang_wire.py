@@ -1,0 +1,257 @@
+"""Speaks HTTP to one SGLang server: ids in, ids and log-probabilities out, new weights, cache, labels.
+
+Everything a server can do wrong becomes an ``EngineFault`` here, with the stage and the server's address; what to
+do about it is the backend's business. This process never imports SGLang.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tracer_agents.errors import EngineFault, GenerationFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """The longest that each stage of talking to a server may take, seconds."""
+
+    connect: float = 5.0
+    status: float = 30.0  # a question about the server, a flush, a tokenisation
+    generate: float = 300.0  # one prompt with all its candidates
+    sync: float = 120.0  # loading new weights
+    recover: float = 180.0  # a server that went away is waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Several completions of one prompt, which share its prefix in the server's cache.
+
+    ``end_bias`` is added to the logits of the end tokens; ``adapter`` names a loaded LoRA adapter.
+    """
+
+    prompt_ids: tuple[int, ...]
+    copies: int
+    max_new_tokens: int
+    temperature: float
+    stops: tuple[int, ...]
+    adapter: str | None = None
+    end_bias: float = 0.0
+
+    def body(self) -> dict[str, Any]:
+        """The request, every sampling parameter explicit: a model's own defaults must not reach training."""
+        sampling: dict[str, Any] = {
+            "n": self.copies,
+            "temperature": self.temperature,
+            "max_new_tokens": self.max_new_tokens,
+            "stop_token_ids": list(self.stops),
+            "top_p": 1.0,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "frequency_penalty": 0.0,
+            "presence_penalty": 0.0,
+            "min_new_tokens": 0,
+            "ignore_eos": False,
+        }
+        if self.end_bias:
+            sampling["logit_bias"] = {str(token): self.end_bias for token in self.stops}
+        body: dict[str, Any] = {
+            "input_ids": list(self.prompt_ids),
+            "sampling_params": sampling,
+            "return_logprob": True,
+        }
+        return body | ({"lora_path": self.adapter} if self.adapter else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One completion as the server gave it, checked; ``version`` is the label of the weights that produced it."""
+
+    output_ids: tuple[int, ...]
+    logps: tuple[float, ...]
+    stopped: bool
+    version: str
+    cached_tokens: int
+
+
+class Worker:
+    """One SGLang server.
+
+    Args:
+        url: its address, e.g. ``http://127.0.0.1:31000``.
+        client: shared connections; closed by whoever opened it.
+        deadlines: of each stage.
+    """
+
+    def __init__(self, url: str, client: httpx.Client, deadlines: Deadlines) -> None:
+        self.url = url.rstrip("/")
+        self.deadlines = deadlines
+        self._client = client
+
+    def complete(self, order: Order) -> list[Completion | EngineFault]:
+        """``order.copies`` completions; a flawed one is a fault in its place.
+
+        Raises:
+            EngineFault: the call as a whole failed.
+            GenerationFailed: the server refused the request as malformed.
+        """
+        rows = self._json("generate", "POST", "/generate", order.body(), self.deadlines.generate)
+        rows = rows if isinstance(rows, list) else [rows]
+        if len(rows) != order.copies:
+            raise self._fault("generate", f"{order.copies} completions were asked for and {len(rows)} came")
+        return [self._read(row, order) for row in rows]
+
+    def ready(self) -> bool:
+        """Whether the server generates; it tries one token."""
+        try:
+            self._bytes("health", "GET", "/health_generate", None, self.deadlines.status)
+        except GenerationFailed:
+            return False
+        return True
+
+    def version(self) -> str:
+        """The label of the weights that the server holds."""
+        info = self._json("version", "GET", "/model_info", None, self.deadlines.status)
+        return str(_field(info, "weight_version"))
+
+    def info(self) -> dict[str, Any]:
+        """What the server says about itself: SGLang's version, device, dtype, launch flags."""
+        info = self._json("info", "GET", "/server_info", None, self.deadlines.status)
+        return info if isinstance(info, dict) else {}
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids that the server's own tokenizer gives a text, special tokens recognised, none added."""
+        body = {"model": "default", "prompt": text, "add_special_tokens": False}
+        tokens = _field(self._json("tokenize", "POST", "/tokenize", body, self.deadlines.status), "tokens")
+        return tuple(int(token) for token in tokens or ())
+
+    def load(self, path: str, body: Mapping[str, Any]) -> None:
+        """Posts new weights, or a step of it; the server must say that it succeeded.
+
+        Raises:
+            EngineFault: it failed, or did not answer within ``deadlines.sync``.
+        """
+        answer = self._json("sync", "POST", path, body, self.deadlines.sync, refusal_is_final=False)
+        if not (isinstance(answer, dict) and answer.get("success")):
+            raise self._fault("sync", f"{path} answered {_shorten(json.dumps(answer))}")
+
+    def flush(self) -> None:
+        """Empties the prefix cache; the server must be idle."""
+        deadline = self.deadlines.status
+        self._bytes("flush", "POST", f"/flush_cache?timeout={deadline / 2:g}", None, deadline, refusal_is_final=False)
+
+    def _json(
+        self, stage: str, method: str, path: str, body: Any, seconds: float, *, refusal_is_final: bool = True
+    ) -> Any:
+        raw = self._bytes(stage, method, path, body, seconds, refusal_is_final=refusal_is_final)
+        try:
+            return json.loads(raw)
+        except ValueError as error:
+            raise self._fault(stage, f"the answer is not JSON: {_shorten(raw.decode(errors='replace'))}") from error
+
+    def _bytes(
+        self, stage: str, method: str, path: str, body: Any, seconds: float, *, refusal_is_final: bool = True
+    ) -> bytes:
+        """The answer's body, within ``seconds`` overall: a trickle of bytes does not extend the deadline."""
+        limit = httpx.Timeout(seconds, connect=min(self.deadlines.connect, seconds))
+        end = time.monotonic() + seconds
+        chunks = []
+        try:
+            with self._client.stream(method, self.url + path, json=body, timeout=limit) as response:
+                for chunk in response.iter_bytes():
+                    chunks.append(chunk)
+                    if time.monotonic() > end:
+                        raise self._fault(stage, f"no complete answer within {seconds:g} s")
+        except httpx.TimeoutException as error:
+            raise self._fault(stage, f"no answer within {seconds:g} s ({type(error).__name__})") from error
+        except httpx.HTTPError as error:
+            raise self._fault(stage, f"{type(error).__name__}: {error}") from error
+        answer = b"".join(chunks)
+        if response.is_success:
+            return answer
+        said = f"status {response.status_code}: {_shorten(answer.decode(errors='replace'))}"
+        if response.status_code < 500 and refusal_is_final:
+            raise GenerationFailed(f"{self.url} refused the request at stage {stage!r}: {said}")
+        raise self._fault(stage, said)
+
+    def _read(self, row: Any, order: Order) -> Completion | EngineFault:
+        meta = _field(row, "meta_info")
+        ids = _field(row, "output_ids")
+        triples = _field(meta, "output_token_logprobs")
+        if not isinstance(ids, list) or not isinstance(triples, list) or not ids:
+            return self._fault("generate", "a completion has no output_ids or no output_token_logprobs")
+        try:
+            logps = tuple(float(triple[0]) for triple in triples)
+            aligned = [int(triple[1]) for triple in triples] == ids
+        except (TypeError, ValueError, IndexError):
+            return self._fault("generate", "a log-probability is not a number")
+        if not all(math.isfinite(logp) for logp in logps):
+            return self._fault("generate", "a log-probability is not finite")
+        if not aligned:
+            return self._fault("generate", "log-probabilities and output_ids name different tokens")
+        version = _one_version(meta)
+        if version is None:
+            return self._fault("generate", "the weights changed while a completion was being generated")
+        kind = _field(_field(meta, "finish_reason"), "type")
+        ended = ids[-1] in order.stops
+        if kind not in ("stop", "length") or (kind == "stop") != ended or len(ids) > order.max_new_tokens:
+            return self._fault(
+                "generate",
+                f"a completion of {len(ids)} tokens (at most {order.max_new_tokens}) finished by {kind!r} with token "
+                f"{ids[-1]}; the end tokens are {list(order.stops)}",
+            )
+        return Completion(
+            output_ids=tuple(ids),
+            logps=logps,
+            stopped=ended,
+            version=version,
+            cached_tokens=int(_field(meta, "cached_tokens") or 0),
+        )
+
+    def _fault(self, stage: str, what: str) -> EngineFault:
+        return EngineFault(f"{self.url}, stage {stage!r}: {what}")
+
+
+def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:
+    """The servers behind an address: those that a router lists, or the server itself.
+
+    Weights, flushes and version checks must reach every one of them, which a router does not do.
+    """
+    for path, read in (("/workers", _router_workers), ("/list_workers", _router_urls)):
+        try:
+            response = client.get(url.rstrip("/") + path, timeout=deadlines.connect)
+            found = read(response.json()) if response.is_success else []
+        except (httpx.HTTPError, ValueError):
+            continue
+        if found:
+            return found
+    return [url]
+
+
+def _router_workers(answer: Any) -> list[str]:
+    return [str(_field(worker, "url")) for worker in _field(answer, "workers") or ()]
+
+
+def _router_urls(answer: Any) -> list[str]:
+    return [str(url) for url in _field(answer, "urls") or ()]
+
+
+def _one_version(meta: Any) -> str | None:
+    """The one label of a completion's weights; None if they changed under way."""
+    spans = _field(meta, "weight_versions")
+    seen = {str(_field(span, "version")) for span in spans} if isinstance(spans, Sequence) and spans else set()
+    seen.add(str(_field(meta, "weight_version")))
+    return seen.pop() if len(seen) == 1 else None
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
