@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.game.tree import rollout
 from tracer_agents.records import DialogueRecord, record_dialogues
@@ -66,10 +68,14 @@ def play_baselines(
         for name, (method, controller) in controllers.items()
     }
     single_tokens = sum(record.generated_tokens for record in played["single"]) / len(episodes)
-    votes = int(token_budget / single_tokens) + 2
-    ballots = sample_answers(episodes, rules, speakers, task, votes=votes, phase=phase, seed=seed)
-    spent = [sum(r.turns[k].generated_tokens for r in ballots) / len(episodes) for k in range(votes)]
-    k = max((k for k in range(1, votes) if sum(spent[:k]) <= token_budget), default=1)
+    votes = 1 + int(token_budget / single_tokens)  # a guess: right if later votes cost what the first does
+    ballots: list[DialogueRecord] = []
+    spent = np.zeros(1)  # mean tokens of the first 1, 2, … votes
+    while spent[-1] <= token_budget:
+        votes += 1
+        ballots = sample_answers(episodes, rules, speakers, task, votes=votes, phase=phase, seed=seed)
+        spent = np.cumsum(np.mean([[turn.generated_tokens for turn in ballot.turns] for ballot in ballots], axis=0))
+    k = max(1, int((spent <= token_budget).sum()))
     played["self_consistency"] = [majority(record, k) for record in ballots]
     played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
     return played

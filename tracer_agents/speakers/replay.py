@@ -121,7 +121,11 @@ def _completion(path: Path, number: int, line: str) -> Completion:
     given = {name: row[name] for name in _OPTIONAL if row.get(name) is not None}
     for name, value in given.items():
         kind = _OPTIONAL[name]
-        if isinstance(value, bool) or not isinstance(value, kind) or (kind is int and value < 0):
-            wanted = "a string" if kind is str else "an integer ≥ 0"
+        if isinstance(value, bool) or not isinstance(value, kind) or not _usable(value):
+            wanted = "a string without NUL or lone surrogates" if kind is str else "an integer ≥ 0"
             raise DataError(f"{path}:{number}: field {name!r} must be {wanted}, got {value!r:.60}")
     return Completion(question=row["question"], completion=row["completion"], **given)
+
+
+def _usable(value: str | int) -> bool:
+    return usable_text(value, len(value)) == value if isinstance(value, str) else value >= 0

@@ -1,0 +1,117 @@
+"""What a finished dialogue leaves behind."""
+
+import json
+
+import pytest
+
+from tracer_agents.records import record_dialogues, record_from_json
+from tracer_agents.types import Episode
+from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, transition
+from tracer_env.tasks.base import Grade, Question
+
+QUESTION = Question(id="q/1", text="Was macht λ × 2?", gold="4")
+EPISODE = Episode(question=QUESTION, seed=17)
+
+
+class Judge:
+    """Grades by equality; ``?`` cannot be graded."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def grade(self, answers, golds) -> list[Grade]:
+        self.calls.append(list(answers))
+        return [
+            Grade.UNGRADABLE if answer == "?" else Grade.RIGHT if answer == gold else Grade.WRONG
+            for answer, gold in zip(answers, golds, strict=True)
+        ]
+
+
+def finished(*actions: Utterance | None, rounds: int = 3) -> Dialogue:
+    """The dialogue in which each round's speaker says this, or nobody speaks."""
+    state = initial(Rules(rounds=rounds), QUESTION.text)
+    for action in actions:
+        state = transition(state, Mode.SKIP) if action is None else transition(transition(state, Mode.SPEAK), action)
+    return state
+
+
+def proposal(answer: str | None) -> Utterance:
+    return Utterance(text=f"→ {answer}", answer=answer, generated_tokens=5, prompt_tokens=11, finish_reason="length")
+
+
+def verdict(value: Verdict | None) -> Utterance:
+    return Utterance(text="hm", verdict=value, generated_tokens=2, prompt_tokens=20)
+
+
+def record(*actions: Utterance | None, rounds: int = 3):
+    [made] = record_dialogues(
+        [EPISODE], [finished(*actions, rounds=rounds)], Judge(), method="team", phase="after", seed=3
+    )  # pyright: ignore[reportArgumentType]  # a judge is all that is asked of the task
+    return made
+
+
+def test_every_field_by_hand():
+    made = record(proposal("3"), verdict(Verdict.WRONG), proposal("4"))
+    assert (made.method, made.phase, made.seed) == ("team", "after", 3)
+    assert (made.question_id, made.question, made.gold) == ("q/1", QUESTION.text, "4")
+    assert (made.answer, made.correct, made.grade) == ("4", True, "right")
+    assert (made.generated_tokens, made.prompt_tokens, made.first_correct) == (12, 42, False)
+    first, review, last = made.turns
+    assert (first.round, first.agent, first.role, first.mode, first.forced) == (1, 0, "proposer", 1, True)
+    assert (first.text, first.answer, first.verdict, first.finish_reason) == ("→ 3", "3", None, "length")
+    assert (review.round, review.agent, review.role, review.forced) == (2, 1, "reviewer", False)
+    assert (review.answer, review.verdict) == (None, "WRONG")
+    assert [turn.reward for turn in made.turns] == [-1.0, 1.0, 1.0]
+    assert (last.agent, last.forced, last.prompt_tokens, last.generated_tokens) == (1, False, 11, 5)
+
+
+def test_skipped_rounds_are_recorded_empty():
+    skipped = record(proposal("4"), None, None).turns[1]
+    assert (skipped.mode, skipped.text, skipped.reward, skipped.finish_reason) == (0, None, None, None)
+    assert (skipped.generated_tokens, skipped.prompt_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "pending", "reward"),
+    [
+        (Verdict.RIGHT, "4", 1.0),
+        (Verdict.RIGHT, "3", -1.0),
+        (Verdict.WRONG, "4", -1.0),
+        (Verdict.WRONG, None, 1.0),
+        (None, "4", 0.0),
+    ],
+)
+def test_reviews_are_judged_by_the_solution_they_saw(said, pending, reward):
+    assert record(proposal(pending), verdict(said), proposal("9")).turns[1].reward == reward
+
+
+def test_a_review_after_a_kept_proposal_sees_the_old_one():
+    made = record(proposal("4"), None, None, verdict(Verdict.RIGHT), None, rounds=5)
+    assert made.turns[3].reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "correct", "grade"), [("4", True, "right"), ("5", False, "wrong"), ("?", False, "ungradable")]
+)
+def test_outcomes(answer, correct, grade):
+    made = record(proposal("4"), None, proposal(answer))
+    assert (made.answer, made.correct, made.grade, made.first_correct) == (answer, correct, grade, True)
+
+
+def test_an_unreadable_proposal_replaces_a_right_one():
+    made = record(proposal("4"), None, proposal(None))
+    assert (made.answer, made.correct, made.grade) == (None, False, "wrong")
+    assert made.turns[2].reward == -1.0
+
+
+def test_json_round_trip():
+    made = record(proposal("3"), verdict(None), None)
+    assert record_from_json(json.loads(json.dumps(made.as_json()))) == made
+
+
+def test_all_answers_are_graded_in_one_call_each_pair_once():
+    judge = Judge()
+    finals = [finished(proposal("3"), None, proposal("4")), finished(proposal("4"), None, None)]
+    made = record_dialogues([EPISODE, EPISODE], finals, judge, method="m", phase="p", seed=0)  # pyright: ignore[reportArgumentType]
+    assert judge.calls == [["3", "4"]]
+    assert [one.correct for one in made] == [True, True]
