@@ -1,0 +1,103 @@
+"""A run directory: begun once, resumed with the same settings, cut back to its checkpoint."""
+
+import json
+
+import pytest
+
+from tracer_agents.config import load_config
+from tracer_agents.errors import RunError
+from tracer_agents.records import DialogueRecord
+from tracer_agents.run import RunDirectory, describe
+
+CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
+
+
+def record(phase: str, method: str = "team", question: str = "q") -> DialogueRecord:
+    return DialogueRecord(
+        method=method, phase=phase, seed=0, question_id=question, question="?", gold="1", answer=None, correct=False,
+        grade="wrong", turns=(),
+    )  # fmt: skip
+
+
+def test_create_writes_settings_that_read_back(tmp_path):
+    with RunDirectory.create(tmp_path / "run", CONFIG) as run:
+        assert run.config() == CONFIG
+    assert RunDirectory(tmp_path / "run").config() == CONFIG
+
+
+@pytest.mark.parametrize("evidence", ["metrics.jsonl", "transcripts.jsonl", "checkpoints", "summary.json"])
+def test_a_run_is_never_overwritten(tmp_path, evidence):
+    with RunDirectory.create(tmp_path, CONFIG):
+        (tmp_path / evidence).mkdir()
+    with (
+        pytest.raises(RunError, match="holds a run already; continue it with --resume"),
+        RunDirectory.create(tmp_path, CONFIG),
+    ):
+        pytest.fail("two runs in a folder")
+
+
+def test_a_start_that_recorded_nothing_may_be_made_again(tmp_path):
+    with pytest.raises(RuntimeError, match="no such model"), RunDirectory.create(tmp_path, CONFIG):
+        raise RuntimeError("no such model")
+    other = load_config(overrides={"seed": 4})
+    with RunDirectory.create(tmp_path, other) as run:
+        assert run.config() == other
+
+
+def test_resume_wants_the_same_settings(tmp_path):
+    with RunDirectory.create(tmp_path, CONFIG):
+        pass
+    with RunDirectory.resume(tmp_path, CONFIG) as run:
+        assert run.config() == CONFIG
+    other = load_config(overrides={"seed": 4, "trainer.steps": 1, "task.options": {"level": 2}})
+    with pytest.raises(RunError, match=r"other settings \(seed, trainer\)"), RunDirectory.resume(tmp_path, other):
+        pytest.fail("other settings")
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    with pytest.raises(RunError, match=r"no config\.yaml"), RunDirectory.resume(tmp_path / "none", CONFIG):
+        pytest.fail("nothing to resume")
+
+
+def test_one_writer_at_a_time(tmp_path):
+    with (
+        RunDirectory.create(tmp_path, CONFIG),
+        pytest.raises(RunError, match="another process"),
+        RunDirectory.resume(tmp_path, CONFIG),
+    ):
+        pytest.fail("two writers")
+
+
+def test_metrics_are_cut_back(tmp_path):
+    run = RunDirectory(tmp_path)
+    for step in (1, 2, 3):
+        run.add_metrics({"step": step})
+    assert run.keep_metrics(2) == [{"step": 1}, {"step": 2}] == run.metrics()
+
+
+def test_records_by_phase_and_method_are_cut_back(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.add_records([record("before"), record("before", question="r")])
+    run.add_records([record("before", "team@greedy"), record("after")])
+    assert {key: len(found) for key, found in run.records().items()} == {
+        ("before", "team"): 2, ("before", "team@greedy"): 1, ("after", "team"): 1,
+    }  # fmt: skip
+    assert run.keep_records({"before"}).keys() == {("before", "team"), ("before", "team@greedy")}
+    assert run.keep_records(set()) == {} == run.records()
+
+
+def test_the_summary_of_an_unfinished_run(tmp_path):
+    run = RunDirectory(tmp_path)
+    with pytest.raises(RunError, match="has not ended"):
+        run.summary()
+    run.write_summary({"λ": 1})
+    assert run.summary() == {"λ": 1}
+
+
+def test_description_names_versions_and_settings():
+    described = json.loads(json.dumps(describe(CONFIG)))
+    assert (described["task"], described["model"], described["seed"]) == ("arithmetic", "tiny", 3)
+    assert described["token_budget"] == 5 * 96
+    assert set(described["versions"]) >= {"tracer-debate", "torch", "transformers", "pettingzoo", "numpy"}
+    same = describe(load_config(overrides={"seed": 3, "task.options": {"level": 2}}))["config_sha256"]
+    assert described["config_sha256"] == same != describe(load_config())["config_sha256"]
