@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from tracer_env.tasks.arithmetic import Arithmetic
 
 MAX_NEW_TOKENS = 96
 Figures = dict[str, float]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What training took so far: optimiser steps, tokens with padding, wall-clock seconds."""
+
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @torch.inference_mode()
@@ -149,14 +159,16 @@ reviewed and revised by the model itself.
 |---|---|---|
 {rows}
 
-## Two habits, both taught on purpose
-Every demonstration that the model learns from is correct; no error was injected into what it imitates. But the
-demonstrations show two habits. Solvers either work a story out, a line a calculation, or give the answer at once;
-reviewers either recompute each line or give a verdict at once. In the last phase {direct:.0%} of the solutions are
-immediate and {snap:.0%} of the reviews. Immediate answers are much less often right, so most of the room to learn
-is in preferring the careful habit, which costs tokens; the rest is in calculating more reliably. A gain in accuracy
-by reinforcement learning on this model should be read that way. Wrong solutions and mistaken reviews occur in the
-demonstrations only as what another agent said, without loss.
+## Where the room to learn comes from
+No noise was injected: every text that the model was trained to say is right. It is mid-range because training
+stopped early, at a learning rate that was never lowered, which leaves its distribution flat: sampled accuracy is
+well below greedy accuracy, and that below what several samples reach. Reinforcement learning gains by sharpening
+first, by calculating better second.
+
+Demonstrations show {direct:.0%} of solutions as the answer alone and {snap:.0%} of reviews as the verdict alone
+(both right); the rest work everything out, a line a calculation. Answers alone are hardly ever right when the model
+gives them, so a small part of the gain is to stop doing that. Wrong solutions and mistaken reviews occur in the
+training data only as what another agent said, and carry no loss; in the last stage half of those are the model's own.
 
 ## Data and training
 Procedurally generated problems of the training split, levels {levels}; the tokenizer (byte-level BPE, {vocabulary}
@@ -193,9 +205,7 @@ def write_card(
     *,
     mix: Mix,
     level: int | str,
-    steps: int,
-    tokens: int,
-    seconds: float,
+    cost: Cost,
     seed: int,
 ) -> None:
     """Writes the folder's README from what was measured."""
@@ -211,9 +221,9 @@ def write_card(
             direct=mix.direct,
             snap=mix.snap,
             levels=", ".join(f"{one} ({weight:.0%})" for one, weight in mix.levels.items()),
-            steps=steps,
-            tokens=tokens,
-            minutes=seconds / 60,
+            steps=cost.steps,
+            tokens=cost.tokens,
+            minutes=cost.seconds / 60,
             threads=threads,
             s="" if threads == 1 else "s",
             machine=_processor(),

@@ -2,23 +2,23 @@
 
     python scripts/train_tiny.py --out tracer_agents/assets/tracer-tiny
 
-Three phases of supervised training on generated demonstrations: short stories, the full mix, and a finish on
-the final mix in which half of the dialogues quote the model's own solutions and reviews. The prompts are those
+Two stages of supervised training on generated demonstrations. The base stage learns short stories, then longer ones;
+in the final stage half of the dialogues quote the model's own solutions and reviews. Training stops early and at a
+constant rate, for the model is to leave room to learn. The prompts are those
 of ``tracer_agents.speakers.prompts`` in the style ``tiny``; that both sides agree token for token is asserted.
 """
 
 import argparse
 import json
-import math
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
-from tiny_card import evaluate, generate, write_card
+from tiny_card import Cost, evaluate, generate, write_card
 from tiny_demonstrations import TASK, Demonstration, Mix, Played, demonstrations, problems, role_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -35,8 +35,9 @@ VOCABULARY, POSITIONS = 512, 512
 LEVEL = 3  # of the demo, and of what the card reports
 SHORT = Mix(levels={1: 0.4, 2: 0.6}, direct=0.1, snap=0.05)
 FULL = Mix(levels={1: 0.05, 2: 0.2, 3: 0.75}, direct=0.1, snap=0.05)
-FINAL = Mix(levels={1: 0.05, 2: 0.2, 3: 0.75}, direct=0.5, snap=0.3)
-SHARE_SHORT, SHARE_FINAL, SHARE_DECAY = 0.06, 0.12, 0.4  # of all steps; the decay of the rate overlaps the phases
+TEXTS = replace(FULL, direct=0.5, snap=0.3)  # what the tokenizer is trained on
+SHORT_STEPS = 420  # of the base stage
+RATE, WARM_UP_STEPS = 5e-3, 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,10 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((text for one in islice(demonstrations(FINAL, seed=seed), 8000) for text in
-                                   (*(one.problem.text,), *(said.text for said in one.turns), "Review.", "Revise.")),
-                                  trainer)  # fmt: skip
+    texts: list[str] = []
+    for one in islice(demonstrations(TEXTS, seed=seed), 8000):
+        texts += [one.problem.text, *(said.text for said in one.turns), "Review.", "Revise."]
+    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -165,41 +167,33 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 
 class Trainer:
-    """The model with its two optimisers: Muon for the matrices of the layers, AdamW for everything else."""
+    """A model with its two optimisers: Muon for the matrices of the layers, AdamW for everything else."""
 
-    def __init__(self, model: LlamaForCausalLM, *, steps: int, peak: float) -> None:
+    def __init__(self, model: LlamaForCausalLM) -> None:
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
         others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-        self.model, self.steps, self.peak, self.step = model, steps, peak, 0
-        self._muon = torch.optim.Muon(matrices, lr=peak, weight_decay=0.01, momentum=0.95)
-        self._adam = torch.optim.AdamW(others, lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
-        self.tokens = 0
-
-    def rate(self) -> float:
-        """The learning rate: a warm-up, a plateau, then a linear decay to 3% over the last steps."""
-        warm = min(1.0, (self.step + 1) / 100)
-        left = (self.steps - self.step) / (SHARE_DECAY * self.steps)
-        return self.peak * warm * max(0.03, min(1.0, left))
+        self._model, self._step = model, 0
+        self._muon = torch.optim.Muon(matrices, lr=RATE, weight_decay=0.01, momentum=0.95)
+        self._adam = torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
 
     def learn(self, batch: Batch) -> float:
-        """One optimiser step; returns the loss."""
+        """One optimiser step at the constant rate, after a warm-up; returns the loss."""
+        self._step += 1
         for optimiser in (self._muon, self._adam):
             optimiser.zero_grad()
             for group in optimiser.param_groups:
-                group["lr"] = self.rate()
-        loss = loss_of(self.model, batch)
+                group["lr"] = RATE * min(1.0, self._step / WARM_UP_STEPS)
+        loss = loss_of(self._model, batch)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         self._muon.step()
         self._adam.step()
-        self.step += 1
-        self.tokens += batch.ids.numel()
         return loss.item()
 
 
 def self_play(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int, *, seed: int) -> list[Played]:
     """Solutions and reviews that the model samples for training problems."""
-    drawn = list(islice(problems(FINAL, seed=seed), count))
+    drawn = list(islice(problems(FULL, seed=seed), count))
     asked = [{"question": one.text, "role": Role.PROPOSER, "solution": None, "review": None} for one in drawn]
     solutions = generate(model, tokenizer, asked, temperature=1.0, seed=seed)
     asked = [{**one, "role": Role.REVIEWER, "solution": text} for one, text in zip(asked, solutions, strict=True)]
@@ -209,10 +203,11 @@ def self_play(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Writes the folder and asserts that it loads back to the same model and the same encodings."""
+    tokenizer.backend_tokenizer.no_padding()  # batching leaves its padding behind, which would be saved
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     again, loaded = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    for one in islice(demonstrations(FINAL, seed=1), 200):
+    for one in islice(demonstrations(FULL, seed=1), 200):
         for text in (one.problem.text, *(said.text for said in one.turns), "Ünïcode → 123,456 \n\n bytes\0"):
             if (
                 again(text)["input_ids"] != tokenizer(text)["input_ids"]
@@ -224,65 +219,76 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
             raise AssertionError(f"the reloaded weight {name} differs")
 
 
-def train(out: Path, *, steps: int, seed: int, rows: int, peak: float, smoke: bool, checkpoints: Path | None) -> None:
-    """Trains, evaluates and writes the model folder."""
-    started = time.monotonic()
+class Run:
+    """One training run: the stages in order, with what they cost so far."""
+
+    def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, rows: int) -> None:
+        self.model, self.tokenizer, self.seed, self.rows = model, tokenizer, seed, rows
+        self.cost = Cost()
+        self._encode = Encoder(tokenizer)
+        assert_prompts_match(tokenizer, self._encode, list(islice(demonstrations(FULL, seed=seed), 200)))
+
+    def base(self, steps: int) -> None:
+        """The short mix, then the full one."""
+        trainer = Trainer(self.model)
+        short = min(SHORT_STEPS, steps)
+        self._learn(trainer, demonstrations(SHORT, seed=self.seed + 100), "short", short)
+        self._learn(trainer, demonstrations(FULL, seed=self.seed + 200), "full", steps - short)
+
+    def final(self, steps: int, plays: int) -> None:
+        """The full mix; half of its dialogues quote ``plays`` solutions and reviews that the model samples first."""
+        started = time.monotonic()
+        played = self_play(self.model, self.tokenizer, plays, seed=self.seed + 9)
+        self.cost.seconds += time.monotonic() - started
+        stream = demonstrations(FULL, seed=self.seed + 300, played=played)
+        self._learn(Trainer(self.model), stream, "final", steps)
+
+    def _learn(self, trainer: Trainer, stream: Iterator[Demonstration], phase: str, steps: int) -> None:
+        recent: list[float] = []
+        started = time.monotonic()
+        made = batches(stream, self._encode, rows=self.rows, rng=random.Random(self.seed))
+        for step, batch in enumerate(islice(made, steps), start=1):
+            recent.append(trainer.learn(batch))
+            self.cost.tokens += batch.ids.numel()
+            if step % 100 == 0:
+                seconds = time.monotonic() - started
+                print(f"{phase} {step}/{steps}: loss {sum(recent) / len(recent):.4f}, {seconds:.0f} s", flush=True)
+                recent.clear()
+        self.cost.steps += steps
+        self.cost.seconds += time.monotonic() - started
+
+
+def train(out: Path, *, steps: int, final_steps: int, plays: int, count: int, seed: int, rows: int) -> None:
+    """Trains from nothing; writes the model and its card to ``out``."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(seed)
-    encode = Encoder(tokenizer)
-    assert_prompts_match(tokenizer, encode, list(islice(demonstrations(FINAL, seed=seed), 200)))
-    model = make_model(len(tokenizer))
-    trainer = Trainer(model, steps=steps, peak=peak)
-    final_start = math.floor(steps * (1 - SHARE_FINAL))
-    phases = [
-        ("short", SHORT, math.floor(steps * SHARE_SHORT)),
-        ("full", FULL, final_start),
-        ("final", FINAL, steps),
-    ]
-    smooth, said = 0.0, 0.0
-    for number, (name, mix, until) in enumerate(phases):
-        played = self_play(model, tokenizer, 32 if smoke else 8192, seed=seed + 9) if name == "final" else []
-        stream = demonstrations(mix, seed=seed + 100 * (number + 1), played=played)
-        for batch in batches(stream, encode, rows=rows, rng=random.Random(seed)):
-            if trainer.step >= until:
-                break
-            loss = trainer.learn(batch)
-            smooth = loss if smooth == 0 else 0.98 * smooth + 0.02 * loss
-            seconds = time.monotonic() - started
-            if trainer.step % 100 == 0:
-                rate = trainer.tokens / seconds
-                print(f"{name} {trainer.step}/{steps} loss {smooth:.4f} {rate:.0f} tok/s {seconds:.0f} s", flush=True)
-            if checkpoints and seconds - said > 240:
-                said = seconds
-                save(model, tokenizer, checkpoints / f"step_{trainer.step}")
-                measured = evaluate(model, tokenizer, count=128, seed=seed, level=LEVEL)
-                print(json.dumps(measured), flush=True)
-        if checkpoints:
-            save(model, tokenizer, checkpoints / f"end_{name}")
-    out.mkdir(parents=True, exist_ok=True)
-    save(model, tokenizer, out)
-    seconds = time.monotonic() - started
-    measured = evaluate(model, tokenizer, count=16 if smoke else 1024, seed=seed + 1, level=LEVEL, any_of=8)
+    run = Run(make_model(len(tokenizer)), tokenizer, seed=seed, rows=rows)
+    run.base(steps)
+    run.final(final_steps, plays)
+    save(run.model, tokenizer, out)
+    measured = evaluate(run.model, tokenizer, count=count, seed=seed + 1, level=LEVEL, any_of=8)
     print(json.dumps(measured))
-    write_card(
-        out, measured, model, mix=FINAL, level=LEVEL, steps=steps, tokens=trainer.tokens, seconds=seconds, seed=seed
-    )
+    write_card(out, measured, run.model, mix=FULL, level=LEVEL, cost=run.cost, seed=seed)
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
-    parser.add_argument("--steps", type=int, default=9000, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=3565, help="optimiser steps of the base stage")
+    parser.add_argument("--final-steps", type=int, default=400, help="optimiser steps of the final stage")
+    parser.add_argument("--plays", type=int, default=3072, help="dialogues the model plays before the final stage")
+    parser.add_argument("--count", type=int, default=1024, help="questions the card's figures are measured on")
     parser.add_argument("--rows", type=int, default=32, help="dialogues a step")
-    parser.add_argument("--peak", type=float, default=5e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--checkpoints", type=Path, help="keep a checkpoint every few minutes in this folder")
-    parser.add_argument("--smoke", action="store_true", help="ten steps, to see that everything works")
+    parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.out, steps=10 if given.smoke else given.steps, seed=given.seed, rows=given.rows, peak=given.peak,
-          smoke=given.smoke, checkpoints=given.checkpoints)  # fmt: skip
+    size = vars(given)
+    if given.smoke:
+        size |= {"steps": 6, "final_steps": 4, "plays": 16, "count": 16}
+    train(given.out, **{name: size[name] for name in ("steps", "final_steps", "plays", "count", "seed", "rows")})
 
 
 if __name__ == "__main__":
