@@ -57,6 +57,13 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     evaluate.add_argument("--limit", type=int, help="how many held-out questions (default: evaluation.questions)")
     evaluate.set_defaults(command=_evaluate, data_field="task.eval_data")
 
+    certify = commands.add_parser(
+        "certify", allow_abbrev=False, help="how good a run's controllers are, with intervals"
+    )
+    certify.add_argument("run", type=Path, help="a run directory of tracer train")
+    certify.add_argument("--questions", type=int, default=128, help="held-out questions to expand (default: 128)")
+    certify.set_defaults(command=_certify, task=None, data=None, data_field="task.data", seed=None)
+
     for command in (train, evaluate):
         command.add_argument("--config", type=Path, help="a YAML file of settings")
         command.add_argument("--task", help="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME")
@@ -91,8 +98,8 @@ def _take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
             others.append(word)
             continue
         if not given:
-            value = next(words, None)
-            if value is None:
+            value = next(words, "--")
+            if value.startswith("--"):
                 raise ConfigError(f"{word} needs a value")
         try:
             found[name] = yaml.safe_load(value)
@@ -114,6 +121,21 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     with RichDisplay() as display:
         summary = run_training(config, arguments.out, resume=arguments.resume, display=display)
     print_summary(summary, arguments.out)
+
+
+def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from tracer_agents.certification import certify_run
+    from tracer_agents.display import print_certificate
+    from tracer_agents.run import RunDirectory
+    from tracer_agents.team import Team
+
+    if overrides:
+        raise ConfigError(f"certify takes a run's own settings; drop {sorted(overrides)}")
+    if arguments.questions < 2:
+        raise ConfigError(f"--questions must be ≥ 2, got {arguments.questions}")
+    run, team = RunDirectory(arguments.run), Team.load(arguments.run)
+    certificate = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions)
+    print_certificate(certificate.as_json())
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

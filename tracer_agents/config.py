@@ -147,6 +147,9 @@ class EvaluationConfig(_Section):
     questions: int = Field(default=500, ge=1, description="held-out questions")
     baselines: bool = Field(default=True, description="also measure the baselines of a training run")
     greedy: bool = Field(default=True, description="also measure accuracy at temperature 0")
+    certificate_questions: int = Field(
+        default=128, ge=0, description="held-out questions expanded for the certificate; 0: no certificate"
+    )
     bootstrap: int = Field(default=10_000, ge=100, description="bootstrap resamples of each interval")
 
 
@@ -163,6 +166,17 @@ class Config(_Section):
     gspo: GSPOConfig = GSPOConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def weighting(self) -> Literal["gradient", "counterfactual"]:
+        """Of regrets: by default own reach is left out only where recall is perfect."""
+        default = "counterfactual" if self.dialogue.infoset == "recall" else "gradient"
+        return self.controllers.weighting or default
+
+    @property
+    def token_budget(self) -> int:
+        """The most tokens of a dialogue, R · max_new_tokens."""
+        return self.dialogue.rounds * self.speakers.max_new_tokens
 
     @property
     def utility(self) -> Utility:

@@ -18,6 +18,7 @@ _STAGES = {
     "validate": "choosing on validation questions",
     "after": "measuring the trained team",
     "baselines": "measuring the baselines",
+    "certify": "certifying",
     "grade": "grading",
 }
 
@@ -98,9 +99,31 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
                 markup=False,
                 highlight=False,
             )
+    if summary.get("certificate"):
+        print_certificate(summary["certificate"])
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary["stage_seconds"].items())
     console.print(f"time: {seconds}", highlight=False)
     console.print(f"files: {out}", highlight=False, markup=False)
+
+
+def print_certificate(certificate: dict[str, Any]) -> None:
+    """The table of a ``certificate.json`` on standard output."""
+    console = Console(width=None if Console().is_terminal else 120)
+    table = Table(title=f"certificate of {certificate['play']} play, {certificate['questions']} held-out questions")
+    for column in ("", "value", "95% interval"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name in ("utility", "accuracy", "generated_tokens"):
+        mean = certificate[name]
+        table.add_row(name.replace("_", " "), f"{mean['mean']:.4f}", "{:.4f} – {:.4f}".format(*mean["ci95"]))
+    for name in ("nash_gap", "kkt_gap", "team_gap", "oracle_gap"):
+        gap = certificate[name]
+        table.add_row(name.replace("_", " "), f"{gap['plug_in']:.4f}", "{:.4f} – {:.4f}".format(*gap["ci95"]))
+    table.add_row("pass@k", f"{certificate['pass_at_k']:.4f}", "")
+    if certificate["run"]:
+        bound = max(player["bound"] for player in certificate["run"]["players"])
+        applies = "" if certificate["run"]["bound_applies"] else " (no theorem here)"
+        table.add_row("run's CCE gap", f"{certificate['run']['cce_gap']:.4f}", f"bound {bound:.4f}{applies}")
+    console.print(table)
 
 
 _LABELS = {

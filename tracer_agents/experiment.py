@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tracer_agents.build import Parts, build, build_task
+from tracer_agents.certification import certify_run
 from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
@@ -20,7 +21,7 @@ from tracer_agents.speakers.remembering import RememberingSpeakers
 from tracer_agents.speakers.replay import load_replay
 from tracer_agents.team import load_controller
 from tracer_agents.trainer import StepReport, Trainer, train
-from tracer_agents.types import Controller, Episode
+from tracer_agents.types import Controller, Episode, Speakers
 from tracer_env.errors import DataError
 
 _TEAM, _GREEDY = "team", "team@greedy"
@@ -55,18 +56,18 @@ class Examiner:
     config: Config
     parts: Parts
     episodes: Sequence[Episode]
+    speakers: Speakers
 
     @classmethod
     def on_test(cls, config: Config, parts: Parts) -> "Examiner":
-        """Examines on the first questions of the task's test split."""
+        """Examines the present weights on the first questions of the task's test split."""
         count, seed = config.evaluation.questions, config.seed
-        return cls(
-            config=config, parts=parts, episodes=draw_episodes(parts.task, "test", 0, count, seed=seed, phase="test")
-        )
+        episodes = draw_episodes(parts.task, "test", 0, count, seed=seed, phase="test")
+        return cls(config=config, parts=parts, episodes=episodes, speakers=RememberingSpeakers(parts.speakers))
 
     def team(self, controller: Controller, *, phase: str) -> dict[str, list[DialogueRecord]]:
         """The team's dialogues, and those at temperature 0 if wanted, by method."""
-        speakers = {_TEAM: self.parts.speakers}
+        speakers: dict[str, Speakers] = {_TEAM: self.speakers}
         if self.config.evaluation.greedy:
             speakers[_GREEDY] = self.parts.greedy_speakers
         return {
@@ -93,7 +94,7 @@ class Examiner:
         return play_baselines(
             self.episodes,
             self.config.dialogue.rules,
-            RememberingSpeakers(self.parts.speakers),
+            self.speakers,
             self.parts.task,
             token_budget=tokens,
             further=further or {},
@@ -138,13 +139,13 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
             parts = build(config, weights=run.checkpoints.latest() if done else None)
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
         trainer = Trainer(config, parts)
-        examiner = Examiner.on_test(config, parts)
         records = run.keep_records({"before"} if done else set())
         if done:
             step = trainer.load(run.checkpoints.latest())
         else:
             step = 0
             with clock("before"):
+                examiner = Examiner.on_test(config, parts)
                 for dialogues in examiner.team(TabularController.uniform(trainer.infosets), phase="before").values():
                     run.add_records(dialogues)
             records = run.records()
@@ -161,6 +162,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
             trees = trainer.validation_trees()
             controller = trainer.deployed(trees)
             fixed = best_fixed(trees, config.utility)
+        examiner = Examiner.on_test(config, parts)
         with clock("after"):
             played = examiner.team(controller, phase="after")
             for dialogues in played.values():
@@ -174,6 +176,11 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
                 )
                 for dialogues in baselines.values():
                     run.add_records(dialogues)
+        certificate = None
+        if config.evaluation.certificate_questions:
+            with clock("certify"):
+                count = config.evaluation.certificate_questions
+                certificate = certify_run(run, config, parts, controller, questions=count).as_json()
         before = records["before", _TEAM]
         summary = {
             **describe(config),
@@ -184,7 +191,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
             "baselines": _baseline_figures(examiner, baselines),
             "comparisons": examiner.comparison_figures({"after": played[_TEAM], "before": before, **baselines}),
             "controllers": {"play": controller.play, "infosets": len(trainer.tables.keys)},
-            "certificate": None,
+            "certificate": certificate,
         }
         run.write_summary(summary)
     return summary

@@ -127,5 +127,5 @@ def describe(config: Config) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
         "price_of_speech": config.dialogue.price_of_speech,
-        "token_budget": config.dialogue.rounds * config.speakers.max_new_tokens,
+        "token_budget": config.token_budget,
     }

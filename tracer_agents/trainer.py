@@ -23,8 +23,9 @@ from tracer_agents.credit.groups import Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.tree import Tree, expand, play
-from tracer_agents.game.values import Weighting, expected_utility
+from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOStats
 from tracer_agents.run import RunDirectory
@@ -76,11 +77,9 @@ class Trainer:
         self.rules = config.dialogue.rules
         self.infosets = Infosets(config.dialogue.infoset, self.rules)
         self.tables = RegretTables.empty()
+        self.regret = RunRegret(self.rules.n_agents)
         self.version = 0
         self._minimiser = MINIMISERS[config.controllers.minimiser]()
-        self._weighting: Weighting = config.controllers.weighting or (
-            "counterfactual" if config.dialogue.infoset == "recall" else "gradient"
-        )
 
     def step(self, number: int) -> StepReport:
         """Step ``number`` ≥ 1: a pure function of the settings and of what was learned before it."""
@@ -102,7 +101,7 @@ class Trainer:
 
     def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
         """The empirical game of expanded questions."""
-        return EmpiricalGame.from_trees(trees, self.infosets, token_budget=self._token_budget)
+        return EmpiricalGame.from_trees(trees, self.infosets, token_budget=self.config.token_budget)
 
     def controller(self, play: Play = "current") -> TabularController:
         """The learned controllers."""
@@ -129,6 +128,7 @@ class Trainer:
         self.parts.policy.tokenizer.save_pretrained(folder)
         self.parts.learner.save(folder)
         self.tables.save(folder / "controllers.npz")
+        self.regret.save(folder / "regret.npz")
         state = {"step": step, "policy_version": self.version, "questions_drawn": self._first_question(step + 1)}
         (folder / "state.json").write_text(json.dumps(state) + "\n")
 
@@ -137,6 +137,7 @@ class Trainer:
         state = json.loads((folder / "state.json").read_text())
         self.parts.learner.load(folder)
         self.tables = RegretTables.load(folder / "controllers.npz")
+        self.regret = RunRegret.load(folder / "regret.npz")
         self._label(state["policy_version"])
         return state["step"]
 
@@ -183,12 +184,14 @@ class Trainer:
 
     def _train_controllers(self, game: EmpiricalGame) -> RegretTables:
         settings = self.config.controllers
+        priced = game.at(self.config.dialogue.price_of_speech)
         return solve(
-            game.at(self.config.dialogue.price_of_speech),
+            priced,
             self.tables.discounted(regret=settings.discount, average=settings.discount),
             self._minimiser,
             iterations=settings.inner_iterations,
-            weighting=self._weighting,
+            weighting=self.config.weighting,
+            on_update=self.regret.watch(priced),
         )
 
     def _best_on(self, trees: Sequence[Tree]) -> Play:
@@ -199,10 +202,6 @@ class Trainer:
     def _label(self, version: int) -> None:
         self.version = version
         self.parts.backend.sync(version)
-
-    @property
-    def _token_budget(self) -> int:
-        return self.config.dialogue.rounds * self.config.speakers.max_new_tokens
 
     def _report(
         self,
