@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -49,7 +50,7 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
             attn_implementation="sdpa",
             device_map={"": str(_device(config.device))},
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"speakers.model: cannot load {source!r}: {error}") from error
     if tokenizer.chat_template is None:
         raise ConfigError(f"speakers.model: the tokenizer of {source!r} has no chat template; use a chat model")
