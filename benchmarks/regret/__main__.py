@@ -5,10 +5,16 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import gaps, kuhn
+from benchmarks.regret import convergence, coverage, drift, gaps, kuhn
 from benchmarks.regret.common import Section
 
-SECTIONS: dict[str, Section] = {"kuhn": kuhn.section, "gaps": gaps.section}
+SECTIONS: dict[str, Section] = {
+    "kuhn": kuhn.section,
+    "gaps": gaps.section,
+    "convergence": convergence.section,
+    "coverage": coverage.section,
+    "drift": drift.section,
+}
 PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from benchmarks.regret.common import random_speaker, solved, strategy_in, table, weighting_of
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.examples import TABULAR_EXAMPLES
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker
+from tracer_agents.speakers.tabular_examples import TABULAR_EXAMPLES
 from tracer_env.dialogue import SCHEDULES, Rules, Schedule
 from tracer_env.infosets import INFOSETS, Infosets
 

@@ -102,8 +102,12 @@ class EmpiricalGame:
         *,
         token_budget: int,
         weights: np.ndarray | None = None,
+        sight: Callable[[Question, Dialogue], InfosetKey] = lambda question, state: (),
     ) -> "EmpiricalGame":
         """The exact game of speakers of known probability: every chance outcome of every question, weighted.
+
+        Args:
+            sight: what controllers see beyond their infoset, appended to its key: nothing by default.
 
         Raises:
             ConfigError: a dialogue has more tokens than the budget.
@@ -118,7 +122,7 @@ class EmpiricalGame:
                     records.leaf(parent, action, index, weight, right, state.generated_tokens)
                     continue
                 if not is_forced(state):
-                    parent, action = records.decision(parent, action, state), 0
+                    parent, action = records.decision(parent, action, state, sight(question, state)), 0
                     todo.append((transition(state, Mode.SKIP), parent, 0, weight))
                     action = 1
                 speaking = transition(state, Mode.SPEAK)

@@ -6,12 +6,9 @@ from itertools import permutations, product
 
 import numpy as np
 
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.trie import Histories, merge
 from tracer_agents.game.values import Game
-from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_env.dialogue import Rules, Schedule
-from tracer_env.infosets import InfosetKey, InfosetName, Infosets
+from tracer_env.infosets import InfosetKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,35 +120,3 @@ def staircase(steps: int, *, gain: float = 0.2, slip: float = 1.0) -> Game:
         moves = tuple((player, (player,), climb) for player, climb in enumerate(reversed(climbs)))
         lines.append(Line(steps=moves, utilities=(utility,)))
     return game_from_lines(lines, steps)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TabularExample:
-    """A tabular dialogue (R = 5, N = 2) with a known answer; its speakers are ``assets/tabular/<speakers>.json``."""
-
-    speakers: str
-    price: float
-    answer: str
-
-    def game(self, infoset: InfosetName, schedule: Schedule = "rotate", *, n_agents: int = 2, rounds: int = 5) -> Game:
-        """The exact game, chance enumerated."""
-        speaker = TabularSpeaker.load(self.speakers)
-        infosets = Infosets(infoset, Rules(n_agents=n_agents, rounds=rounds, schedule=schedule))
-        questions, budget = speaker.representatives(), rounds * 100
-        return EmpiricalGame.enumerated(speaker, questions, infosets, token_budget=budget, weights=speaker.weights).at(
-            self.price
-        )
-
-
-TABULAR_EXAMPLES: tuple[TabularExample, ...] = (
-    TabularExample(speakers="default", price=0.1, answer="mixed classes of questions, all mechanisms at work"),
-    TabularExample(speakers="never_review", price=0.1, answer="the reviewer tosses a coin: never review"),
-    TabularExample(speakers="always_review", price=0.05, answer="review in every review round"),
-    TabularExample(speakers="review_early", price=0.1, answer="review in round 2, never in round 4"),
-    TabularExample(speakers="review_disagreement", price=0.2, answer="review only two answers that disagree"),
-    TabularExample(
-        speakers="coordination_trap",
-        price=0.05,
-        answer="under parity, review and revision sit with two controllers who must change together",
-    ),
-)

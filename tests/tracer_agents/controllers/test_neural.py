@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from tracer_agents.controllers.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, matched
+from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.gaps import team_optimum
+from tracer_agents.game.values import expected_utility
+from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
+from tracer_env.dialogue import Mode, Rules, Utterance, initial, transition
+from tracer_env.errors import ConfigError
+from tracer_env.infosets import Infosets
+
+
+def test_matched():
+    given = np.array([[3.0, 1.0], [-1.0, 2.0], [-3.0, -1.0], [0.0, 0.0]])
+    assert matched(given).tolist() == [[0.75, 0.25], [0.0, 1.0], [0.0, 1.0], [0.5, 0.5]]
+
+
+def test_the_networks_gradient_is_the_derivative():
+    rng = np.random.default_rng(0)
+    network = _Network(5, 4, rng)
+    for array in network._parameters:
+        array[...] = rng.normal(size=array.shape)  # no unit exactly at its kink
+    features, target, weight = rng.normal(size=(7, 5)), rng.normal(size=(7, 2)), rng.random(7)
+
+    def loss():
+        return float(np.mean(weight * ((network(features) - target) ** 2).sum(axis=1)))
+
+    taken = []
+    network._adam = lambda gradients, rate: taken.extend(gradients)
+    assert network.step(features, target, weight, 0.1) == pytest.approx(loss())
+    for array, gradient in zip(network._parameters, taken, strict=True):
+        for place in np.ndindex(array.shape):
+            kept = array[place]
+            array[place] = kept + 1e-6
+            up = loss()
+            array[place] = kept - 1e-6
+            down = loss()
+            array[place] = kept
+            assert gradient[place] == pytest.approx((up - down) / 2e-6, abs=1e-6)
+
+
+def test_the_network_fits():
+    rng = np.random.default_rng(1)
+    network = _Network(3, 32, rng)
+    features = np.eye(3)
+    target = np.array([[1.0, -1.0], [0.0, 0.5], [-2.0, 2.0]])
+    for _ in range(600):
+        network.step(features, target, np.ones(3), 1e-2)
+    assert network(features) == pytest.approx(target, abs=0.05)
+
+
+def test_the_reservoir_is_a_uniform_sample():
+    rng = np.random.default_rng(2)
+    kept = np.zeros(100)
+    for _ in range(400):
+        reservoir = _Reservoir(10, 1)
+        for start in range(0, 100, 25):
+            stamps = np.arange(start, start + 25, dtype=float)
+            reservoir.add(stamps[:, None].astype(np.float32), np.zeros((25, 2)), stamps, rng)
+        kept[reservoir._rows["weight"].astype(int)] += 1
+    # Each of 100 is kept with chance 1/10 in each of 400 trials: 40, standard deviation 6.
+    assert kept.sum() == 4000
+    assert np.all(np.abs(kept - 40) < 4.5 * 6)
+
+
+@pytest.mark.parametrize("infoset", ["recall", "consensus"])
+def test_it_comes_near_the_optimum(infoset):
+    speaker = TabularSpeaker.load()
+    infosets = Infosets(infoset, Rules(rounds=3))
+    game = EmpiricalGame.enumerated(
+        speaker, speaker.representatives(), infosets, token_budget=300, weights=speaker.weights
+    ).at(0.1)
+    learner = NeuralRegret(infosets, settings=NeuralSettings(hidden=32, steps=40, minibatch=64))
+    start = expected_utility(game, learner.profile(game.trie.keys))
+    for _ in range(25):
+        learner.observe(game, players=(0, 1))
+    final = expected_utility(game, learner.profile(game.trie.keys))
+    best = team_optimum(game).value
+    assert best - final < 0.25 * (best - start)
+    assert best - final < 0.02
+
+
+def test_it_is_a_controller_and_reproducible():
+    infosets, question = Infosets("recall", Rules()), tabular_question(0)
+    state = initial(infosets.rules, question.text)
+    said = transition(transition(state, Mode.SPEAK), Utterance(text="", answer="1"))
+    one, other = (NeuralRegret(infosets, seed=4) for _ in range(2))
+    assert one.speak_probability([state, said])[0] == 1.0
+    assert np.array_equal(one.speak_probability([state, said]), other.speak_probability([state, said]))
+    assert one.profile([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("field", ["hidden", "steps", "minibatch", "memory", "learning_rate"])
+def test_settings_out_of_range(field):
+    with pytest.raises(ConfigError, match=field):
+        NeuralSettings(**{field: 0})

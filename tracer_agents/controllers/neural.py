@@ -1,0 +1,191 @@
+"""Regret matching on an advantage network, for infosets too many to tabulate.
+
+Deep CFR (Brown, Lerer, Gross & Sandholm 2019) on the empirical games of this project: every batch of trees gives
+instant regrets at the infosets it meets; a small network, trained on a reservoir of them weighted linearly in the
+batch number, predicts the average regret of infosets never met. Differs from the paper in warm-starting the network
+and in taking all players' infosets into one network, as a key tells who acts. No bound survives the approximation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracer_agents.controllers.regret import instant_regret
+from tracer_agents.game.values import Game, action_values, by_infoset, node_mass, reach, without
+from tracer_env.dialogue import Dialogue, is_forced
+from tracer_env.errors import ConfigError
+from tracer_env.infosets import InfosetKey, Infosets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeuralSettings:
+    """How the network learns.
+
+    Args:
+        hidden: units of each of its two hidden layers.
+        steps: optimiser steps a batch of trees.
+        minibatch: remembered regrets a step.
+        memory: the reservoir's size.
+        learning_rate: of Adam.
+    """
+
+    hidden: int = 64
+    steps: int = 200
+    minibatch: int = 512
+    memory: int = 200_000
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "steps", "minibatch", "memory"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} of NeuralRegret must be ≥ 1, got {getattr(self, name)!r}")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate of NeuralRegret must be > 0, got {self.learning_rate!r}")
+
+
+class NeuralRegret:
+    """A controller whose P(SPEAK) is regret matching on predicted regrets.
+
+    Args:
+        infosets: what the controllers know; their one-hot features are the network's input.
+        seed: of the network's start, the reservoir and the minibatches.
+        settings: how it learns.
+    """
+
+    def __init__(self, infosets: Infosets, *, seed: int = 0, settings: NeuralSettings | None = None) -> None:
+        self.infosets = infosets
+        self.settings = settings or NeuralSettings()
+        self.batches = 0
+        self._rng = np.random.default_rng(seed)
+        self._network = _Network(infosets.n_features, self.settings.hidden, self._rng)
+        self._reservoir = _Reservoir(self.settings.memory, infosets.n_features)
+
+    def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
+        """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
+        if not keys:
+            return np.empty((0, 2))
+        predicted = self._network(np.stack([self.infosets.features(key) for key in keys]))
+        return matched(predicted)
+
+    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
+        """P(SPEAK) at each state, float64 of shape (len(states),); forced states are 1."""
+        chances = np.ones(len(states))
+        free = [index for index, state in enumerate(states) if not is_forced(state)]
+        chances[free] = self.profile([self.infosets.key(states[index]) for index in free])[:, 1]
+        return chances
+
+    def observe(self, game: Game, players: Sequence[int]) -> float:
+        """Remembers the instant regrets of these players in a batch's game, then trains.
+
+        With trees from external sampling only the expanded player has decisions: name that one.
+
+        Returns:
+            The last step's loss.
+        """
+        self.batches += 1
+        strategy, trie = self.profile(game.trie.keys), game.trie
+        for player in players:
+            rows = trie.infosets_of(player)
+            others = reach(trie, without(trie, strategy, player))[trie.above] * node_mass(game)
+            weight = by_infoset(trie, np.stack([others, others], axis=1))[rows, 0]
+            met = weight > 0
+            rows, weight = rows[met], weight[met]
+            if not len(rows):
+                continue
+            values = action_values(game, strategy, player, "counterfactual")[rows] / weight[:, None]
+            features = np.stack([self.infosets.features(trie.keys[row]) for row in rows])
+            self._reservoir.add(features, instant_regret(values, strategy[rows]), weight * self.batches, self._rng)
+        return self._train()
+
+    def _train(self) -> float:
+        loss = 0.0
+        for _ in range(self.settings.steps):
+            features, regret, weight = self._reservoir.sample(self.settings.minibatch, self._rng)
+            loss = self._network.step(features, regret, weight / weight.mean(), self.settings.learning_rate)
+        return loss
+
+
+def matched(predicted: np.ndarray) -> np.ndarray:
+    """Regret matching on predictions (n, 2); where none is positive, the larger (½, ½ at a tie)."""
+    positive = np.maximum(predicted, 0.0)
+    total = positive.sum(axis=1, keepdims=True)
+    speak = (1 + np.sign(predicted[:, 1] - predicted[:, 0])) / 2
+    larger = np.stack([1 - speak, speak], axis=1)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), larger)
+
+
+class _Reservoir:
+    """A uniform sample of everything added."""
+
+    def __init__(self, size: int, n_features: int) -> None:
+        self._size, self._seen = size, 0
+        self._rows = {
+            "features": np.empty((0, n_features), np.float32),
+            "regret": np.empty((0, 2)),
+            "weight": np.empty(0),
+        }
+
+    def add(self, features: np.ndarray, regret: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> None:
+        new = {"features": features, "regret": regret, "weight": weight}
+        room = min(len(weight), self._size - len(self._rows["weight"]))
+        for name, values in new.items():
+            self._rows[name] = np.concatenate([self._rows[name], values[:room]])
+        for offset in range(room, len(weight)):
+            place = int(rng.integers(0, self._seen + offset + 1))
+            if place < self._size:
+                for name, values in new.items():
+                    self._rows[name][place] = values[offset]
+        self._seen += len(weight)
+
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = rng.integers(0, len(self._rows["weight"]), size=count)
+        return self._rows["features"][rows], self._rows["regret"][rows], self._rows["weight"][rows]
+
+
+class _Network:
+    """features → hidden → hidden → 2, ReLU, squared error, Adam (β = 0.9, 0.999)."""
+
+    def __init__(self, n_features: int, hidden: int, rng: np.random.Generator) -> None:
+        shapes = ((n_features, hidden), (hidden, hidden), (hidden, 2))
+        scales = (np.sqrt(2 / n_features), np.sqrt(2 / hidden), 1e-3)
+        self._parameters = [
+            array
+            for shape, scale in zip(shapes, scales, strict=True)
+            for array in (rng.normal(0.0, scale, shape), np.zeros(shape[1]))
+        ]
+        self._first = [np.zeros_like(array) for array in self._parameters]
+        self._second = [np.zeros_like(array) for array in self._parameters]
+        self._steps = 0
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        return self._forward(features)[-1]
+
+    def step(self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, learning_rate: float) -> float:
+        """One Adam step on mean_i weight_i · ‖prediction_i − target_i‖²; returns that loss before it."""
+        activations = self._forward(features)
+        error = activations[-1] - target  # (n, 2)
+        loss = float(np.mean(weight * (error**2).sum(axis=1)))
+        signal = 2 * weight[:, None] * error / len(weight)
+        gradients: list[np.ndarray] = []
+        for layer in (2, 1, 0):
+            gradients[:0] = [activations[layer].T @ signal, signal.sum(axis=0)]
+            if layer:
+                signal = (signal @ self._parameters[2 * layer].T) * (activations[layer] > 0)
+        self._adam(gradients, learning_rate)
+        return loss
+
+    def _forward(self, features: np.ndarray) -> list[np.ndarray]:
+        activations = [features.astype(np.float64)]
+        for layer in range(3):
+            out = activations[-1] @ self._parameters[2 * layer] + self._parameters[2 * layer + 1]
+            activations.append(out if layer == 2 else np.maximum(out, 0.0))
+        return activations
+
+    def _adam(self, gradients: list[np.ndarray], learning_rate: float) -> None:
+        self._steps += 1
+        for array, first, second, gradient in zip(self._parameters, self._first, self._second, gradients, strict=True):
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            unbiased = first / (1 - 0.9**self._steps)
+            array -= learning_rate * unbiased / (np.sqrt(second / (1 - 0.999**self._steps)) + 1e-8)
