@@ -7,6 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from transformers.utils import logging
 from rich.text import Text
 
 from tracer_agents.trainer import StepReport
@@ -39,6 +40,7 @@ class RichDisplay:
         self._task = self._progress.add_task("starting", total=None, figures="")
 
     def __enter__(self) -> Self:
+        logging.disable_progress_bar()  # transformers' own bars would tear ours
         self._progress.start()
         return self
 
