@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import convergence, coverage, drift, gaps, kuhn
+from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long
 from benchmarks.regret.common import Section
 
 SECTIONS: dict[str, Section] = {
@@ -14,6 +14,7 @@ SECTIONS: dict[str, Section] = {
     "convergence": convergence.section,
     "coverage": coverage.section,
     "drift": drift.section,
+    "long": long.section,
 }
 PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
 
@@ -28,12 +29,12 @@ def main() -> None:
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    page = arguments.out.read_text("utf-8") if arguments.out.exists() else PREAMBLE
     for name in names:
         start = time.perf_counter()
         body = SECTIONS[name](arguments.out.parent)
         seconds = time.perf_counter() - start
         command = f"`python -m benchmarks.regret {name}` ({seconds:.0f} s)"
+        page = arguments.out.read_text("utf-8") if arguments.out.exists() else PREAMBLE
         page = placed(page, name, f"{body.strip()}\n\n{command}")
         arguments.out.write_text(page, "utf-8")
         print(f"{name}: {seconds:.1f} s")

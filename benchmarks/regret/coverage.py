@@ -56,10 +56,10 @@ def section(folder: Path) -> str:
     return (
         "## Honest intervals\n\n"
         f"{RUNS:,} runs of {QUESTIONS} fresh questions each (R = 3, N = 2, `parity`, shipped tabular speakers, "
-        f"λ = {PRICE}), one certificate a run; the truth is known from the enumerated game. *Near-equilibrium*: RM+ after 100 iterations "
-        "with 2% uniform play mixed in; *uniform*: ½ everywhere. Means should be covered 95% of the time (accepted: "
-        f"93–97%), gaps at least 95% less the binomial error of {error:.3f}, as their intervals are conservative. "
-        "The bias is that of the plug-in value: a maximum over deviations, it is too high.\n\n"
+        f"λ = {PRICE}), one certificate a run; the truth is known from the enumerated game. *Near-equilibrium*: RM+ "
+        "after 100 iterations with 2% uniform play mixed in; *uniform*: ½ everywhere. Means should be covered 95% of "
+        f"the time (accepted: 93–97%), gaps at least 95% less the binomial error of {error:.3f}, as their intervals "
+        "are conservative. The bias is that of the plug-in value: a maximum over deviations, it is too high.\n\n"
         + table(("infoset", "profile", "figure", "truth", "mean plug-in", "bias", "covered", "mean width"), rows)
     )
 

@@ -55,14 +55,17 @@ def section(folder: Path) -> str:
         exact = [_exact(speaker) for speaker in speakers]
         best = [team_optimum(game).value for game in exact]
         samples = [[_sampled(speaker, seed, batch) for batch, speaker in enumerate(speakers)] for seed in range(SEEDS)]
-        rows = []
+        rows, means = [], {}
         for label, rule, keep in RULES:
             cells = []
             for inner in INNER:
                 gaps = np.array([_run(games, exact, best, rule, keep, inner) for games in samples])
+                means[label, inner] = gaps.mean()
                 cells.append(f"{gaps.mean():.4f} ± {1.96 * gaps.std(ddof=1) / np.sqrt(SEEDS):.4f}")
             rows.append((label, *cells))
-        parts.append(f"### {name}\n\n" + table(("rule", *(f"K = {inner}" for inner in INNER)), rows))
+        label, inner = min(means, key=lambda cell: means[cell])
+        tracked = f"\n\nLowest: {label}, K = {inner}."
+        parts.append(f"### {name}\n\n" + table(("rule", *(f"K = {inner}" for inner in INNER)), rows) + tracked)
     return (
         f"## Drift: speakers that keep changing\n\n{BATCHES} batches of {QUESTIONS} fresh questions (R = 5, N = 2, "
         f"`consensus`, gradient weighting, λ = {PRICE}), K alternating iterations on each batch. In the cells: the "
