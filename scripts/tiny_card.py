@@ -16,7 +16,7 @@ from tracer_env.dialogue import Role, Verdict
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.tasks.arithmetic import Arithmetic
 
-MAX_NEW_TOKENS = 96
+MAX_NEW_TOKENS = 80  # the longest demonstration of the default level takes 64, end token included
 Figures = dict[str, float]
 
 
@@ -73,11 +73,11 @@ def evaluate(
     count: int,
     seed: int,
     level: int | str,
-    any_of: int = 1,
+    tries: int,
 ) -> Figures:
     """Accuracies in every role on ``count`` validation problems that no training saw; rates in 0 … 1.
 
-    ``any_of`` is how many solutions are sampled for the share of problems with at least one right.
+    ``tries`` is how many solutions are sampled for the share of problems with at least one right.
     """
     model.eval()
     problems = Arithmetic(level).problems("validation", 0, count, seed=seed)
@@ -94,7 +94,7 @@ def evaluate(
     greedy = right(say(ask, 0.0))
     again = [
         solved,
-        *(right(generate(model, tokenizer, ask, temperature=1.0, seed=seed + k)) for k in range(1, any_of)),
+        *(right(generate(model, tokenizer, ask, temperature=1.0, seed=seed + k)) for k in range(1, tries)),
     ]
     worked = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" in text]
     direct = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" not in text]
@@ -112,7 +112,8 @@ def evaluate(
     figures = {
         "solve_sampled": _mean(solved),
         "solve_greedy": _mean(greedy),
-        f"solve_any_of_{any_of}": _mean([any(tries) for tries in zip(*again, strict=True)]),
+        "solve_any": _mean([any(one) for one in zip(*again, strict=True)]),
+        "tries": tries,
         "worked_share": len(worked) / count,
         "worked_accuracy": _mean(worked),
         "direct_accuracy": _mean(direct),
@@ -148,7 +149,7 @@ to learn. It knows nothing else; outside its task its output is noise.
 The `arithmetic` task, level {level} by default: a quantity changes two to four times; the answer is the quantity at the
 end. In every role the model continues a conversation in the prompt style `tiny`: the question is answered by a
 solution, `Review.` by a review that ends with `Verdict: RIGHT` or `Verdict: WRONG`, `Revise.` by a new solution.
-Solutions end with `#### <number>`. At most {max_new_tokens} new tokens are ever needed.
+Solutions end with `#### <number>`. {max_new_tokens} new tokens are enough for any role.
 
 ## Measured
 On {count} questions of the validation split, which no training sees (splits are disjoint by calculation, not by
@@ -182,7 +183,7 @@ with padding, {minutes:.0f} minutes on {threads} thread{s} of a machine with {ma
 _ROWS = (
     ("proposer", "accuracy, sampled", "solve_sampled"),
     ("proposer", "accuracy, greedy", "solve_greedy"),
-    ("proposer", "at least one of 8 samples right", "solve_any_of_8"),
+    ("proposer", "at least one right of {tries} samples", "solve_any"),
     ("proposer", "share of solutions that are worked out", "worked_share"),
     ("proposer", "accuracy of those", "worked_accuracy"),
     ("proposer", "accuracy of immediate answers", "direct_accuracy"),
@@ -219,7 +220,10 @@ def write_card(
             level=level,
             max_new_tokens=MAX_NEW_TOKENS,
             count=int(measured["questions"]),
-            rows="\n".join(f"| {role} | {figure} | {measured[name]:.3f} |" for role, figure, name in _ROWS),
+            rows="\n".join(
+                f"| {role} | {figure.format(tries=int(measured['tries']))} | {measured[name]:.3f} |"
+                for role, figure, name in _ROWS
+            ),
             direct_share=1 - measured["worked_share"],
             direct_accuracy=measured["direct_accuracy"],
             worked_accuracy=measured["worked_accuracy"],

@@ -14,7 +14,7 @@ from tracer_env.tasks.arithmetic import Arithmetic
 
 FOLDER = Path(tracer_agents.__file__).parent / "assets" / "tracer-tiny"
 TASK = Arithmetic()
-MAX_NEW_TOKENS = 96
+MAX_NEW_TOKENS = 80
 
 
 @pytest.fixture(scope="module")
