@@ -43,6 +43,7 @@ def small_settings(small_folder) -> dict[str, Any]:
         "controllers.validation_questions": 4,
         "evaluation.questions": 6,
         "evaluation.bootstrap": 200,
+        "evaluation.certificate_questions": 4,
     }
 
 
@@ -83,7 +84,7 @@ def _tokenizer() -> Any:
 
 
 def _taught(tokenizer: Any) -> Any:
-    """The model after a second of imitation, so that answers, verdicts and end tokens do occur."""
+    """The model after seconds of imitation, so that answers, verdicts and end tokens do occur."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -104,7 +105,7 @@ def _taught(tokenizer: Any) -> Any:
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rng = Random(0)
-    for _ in range(120):
+    for _ in range(250):
         texts = [_lesson(rng) for _ in range(16)]
         batch = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)

@@ -394,6 +394,10 @@ def test_the_module_is_the_command():
 
 
 def test_help_does_not_load_torch():
-    script = "import sys; from tracer_agents.cli import main\ntry: main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    script = (
+        "import sys; from tracer_agents.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -1,0 +1,56 @@
+"""Settings become objects that belong together."""
+
+import pytest
+import torch
+
+from tracer_agents.build import build, build_task, load_policy
+from tracer_env.errors import ConfigError
+
+
+def test_parts_share_one_model(small_config):
+    parts = build(small_config())
+    assert parts.backend._model is parts.policy.model is parts.learner._model
+    assert not parts.policy.model.training  # no dropout, neither when sampling nor when scoring
+    temperatures = (parts.training_speakers.temperature, parts.speakers.temperature, parts.greedy_speakers.temperature)
+    assert temperatures == (1.0, 1.0, 0.0)
+
+
+def test_evaluation_may_sample_at_another_temperature_but_training_may_not(small_config):
+    parts = build(small_config({"speakers.temperature": 0.3}))
+    assert (parts.speakers.temperature, parts.training_speakers.temperature) == (0.3, 1.0)
+
+
+def test_weights_come_from_the_checkpoint(small_config, tmp_path):
+    config = small_config()
+    first = load_policy(config.speakers)
+    with torch.no_grad():
+        next(first.model.parameters()).mul_(2)
+    first.model.save_pretrained(tmp_path)
+    first.tokenizer.save_pretrained(tmp_path)
+    again, original = load_policy(config.speakers, tmp_path), load_policy(config.speakers)
+    assert torch.equal(next(again.model.parameters()), next(first.model.parameters()))
+    assert not torch.equal(next(again.model.parameters()), next(original.model.parameters()))
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "chat"), ("tiny", "tiny"), ("chat", "chat")])
+def test_prompt_style_follows_the_model_unless_named(small_config, given, used):
+    assert load_policy(small_config({"speakers.style": given}).speakers).style == used
+
+
+def test_precision_is_the_one_asked_for(small_config):
+    policy = load_policy(small_config({"speakers.dtype": "bfloat16"}).speakers)
+    assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
+
+
+def test_devices_that_are_not_there(small_config):
+    for name in ("abacus", "cuda:99"):
+        with pytest.raises(ConfigError, match=r"speakers\.device"):
+            load_policy(small_config({"speakers.device": name}).speakers)
+
+
+def test_task_options_reach_the_task(small_config):
+    assert (
+        build_task(small_config({"task.options": {"level": "2-3"}}))
+        .draw("test", 0, 1, seed=0)[0]
+        .id.startswith("arithmetic-2-3-test")
+    )

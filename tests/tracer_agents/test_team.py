@@ -1,0 +1,94 @@
+"""A team as policies of the PettingZoo loop, apart from any trained run."""
+
+import pytest
+
+from tracer_agents.build import build
+from tracer_agents.config import load_config
+from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.errors import RunError
+from tracer_agents.run import RunDirectory
+from tracer_agents.team import Team, load_controller
+from tracer_agents.trainer import Trainer
+from tracer_env.infosets import Infosets
+
+
+@pytest.fixture(scope="module")
+def team(small_settings) -> Team:
+    config = load_config(overrides=small_settings)
+    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    return Team(config, build(config), TabularController.uniform(infosets))
+
+
+def play(team: Team, env, seed: int) -> list[str | None]:
+    env.reset(seed=seed)
+    for _ in env.agent_iter():
+        observation, _, terminated, truncated, info = env.last()
+        env.step(None if terminated or truncated else team.act(observation, info))
+    return [turn.utterance.text if turn.utterance else None for turn in env.unwrapped.dialogue.turns]
+
+
+def test_the_team_keeps_no_state_between_calls(team):
+    """Two environments played in turns say what each says alone."""
+    alone = [play(team, team.env(), seed) for seed in (3, 4)]
+    envs = [team.env(), team.env()]
+    for env, seed in zip(envs, (3, 4), strict=True):
+        env.reset(seed=seed)
+    while any(env.agents for env in envs):
+        for env in envs:
+            if env.agents:
+                observation, _, terminated, truncated, info = env.last()
+                env.step(None if terminated or truncated else team.act(observation, info))
+    together = [
+        [turn.utterance.text if turn.utterance else None for turn in env.unwrapped.dialogue.turns] for env in envs
+    ]
+    assert together == alone
+    assert alone[0] != alone[1]
+
+
+def test_a_fork_hears_the_same_after_the_same_modes(team):
+    env = team.env()
+    env.reset(seed=5)
+    for _ in range(2):  # the forced first proposal
+        observation, _, _, _, info = env.last()
+        env.step(team.act(observation, info))
+    twin = env.fork()
+    for one in (env, twin):
+        for _ in one.agent_iter():
+            observation, _, terminated, truncated, info = one.last()
+            one.step(None if terminated or truncated else team.act(observation, info))
+    assert env.unwrapped.dialogue == twin.unwrapped.dialogue
+
+
+def test_the_environment_is_the_one_trained_for_unless_overridden(team):
+    env = team.env(price_of_speech=0.7, render_mode="ansi")
+    raw = env.unwrapped
+    assert raw.rules == team.config.dialogue.rules
+    assert raw.infosets.name == team.config.dialogue.infoset
+    assert raw.utility.price_of_speech == 0.7
+    assert raw.utility.max_new_tokens == team.config.speakers.max_new_tokens
+    assert raw.render_mode == "ansi"
+    assert team.env().unwrapped.utility == team.config.utility
+
+
+def test_loading_needs_a_run_with_a_checkpoint(small_config, tmp_path):
+    with pytest.raises(RunError, match=r"no config\.yaml"):
+        Team.load(tmp_path)
+    with RunDirectory.create(tmp_path, small_config()):
+        pass
+    with pytest.raises(RunError, match="no checkpoint"):
+        Team.load(tmp_path)
+
+
+def test_a_strategy_chosen_on_validation_is_known_once_the_run_has_ended(small_config, tmp_path):
+    config = small_config({"controllers.play": "validated"})
+    trainer = Trainer(config, build(config))
+    trainer.step(1)
+    with RunDirectory.create(tmp_path, config) as run:
+        run.checkpoints.save(1, lambda folder: trainer.save(folder, 1))
+        with pytest.raises(RunError, match="has not ended"):
+            load_controller(run)
+        run.write_summary({"controllers": {"play": "greedy"}})
+        loaded = load_controller(run)
+    assert loaded.play == "greedy"
+    keys = trainer.tables.keys
+    assert (loaded.profile(keys) == trainer.controller("greedy").profile(keys)).all()

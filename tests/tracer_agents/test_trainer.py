@@ -1,0 +1,167 @@
+"""The training step: what it draws, what it learns, and that it goes on to the same bits."""
+
+import numpy as np
+import pytest
+import torch
+
+from tracer_agents.build import build
+from tracer_agents.config import Config
+from tracer_agents.credit.groups import sample_groups
+from tracer_agents.credit.rewards import Penalties
+from tracer_agents.trainer import Explorer, StepReport, Trainer
+from tracer_env.dialogue import Rules, initial
+
+
+@pytest.fixture
+def trainer(small_config):
+    def make(overrides=None, weights=None) -> Trainer:
+        config: Config = small_config(overrides)
+        return Trainer(config, build(config, weights=weights))
+
+    return make
+
+
+def figures(report: StepReport) -> dict:
+    return {name: value for name, value in report.as_json().items() if name != "timing"}
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in trainer.parts.policy.model.parameters()]
+
+
+def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_step_counts_what_it_does(trainer):
+    made = trainer({"trainer.questions_per_step": 3})
+    before = weights(made)
+    report = made.step(1)
+    assert (report.step, report.questions, report.policy_version) == (1, 3, 1)
+    spoken_candidates = report.utterances - 3 * 16
+    assert spoken_candidates % 3 == 0  # three further completions of each spoken turn
+    assert report.gspo is not None
+    assert report.groups_dropped < report.groups <= spoken_candidates // 3
+    assert report.gspo.sequences <= (report.groups - report.groups_dropped) * 4 * 3
+    assert report.gspo.ratio_first_deviation < 1e-6
+    assert report.gspo.engine_logp_difference_max < 1e-4
+    assert report.infosets == len(made.tables.keys) > 0
+    assert report.regret_iterations == made.config.controllers.inner_iterations
+    assert 0 < report.generated_tokens <= 5 * 16
+    assert set(report.seconds) >= {"expand", "groups", "gspo", "regret"}
+    assert not equal(before, weights(made))
+    assert made.parts.backend.generate([]) == []
+
+
+def test_the_same_settings_take_the_same_steps(trainer):
+    one, two = trainer(), trainer()
+    assert [figures(one.step(n)) for n in (1, 2)] == [figures(two.step(n)) for n in (1, 2)]
+    assert equal(weights(one), weights(two))
+    assert np.array_equal(one.tables.regret, two.tables.regret)
+    other = trainer({"seed": 1})
+    assert figures(other.step(1)) != figures(one.step(3))
+
+
+def test_a_saved_trainer_goes_on_to_the_same_bits(trainer, tmp_path):
+    whole = trainer()
+    whole.step(1)
+    whole.save(tmp_path, 1)
+    resumed = trainer(weights=tmp_path)
+    assert resumed.load(tmp_path) == 1
+    assert equal(weights(whole), weights(resumed))
+    assert figures(whole.step(2)) == figures(resumed.step(2))
+    assert equal(weights(whole), weights(resumed))
+    for name in ("regret", "memory", "strategy", "average"):
+        assert np.array_equal(getattr(whole.tables, name), getattr(resumed.tables, name))
+
+
+def test_weights_lie_aligned_wherever_they_were_loaded_from(trainer, tmp_path):
+    """Kernels may round unaligned memory differently, and files hold tensors at any offset."""
+    first = trainer()
+    first.save(tmp_path, 0)
+    for made in (first, trainer(weights=tmp_path)):
+        assert all(parameter.data_ptr() % 64 == 0 for parameter in made.parts.policy.model.parameters())
+
+
+def test_frozen_speakers_leave_more_questions_to_the_controllers(trainer):
+    made = trainer({"trainer.steps": 2, "trainer.controller_steps": 1})
+    assert made.step(1).gspo is not None
+    before, tables = weights(made), made.tables
+    report = made.step(2)
+    assert (report.gspo, report.groups, report.proposer_reward, report.policy_version) == (None, 0, None, 1)
+    assert report.questions == 4
+    assert report.utterances == 4 * 16
+    assert equal(before, weights(made))
+    assert made.tables.iterations > tables.iterations
+
+
+def test_no_question_is_drawn_twice(trainer):
+    made = trainer({"trainer.steps": 4, "trainer.controller_steps": 2})
+    seen = [episode.question.id for number in range(1, 5) for episode in made._episodes(number)]
+    assert len(seen) == len(set(seen)) == 2 + 2 + 4 + 4
+    assert all("-train-" in one for one in seen)
+
+
+@pytest.mark.parametrize("layer", ["credit", "controllers"])
+def test_a_layer_that_does_not_train_stays_as_it_is(trainer, layer):
+    made = trainer({f"{layer}.train": False})
+    before = weights(made)
+    report = made.step(1)
+    assert equal(before, weights(made)) == (layer == "credit")
+    assert (report.gspo is None) == (layer == "credit")
+    assert (report.infosets == 0) == (layer == "controllers")
+
+
+def test_settings_of_credit_reach_the_groups(trainer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "tracer_agents.trainer.sample_groups", lambda *a, **named: seen.append(named) or sample_groups(*a, **named)
+    )
+    settings = {"group_size": 3, "reviewer": "uplift", "format_penalty": 0.25, "truncation_penalty": 0.75}
+    trainer({f"credit.{name}": value for name, value in settings.items()} | {"credit.normalise_std": False}).step(1)
+    assert seen == [
+        {
+            "group_size": 3,
+            "penalties": Penalties(format=0.25, truncation=0.75),
+            "uplift": True,
+            "normalise_std": False,
+        }
+    ]
+
+
+def test_controllers_explore_in_training_only(trainer):
+    made = trainer()
+    made.step(1)
+    state = initial(Rules(), "?")
+
+    class Sure:
+        def speak_probability(self, states) -> np.ndarray:
+            return np.array([1.0, 0.0])
+
+    assert Explorer(Sure(), 0.2).speak_probability([state, state]).tolist() == pytest.approx([0.9, 0.1])
+    assert made.deployed(made.validation_trees()).play == "current"
+
+
+@pytest.mark.parametrize("play", ["average", "greedy", "validated"])
+def test_the_deployed_strategy_is_the_one_asked_for(trainer, play):
+    made = trainer({"controllers.play": play})
+    made.step(1)
+    deployed = made.deployed(made.validation_trees())
+    assert deployed.play == play or (play == "validated" and deployed.play in ("current", "average", "greedy"))
+
+
+def test_training_teaches(trainer):
+    """Proposals of the small model are nearly always wrong: its reviewers learn to say so."""
+    made = trainer(
+        {
+            "trainer.steps": 15,
+            "controllers.exploration": 1.0,
+            "trainer.questions_per_step": 6,
+            "credit.group_size": 8,
+            "gspo.learning_rate": 2e-3,
+            "gspo.clip_low": 0.2,
+            "gspo.clip_high": 0.3,
+        }
+    )
+    reward = [made.step(number).reviewer_reward for number in range(1, 16)]
+    assert np.mean(reward[-3:]) > np.mean(reward[:3]) + 0.4  # pyright: ignore[reportArgumentType]
