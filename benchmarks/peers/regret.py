@@ -1,7 +1,8 @@
 """Regret iterations a second beside OpenSpiel's, on the same expanded dialogues: ``--json FILE``.
 
 Needs OpenSpiel in the same environment (``pip install open_spiel``). Both solvers run CFR+ with alternating
-updates on 64 and 1,024 tabular questions (R = 5, N = 2, ``recall``), in turns, one process, medians of repeats, in CPU time.
+updates on 64 and 1,024 tabular questions (R = 5, N = 2, ``recall``), in turns, one process, medians of
+repeats, in CPU time.
 """
 
 import argparse
