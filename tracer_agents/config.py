@@ -109,7 +109,7 @@ class CreditConfig(_Section):
     group_size: int = Field(default=8, ge=2, description="G, completions of one prompt")
     reviewer: Literal["verdict", "uplift"] = Field(default="verdict", description="what a review is paid for")
     format_penalty: float = Field(default=0.5, ge=0, description="for a review without a readable verdict")
-    truncation_penalty: float = Field(default=0.5, ge=0, description="for an utterance cut by the token limit")
+    truncation_penalty: float = Field(default=0.5, ge=0, lt=1, description="for an utterance cut by the token limit")
     normalise_std: bool = Field(default=True, description="divide advantages by their group's standard deviation")
 
 

@@ -46,6 +46,7 @@ class StepReport:
     utility: float
     generated_tokens: float  # a question, on the played line
     speak_rate: float | None
+    first_proposal_accuracy: float  # of single answers, over all candidates of round 1
     proposer_reward: float | None  # mean over the group's candidates
     reviewer_reward: float | None
     utterances: int  # generated this step, all of them
@@ -226,6 +227,7 @@ class Trainer:
             utility=float(np.mean(self.config.utility(right, tokens))),
             generated_tokens=float(tokens.mean()),
             speak_rate=float(np.mean(free)) if free else None,
+            first_proposal_accuracy=_first_proposals(trees, groups),
             proposer_reward=_mean_reward(groups, Role.PROPOSER),
             reviewer_reward=_mean_reward(groups, Role.REVIEWER),
             utterances=in_trees + further,
@@ -261,6 +263,13 @@ def _sample(utterance: Utterance, role: Role, advantage: float) -> Sample:
         role=role,
         advantage=float(advantage),
     )
+
+
+def _first_proposals(trees: Sequence[Tree], groups: Groups | None) -> float:
+    if groups is None:
+        return float(np.mean([tree.right(tree.states["1"]) for tree in trees]))
+    first = [candidate for candidate in groups.candidates if candidate.request.state.round == 1]
+    return float(np.mean([candidate.reward > 0 for candidate in first]))  # a penalty is less than the reward
 
 
 def _mean_reward(groups: Groups | None, role: Role) -> float | None:
