@@ -1,21 +1,37 @@
 """Turns settings into objects: the one place that names concrete tasks, models, engines and learners."""
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from tracer_agents.config import Config, SpeakersConfig
-from tracer_agents.generation.transformers_backend import TransformersBackend
+from tracer_agents.config import BackendConfig, Config, SpeakersConfig
+from tracer_agents.generation.base import Engine, GenerationBackend
+from tracer_agents.generation.parity import Check
+from tracer_agents.generation.sglang_backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang_weights import DiskWeights, TensorWeights
+from tracer_agents.generation.sglang_wire import Deadlines, Worker, discover
+from tracer_agents.generation.transformers_backend import TransformersBackend, stop_ids
 from tracer_agents.learners.gspo import GSPOLearner
-from tracer_agents.speakers.model import ModelSpeakers
+from tracer_agents.learners.probe import PolicyProbe
+from tracer_agents.speakers.model import ModelSpeakers, View
+from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
 from tracer_env.tasks import make_task
 from tracer_env.tasks.base import Task
 
+_PROBES = (
+    "Ana has 13 pens. She buys 8 more and gives 5 away. How many pens does she have?",
+    "A box holds 6 cups. How many cups are in 7 boxes?",
+    "Compute 3 × (4 + 5) − 17, and say whether it is – or isn't – prime.",
+)
 TINY = Path(__file__).parent / "assets" / "tracer-tiny"
 
 
@@ -63,15 +79,60 @@ def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
     return Policy(model=model.eval(), tokenizer=tokenizer, pad_id=pad_id, style=style)
 
 
-def build_backend(config: Config, policy: Policy) -> TransformersBackend:
+def build_backend(config: Config, policy: Policy) -> Engine:
     """The engine that generates with the policy."""
+    if config.backend.name == "sglang":
+        return build_sglang(config.backend, policy)
     return TransformersBackend(
         policy.model, policy.tokenizer, pad_id=policy.pad_id, batch_size=config.backend.batch_size
     )
 
 
+def build_sglang(config: BackendConfig, policy: Policy) -> SGLangBackend:
+    """The client of the servers that the settings name; the policy's weights are what it sends them.
+
+    Raises:
+        ConfigError: a policy is named that the speakers do not have.
+    """
+    if set(config.servers) != {"shared"}:
+        raise ConfigError(
+            f"backend.urls: the speakers have one policy, 'shared'; got servers for {sorted(config.servers)}"
+        )
+    client = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=config.in_flight + 8))
+    deadlines = Deadlines(
+        connect=config.connect_seconds,
+        generate=config.generate_seconds,
+        sync=config.sync_seconds,
+        recover=config.recover_seconds,
+    )
+    folder = Path(config.weights_folder or tempfile.mkdtemp(prefix="tracer-weights-"))
+    policies = {
+        name: ServedPolicy(
+            workers=tuple(
+                Worker(found, client, deadlines) for url in urls for found in discover(url, client, deadlines)
+            ),
+            weights=TensorWeights(named=policy.model.named_parameters)
+            if config.weights == "tensor"
+            else DiskWeights(save=policy.model.save_pretrained, folder=folder / name),
+        )
+        for name, urls in config.servers.items()
+    }
+    backend = SGLangBackend(
+        policies,
+        policy.tokenizer,
+        stops=sorted(stop_ids(policy.model, policy.tokenizer)),
+        client=client,
+        patience=Patience(attempts=config.attempts, backoff_seconds=config.backoff_seconds),
+        in_flight=config.in_flight,
+    )
+    atexit.register(backend.close)
+    if config.weights_folder is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return backend
+
+
 def build_speakers(
-    config: Config, policy: Policy, backend: TransformersBackend, task: Task, *, temperature: float
+    config: Config, policy: Policy, backend: GenerationBackend, task: Task, *, temperature: float
 ) -> ModelSpeakers:
     """Everybody's proposers and reviewers."""
     return ModelSpeakers(
@@ -97,11 +158,32 @@ class Parts:
 
     task: Task
     policy: Policy
-    backend: TransformersBackend
+    backend: Engine
     learner: GSPOLearner
     training_speakers: ModelSpeakers  # sample at temperature 1
     speakers: ModelSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ModelSpeakers
+
+    def gate(self, config: Config) -> list[Check]:
+        """Examines the servers that generate; an engine in this process shares the learner's model: nothing to do.
+
+        Raises:
+            GenerationFailed: a server does not answer.
+        """
+        if not isinstance(self.backend, SGLangBackend):
+            return []
+        prompts = [
+            self.speakers.prompt_ids(View(role=Role.PROPOSER, question=text, solution=None, review=None, seed=0))
+            for text in _PROBES
+        ]
+        return self.backend.gate(
+            PolicyProbe(self.policy.model, self.policy.tokenizer),
+            prompts,
+            _PROBES,
+            max_new_tokens=min(config.speakers.proposer_max_new_tokens, 64),
+            temperatures=(1.0, 0.7),
+            tolerance=config.backend.parity_tolerance,
+        )
 
 
 def build(config: Config, weights: Path | None = None) -> Parts:

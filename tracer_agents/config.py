@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
@@ -78,8 +78,43 @@ class SpeakersConfig(_Section):
 class BackendConfig(_Section):
     """The engine that generates."""
 
-    name: Literal["transformers"] = Field(default="transformers", description="in-process transformers")
-    batch_size: int = Field(default=256, ge=1, description="rows generated together")
+    name: Literal["transformers", "sglang"] = Field(
+        default="transformers", description="transformers: in this process; sglang: a server over HTTP"
+    )
+    batch_size: int = Field(default=256, ge=1, description="transformers: rows generated together")
+    url: str | None = Field(default=None, description="sglang: address of a server or a router, for every policy")
+    urls: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="sglang: policy -> address or addresses, instead of url"
+    )
+    weights: Literal["disk", "tensor"] = Field(
+        default="disk", description="sglang: how new weights reach servers; tensor: shared memory of this machine"
+    )
+    weights_folder: str | None = Field(
+        default=None, description="sglang: where weights are written for servers to read; by default a temporary one"
+    )
+    in_flight: int = Field(default=128, ge=1, description="sglang: prompts under way at once")
+    attempts: int = Field(default=4, ge=1, description="sglang: how often a completion is asked for")
+    backoff_seconds: float = Field(default=0.5, ge=0, description="sglang: wait before the second attempt, doubling")
+    connect_seconds: float = Field(default=5.0, gt=0, description="sglang: deadline of a connection")
+    generate_seconds: float = Field(default=300.0, gt=0, description="sglang: deadline of a prompt's completions")
+    sync_seconds: float = Field(default=120.0, gt=0, description="sglang: deadline of loading weights into a server")
+    recover_seconds: float = Field(default=180.0, ge=0, description="sglang: how long a lost server is waited for")
+    parity_tolerance: float = Field(
+        default=1e-4, gt=0, description="sglang: largest log-probability difference that rounding explains"
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "BackendConfig":
+        if self.name == "sglang" and (self.url is None) == (not self.urls):
+            raise ValueError("sglang needs backend.url, or backend.urls with one entry a policy; not both")
+        return self
+
+    @property
+    def servers(self) -> dict[str, list[str]]:
+        """Addresses by policy."""
+        if self.url is not None:
+            return {"shared": [self.url]}
+        return {policy: [urls] if isinstance(urls, str) else list(urls) for policy, urls in self.urls.items()}
 
 
 class ControllersConfig(_Section):

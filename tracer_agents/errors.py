@@ -11,6 +11,10 @@ class EngineFault(GenerationFailed):
     """One failed exchange with an engine, which may be tried again; the message names the address and the stage."""
 
 
+class EngineGone(EngineFault):
+    """The engine did not answer at all, or holds other weights: it must be brought back before it is asked again."""
+
+
 class ParityFailed(TracerError, RuntimeError):
     """An engine that does not do what the learner's log-probabilities say; the message names check and numbers."""
 

@@ -24,12 +24,16 @@ class GenerationRequest:
     policy: str = "shared"
 
 
+FAILED = "failed"  # the finish reason of a completion that never came
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One completion, as the engine sampled it.
 
     ``output_ids`` includes the end token when generation stopped by itself (``finish_reason == "stop"``);
-    it is ``"length"`` when the limit cut it. ``logps`` holds each output token's log-probability at the
+    it is ``"length"`` when the limit cut it, and ``"failed"``, with no tokens, when an engine outside this process
+    did not deliver. ``logps`` holds each output token's log-probability at the
     sampling temperature (natural log; temperature 1 for greedy rows). ``policy_version`` names the weights.
     """
 
@@ -55,3 +59,7 @@ class WeightReceiver(Protocol):
     def sync(self, version: int) -> None:
         """Makes the learner's present weights those that generate, labelled ``version``."""
         ...
+
+
+class Engine(GenerationBackend, WeightReceiver, Protocol):
+    """What training needs: an engine that completes prompts with the learner's weights."""

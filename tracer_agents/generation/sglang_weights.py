@@ -110,22 +110,22 @@ class AdapterWeights:
 
     save: Callable[[Path], None]
     folder: Path
-    _loaded: dict[str, str] = field(default_factory=dict, init=False)  # server's address -> label
+    _labels: set[str] = field(default_factory=set, init=False)  # all that this transport ever published
 
     def publish(self, label: str) -> None:
         """Writes ``folder/label``, at once: a folder that exists is complete."""
         _write(self.folder, label, self.save)
+        self._labels.add(label)
 
     def load(self, worker: Worker, label: str) -> None:
         """Loads the adapter under its label, labels the server with it, then drops the adapter before it."""
-        if worker.version() == label:
+        before = worker.version()
+        if before == label:
             return
         worker.load("/load_lora_adapter", {"lora_name": label, "lora_path": str(self.folder / label)})
         worker.flush()
         worker.load("/update_weight_version", {"new_version": label, "abort_all_requests": False})
-        before = self._loaded.get(worker.url)
-        self._loaded[worker.url] = label
-        if before is not None and before != label and before in worker.adapters():
+        if before in self._labels:
             worker.load("/unload_lora_adapter", {"lora_name": before})
 
     def adapter(self, label: str) -> str:

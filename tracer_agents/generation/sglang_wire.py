@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tracer_agents.errors import EngineFault, GenerationFailed
+from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Worker:
         """``order.copies`` completions; a flawed one is a fault in its place.
 
         Raises:
-            EngineFault: the call as a whole failed.
+            EngineFault: the call as a whole failed; ``EngineGone`` if no answer came.
             GenerationFailed: the server refused the request as malformed.
         """
         rows = self._json("generate", "POST", "/generate", order.body(), self.deadlines.generate)
@@ -166,18 +166,18 @@ class Worker:
                 for chunk in response.iter_bytes():
                     chunks.append(chunk)
                     if time.monotonic() > end:
-                        raise self._fault(stage, f"no complete answer within {seconds:g} s")
+                        raise self._gone(stage, f"no complete answer within {seconds:g} s")
         except httpx.TimeoutException as error:
-            raise self._fault(stage, f"no answer within {seconds:g} s ({type(error).__name__})") from error
+            raise self._gone(stage, f"no answer within {seconds:g} s ({type(error).__name__})") from error
         except httpx.HTTPError as error:
-            raise self._fault(stage, f"{type(error).__name__}: {error}") from error
+            raise self._gone(stage, f"{type(error).__name__}: {error}") from error
         answer = b"".join(chunks)
         if response.is_success:
             return answer
         said = f"status {response.status_code}: {_shorten(answer.decode(errors='replace'))}"
         if response.status_code < 500 and refusal_is_final:
             raise GenerationFailed(f"{self.url} refused the request at stage {stage!r}: {said}")
-        raise self._fault(stage, said)
+        raise self._gone(stage, said) if response.status_code == 503 else self._fault(stage, said)
 
     def _read(self, row: Any, order: Order) -> Completion | EngineFault:
         meta = _field(row, "meta_info")
@@ -215,6 +215,9 @@ class Worker:
 
     def _fault(self, stage: str, what: str) -> EngineFault:
         return EngineFault(f"{self.url}, stage {stage!r}: {what}")
+
+    def _gone(self, stage: str, what: str) -> EngineGone:
+        return EngineGone(f"{self.url}, stage {stage!r}: {what}")
 
 
 def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:

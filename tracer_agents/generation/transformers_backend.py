@@ -75,7 +75,7 @@ class TransformersBackend:
         self._pad_id = pad_id
         self._batch_size = batch_size
         self._version = 0
-        self._stops = _stop_ids(model, tokenizer)
+        self._stops = stop_ids(model, tokenizer)
         model.generation_config = GenerationConfig(eos_token_id=sorted(self._stops), pad_token_id=pad_id)
 
     def sync(self, version: int) -> None:
@@ -158,7 +158,7 @@ class TransformersBackend:
         return next((limit[: at + 1] for at, token in enumerate(limit) if token in self._stops), limit)
 
 
-def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token that ends a completion, from the tokenizer and the model's generation settings."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ids = configured if isinstance(configured, list) else [configured]

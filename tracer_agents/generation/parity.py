@@ -1,0 +1,285 @@
+"""The gate before training: does a server generate from exactly the policy that the learner trains?
+
+Every check compares what one server did with what the learner computes for the same tokens, and reports both numbers.
+A server that fails one would train a policy on samples of another without anybody noticing.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tracer_agents.errors import EngineFault, ParityFailed
+from tracer_agents.generation.sglang_wire import Completion, Order, Worker
+
+Status = Literal["passed", "failed", "not applicable"]
+
+_COPIES = 8  # completions of each prompt
+_SURPRISE = 1e-6  # what is less probable than this under the policy is a fault
+_DEVIATIONS = 6.0  # standard errors by which the samples' mean log-probability may differ from the policy's
+_END_BIAS = 100.0  # added to the end tokens' logits, ends a completion at once
+_MOVED = 10.0  # tolerances by which other weights must move the log-probabilities to be told from the old ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The learner's view of one completion, each of shape (tokens,), natural logs at the asked temperature."""
+
+    logp: tuple[float, ...]
+    mean: tuple[float, ...]  # E[log p] under the policy at that position
+    variance: tuple[float, ...]  # of log p there
+
+
+class Learner(Protocol):
+    """What the gate asks of the learner."""
+
+    def score(self, completions: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], temperature: float) -> list[Scores]:
+        """Scores (prompt ids, output ids) pairs under the present weights."""
+        ...
+
+    def perturbed(self) -> AbstractContextManager[None]:
+        """Holds visibly different weights while it is open, and the true ones again after."""
+        ...
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids of a text, special tokens recognised, none added."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check of one server; ``detail`` gives both numbers."""
+
+    name: str
+    server: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A server under examination.
+
+    Args:
+        worker: the server.
+        learner: the policy that it should hold.
+        reload: gives the server the learner's present weights and returns their label.
+        adapter: the adapter that requests name, for a label.
+        prompts: token ids of at least two prompts that do not begin alike up to their last token.
+        texts: probe the tokenizer.
+        stops: the ids that end a completion.
+        max_new_tokens: of the samples.
+        temperatures: at which log-probabilities are compared; 1 is what training samples at.
+        tolerance: the largest difference of log-probabilities that rounding explains.
+    """
+
+    worker: Worker
+    learner: Learner
+    reload: Callable[[], str]
+    adapter: Callable[[str], str | None]
+    prompts: Sequence[tuple[int, ...]]
+    texts: Sequence[str]
+    stops: tuple[int, ...]
+    max_new_tokens: int
+    temperatures: tuple[float, ...]
+    tolerance: float
+
+
+def examine(subject: Subject) -> list[Check]:
+    """All checks of one server, which afterwards holds the learner's true weights."""
+    return [
+        Check(name=name, server=subject.worker.url, status=status, detail=detail)
+        for name, status, detail in _checks(subject)
+    ]
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Lets training begin only if no check failed.
+
+    Raises:
+        ParityFailed: names every failed check with its numbers.
+    """
+    failed = [f"{check.server}: {check.name}: {check.detail}" for check in checks if check.status == "failed"]
+    if failed:
+        raise ParityFailed(
+            "the server does not generate from the learner's policy, so training is refused; " + "; ".join(failed)
+        )
+
+
+_Finding = tuple[str, Status, str]
+
+
+def _checks(subject: Subject) -> Iterator[_Finding]:
+    yield _tokenizer(subject)
+    label = subject.reload()
+    found = subject.worker.version()
+    yield "weight label", _passed(found == label), f"asked for {label}, the server says {found}"
+    for temperature in subject.temperatures:
+        samples = _sample(subject, label, temperature)
+        scores = _score(subject, samples, temperature)
+        yield _log_probs(subject, samples, scores, temperature)
+        yield _sampling(samples, scores, temperature)
+        if temperature == 1.0:
+            yield _diversity(samples)
+    yield _ends(subject, label)
+    yield _adapter(subject, label)
+    yield from _swap(subject, label)
+
+
+def _tokenizer(subject: Subject) -> _Finding:
+    for text in subject.texts:
+        ours, theirs = subject.learner.tokenize(text), subject.worker.tokenize(text)
+        if ours != theirs:
+            return "tokenizer", "failed", f"{text!r} is {list(ours)} here and {list(theirs)} on the server"
+    return "tokenizer", "passed", f"{len(subject.texts)} texts give the same ids on both sides"
+
+
+def _log_probs(subject: Subject, samples: list["_Sample"], scores: list[Scores], temperature: float) -> _Finding:
+    worst = _difference(samples, scores)
+    detail = f"largest difference {worst:.2g}, allowed {subject.tolerance:.2g}"
+    return f"log-probs at temperature {temperature:g}", _passed(worst <= subject.tolerance), detail
+
+
+def _sampling(samples: list["_Sample"], scores: list[Scores], temperature: float) -> _Finding:
+    """The samples' own log-probabilities must average to the policy's expectation: a martingale, hence a z-score."""
+    name = f"sampling at temperature {temperature:g}"
+    excess = sum(a - b for score in scores for a, b in zip(score.logp, score.mean, strict=True))
+    variance = sum(sum(score.variance) for score in scores)
+    if variance == 0:
+        return name, "not applicable", "the policy leaves nothing to chance"
+    deviations = excess / math.sqrt(variance)
+    tokens = sum(len(score.logp) for score in scores)
+    detail = (
+        f"{tokens} tokens' mean log-probability deviates by {deviations:+.1f} standard errors, allowed ±{_DEVIATIONS:g}"
+    )
+    return name, _passed(abs(deviations) <= _DEVIATIONS), detail
+
+
+def _diversity(samples: list["_Sample"]) -> _Finding:
+    """Copies of a prompt must differ, unless the policy itself makes them nearly certain to agree."""
+    distinct: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+    for sample in samples:
+        distinct.setdefault(sample.prompt_ids, set()).add(sample.completion.output_ids)
+    most = max(len(found) for found in distinct.values())
+    if most > 1:
+        return "samples are diverse", "passed", f"up to {most} different completions among {_COPIES} of a prompt"
+    coincidence = math.prod(
+        math.exp(sum(sample.completion.logps) * (_COPIES - 1))
+        for sample in {sample.prompt_ids: sample for sample in samples}.values()
+    )
+    detail = f"1 different completion among {_COPIES} of every prompt, which has probability {coincidence:.1g}"
+    return "samples are diverse", "failed" if coincidence < _SURPRISE else "not applicable", detail
+
+
+def _ends(subject: Subject, label: str) -> _Finding:
+    """A completion whose end tokens are made certain must be one end token long."""
+    name = "end tokens"
+    order = _order(subject, subject.prompts[0], label, copies=1, temperature=1.0, end_bias=_END_BIAS)
+    try:
+        [completion] = _complete(subject, order)
+    except EngineFault as fault:
+        return name, "failed", str(fault)
+    expected = len(completion.output_ids) == 1 and completion.stopped
+    detail = f"forced to end, it said {list(completion.output_ids)}; the end tokens are {list(subject.stops)}"
+    return name, _passed(expected), detail
+
+
+def _adapter(subject: Subject, label: str) -> _Finding:
+    name = "adapter is applied"
+    if subject.worker.info().get("device") == "cpu":
+        return name, "not applicable", "cpu: SGLang has no LoRA there, servers hold merged weights"
+    if subject.adapter(label) is None:
+        return name, "not applicable", "weights are sent whole"
+    prompt = subject.prompts[0]
+    bare = Order(
+        prompt_ids=prompt, copies=1, max_new_tokens=subject.max_new_tokens, temperature=0.0, stops=subject.stops
+    )
+    [without] = _complete(subject, bare)
+    [with_it] = _complete(subject, _order(subject, prompt, label, copies=1, temperature=0.0))
+    worst = max(abs(a - b) for a, b in zip(with_it.logps, without.logps, strict=False))
+    moved = worst > subject.tolerance or with_it.output_ids != without.output_ids
+    return name, _passed(moved), f"log-probabilities move by {worst:.2g}, needed more than {subject.tolerance:.2g}"
+
+
+def _swap(subject: Subject, label: str) -> Iterator[_Finding]:
+    """Other weights, then the true ones again: did they arrive, and did the prefixes computed with the old ones go?"""
+    prompt = subject.prompts[0]
+    once = _order(subject, prompt, label, copies=1, temperature=1.0)
+    _complete(subject, once)
+    [warm] = _complete(subject, once)
+    before = _sample(subject, label, 1.0)
+    with subject.learner.perturbed():
+        other = subject.reload()
+        [cold] = _complete(subject, _order(subject, prompt, other, copies=1, temperature=1.0))
+        swapped = _sample(subject, other, 1.0)
+        new = _difference(swapped, _score(subject, swapped, 1.0))
+        moved = _difference(before, _score(subject, before, 1.0))
+    label = subject.reload()
+    restored = _sample(subject, label, 1.0)
+    back = _difference(restored, _score(subject, restored, 1.0))
+    cache = (
+        f"{warm.cached_tokens} of {len(prompt)} prompt tokens came from the cache before, {cold.cached_tokens} after"
+    )
+    if warm.cached_tokens == 0:
+        yield "prefix cache is flushed", "not applicable", f"the server keeps none: {cache}"
+    else:
+        yield "prefix cache is flushed", _passed(cold.cached_tokens == 0), cache
+    worst = max(new, back)
+    detail = (
+        f"after a swap and back, largest difference {worst:.2g}, allowed {subject.tolerance:.2g} "
+        f"(the weights swapped in move log-probabilities by {moved:.2g})"
+    )
+    yield "weights are swapped", _passed(worst <= subject.tolerance < moved / _MOVED), detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    prompt_ids: tuple[int, ...]
+    completion: Completion
+
+
+def _sample(subject: Subject, label: str, temperature: float) -> list[_Sample]:
+    return [
+        _Sample(prompt_ids=prompt, completion=completion)
+        for prompt in subject.prompts
+        for completion in _complete(subject, _order(subject, prompt, label, copies=_COPIES, temperature=temperature))
+    ]
+
+
+def _order(
+    subject: Subject, prompt: tuple[int, ...], label: str, *, copies: int, temperature: float, end_bias: float = 0.0
+) -> Order:
+    return Order(
+        prompt_ids=prompt,
+        copies=copies,
+        max_new_tokens=subject.max_new_tokens,
+        temperature=temperature,
+        stops=subject.stops,
+        adapter=subject.adapter(label),
+        end_bias=end_bias,
+    )
+
+
+def _complete(subject: Subject, order: Order) -> list[Completion]:
+    answers = subject.worker.complete(order)
+    for answer in answers:
+        if isinstance(answer, EngineFault):
+            raise answer
+    return [answer for answer in answers if isinstance(answer, Completion)]
+
+
+def _score(subject: Subject, samples: list[_Sample], temperature: float) -> list[Scores]:
+    return subject.learner.score([(s.prompt_ids, s.completion.output_ids) for s in samples], temperature)
+
+
+def _difference(samples: list[_Sample], scores: list[Scores]) -> float:
+    return max(
+        abs(theirs - ours)
+        for sample, score in zip(samples, scores, strict=True)
+        for theirs, ours in zip(sample.completion.logps, score.logp, strict=True)
+    )
+
+
+def _passed(holds: bool) -> Status:
+    return "passed" if holds else "failed"
