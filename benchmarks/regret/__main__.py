@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long
+from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long, scale
 from benchmarks.regret.common import Section
 
 SECTIONS: dict[str, Section] = {
@@ -15,6 +15,7 @@ SECTIONS: dict[str, Section] = {
     "coverage": coverage.section,
     "drift": drift.section,
     "long": long.section,
+    "speed": scale.section,
 }
 PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
 

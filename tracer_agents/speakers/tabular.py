@@ -6,7 +6,7 @@ given it, the chances of all utterances depend only on the public dialogue. Impl
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -73,6 +73,15 @@ class TokenCounts:
                 f"spread must be ≥ 0 and below both means, got proposal={self.proposal}, review={self.review}, "
                 f"spread={self.spread}"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """All of a dialogue that a tabular speaker's chances depend on."""
+
+    pending: bool  # whether there is a pending solution
+    answer: str | None  # read from it
+    verdict: Verdict | None  # of its last review
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +159,25 @@ class TabularSpeaker:
 
         Token counts are the means: with them expected tokens are exact.
         """
-        difficulty = self.difficulties[self.difficulty_of(question)]
-        if state.role is Role.REVIEWER:
-            return self._reviews(difficulty, right=state.answer == question.gold)
-        return self._proposals(difficulty, question.gold, _accuracy(difficulty, question.gold, state))
+        verdict = next(
+            (turn.utterance.verdict for turn in reversed(state.reviews_of_pending()) if turn.utterance), None
+        )
+        heard = Heard(pending=state.pending is not None, answer=state.answer, verdict=verdict)
+        return self.outcomes_after(question, state.role, heard)
+
+    def outcomes_after(self, question: Question, role: Role, heard: "Heard") -> list[tuple[float, Utterance]]:
+        """As ``outcomes``, from all that matters of the dialogue."""
+        difficulty, right = self.difficulties[self.difficulty_of(question)], heard.answer == question.gold
+        if role is Role.REVIEWER:
+            return self._reviews(difficulty, right=right)
+        accuracy = difficulty.first
+        if heard.pending:
+            accuracy = {
+                None: difficulty.after_none,
+                Verdict.RIGHT: difficulty.after_right,
+                Verdict.WRONG: difficulty.after_wrong,
+            }[heard.verdict][int(right)]
+        return self._proposals(difficulty, question.gold, accuracy)
 
     def _reviews(self, difficulty: Difficulty, *, right: bool) -> list[tuple[float, Utterance]]:
         says_right = difficulty.specificity if right else 1 - difficulty.sensitivity
@@ -200,11 +224,14 @@ class TabularSpeaker:
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
         """One utterance a request, each a pure function of its request's ``noise_seed``."""
-        return [self._say(request) for request in requests]
+        return [
+            self.drawn(self.outcomes(request.episode.question, request.state), request.noise_seed)
+            for request in requests
+        ]
 
-    def _say(self, request: SpeakRequest) -> Utterance:
-        outcomes = self.outcomes(request.episode.question, request.state)
-        noise = np.random.Generator(np.random.PCG64(request.noise_seed))
+    def drawn(self, outcomes: Sequence[tuple[float, Utterance]], noise_seed: int) -> Utterance:
+        """One of ``outcomes`` and its token count, by the noise of a seed."""
+        noise = np.random.Generator(np.random.PCG64(noise_seed))
         uniform, spread = noise.random(), self.tokens.spread
         total = 0.0
         chosen = outcomes[-1][1]
@@ -213,24 +240,7 @@ class TabularSpeaker:
             if uniform < total:
                 chosen = utterance
                 break
-        return Utterance(
-            text=chosen.text,
-            answer=chosen.answer,
-            verdict=chosen.verdict,
-            generated_tokens=chosen.generated_tokens + int(noise.integers(-spread, spread + 1)),
-        )
-
-
-def _accuracy(difficulty: Difficulty, gold: str, state: Dialogue) -> float:
-    if state.pending is None:
-        return difficulty.first
-    verdict = next((turn.utterance.verdict for turn in reversed(state.reviews_of_pending()) if turn.utterance), None)
-    by_verdict = {
-        None: difficulty.after_none,
-        Verdict.RIGHT: difficulty.after_right,
-        Verdict.WRONG: difficulty.after_wrong,
-    }
-    return by_verdict[verdict][int(state.answer == gold)]
+        return replace(chosen, generated_tokens=chosen.generated_tokens + int(noise.integers(-spread, spread + 1)))
 
 
 def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
