@@ -104,6 +104,7 @@ def _taught(tokenizer: Any) -> Any:
         )
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=1.0, end_factor=0.01, total_iters=250)
     rng = Random(0)
     for _ in range(250):
         texts = [_lesson(rng) for _ in range(16)]
@@ -113,6 +114,7 @@ def _taught(tokenizer: Any) -> Any:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        schedule.step()
     return model.eval()
 
 
@@ -127,7 +129,7 @@ def _lesson(rng: Random) -> str:
 
     said = [f"Ana has {rng.randint(5, 20)} pens. How many pens does she have now?", solution()]
     if rng.random() < 0.6:
-        said += ["Review.", rng.choice(("Verdict: RIGHT", "Verdict: WRONG", "Verdict: WRONG", "Hm."))]
+        said += ["Review.", rng.choice(("Verdict: RIGHT", "Verdict: WRONG", "Hm."))]
     if len(said) == 4 and rng.random() < 0.5:
         said += ["Revise.", solution()]
     return "".join(f"{(USER, ASSISTANT)[at % 2]}{text}{END}" for at, text in enumerate(said))

@@ -33,7 +33,8 @@ def requests(policy) -> list[GenerationRequest]:
     """64 requests, of unlike prompts and limits; every eighth is greedy."""
     made = []
     for row in range(64):
-        text = f"<|user|>Ana has {row} pens{' and pencils' * (row % 5)}. How many?<|end|><|assistant|>"
+        pencils = " and pencils" * (row % 4)
+        text = f"<|user|>Ana has {row} pens{pencils}. How many pens does she have now?<|end|><|assistant|>"
         made.append(
             GenerationRequest(
                 prompt_ids=tuple(policy.tokenizer.encode(text, add_special_tokens=False)),
@@ -62,7 +63,7 @@ def test_tokens_do_not_depend_on_the_batch(backend, requests, generations, batch
     assert [one.output_ids for one in got] == [generations[row].output_ids for row in rows]
     assert [one.text for one in got] == [generations[row].text for row in rows]
     for one, row in zip(got, rows, strict=True):
-        assert one.logps == pytest.approx(generations[row].logps, abs=1e-5)
+        assert one.logps == pytest.approx(generations[row].logps, abs=3e-5)  # two single-precision passes
 
 
 def test_different_seeds_say_different_things(backend, requests):
