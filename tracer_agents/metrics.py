@@ -116,8 +116,8 @@ def summarise(
         utility_ci95=bootstrap_ci95(utilities, resamples=resamples, seed=seed),
         correction_rate=_mean(right[~first]),
         preservation_rate=_mean(right[first]),
-        reviewer_sensitivity=_verdict_rate(records, pending_right=True),
-        reviewer_specificity=_verdict_rate(records, pending_right=False),
+        reviewer_sensitivity=_verdict_rate(records, pending_right=False),
+        reviewer_specificity=_verdict_rate(records, pending_right=True),
         unparsed_rate=float(np.mean([turn.answer is None for turn in proposals])),
         truncation_rate=float(np.mean([turn.finish_reason == "length" for turn in spoken])),
         ungradable_rate=float(np.mean([record.grade == "ungradable" for record in records])),
@@ -175,7 +175,7 @@ def _paired_t(difference: np.ndarray) -> float:
 
 
 def _verdict_rate(records: Sequence[DialogueRecord], *, pending_right: bool) -> float | None:
-    """P(verdict true | pending right or wrong): sensitivity to right solutions, specificity to wrong ones."""
+    """P(verdict true | pending right or wrong): specificity on right solutions, sensitivity to wrong ones."""
     hits = []
     for record in records:
         right = False

@@ -76,8 +76,8 @@ def test_figures_by_hand(four):
     assert m.greedy_accuracy == pytest.approx(2 / 3)
     assert m.utility == pytest.approx(0 - 0.5 * (12 + 6 + 14 + 8) / 30 / 4)
     assert (m.correction_rate, m.preservation_rate) == (0.5, 0.5)
-    assert m.reviewer_sensitivity == 0.0  # the one review of a right solution doubted it
-    assert m.reviewer_specificity == 0.5  # of two reviews of wrong ones, one said so and one said nothing
+    assert m.reviewer_specificity == 0.0  # the one review of a right solution doubted it
+    assert m.reviewer_sensitivity == 0.5  # of two reviews of wrong ones, one said so and one said nothing
     assert m.unparsed_rate == pytest.approx(1 / 6)
     assert m.truncation_rate == pytest.approx(1 / 9)
     assert m.ungradable_rate == 0.25
