@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long, scale
+from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long, sampling, scale
 from benchmarks.regret.common import Section
 
 SECTIONS: dict[str, Section] = {
@@ -13,6 +13,7 @@ SECTIONS: dict[str, Section] = {
     "gaps": gaps.section,
     "convergence": convergence.section,
     "coverage": coverage.section,
+    "sampling": sampling.section,
     "drift": drift.section,
     "long": long.section,
     "speed": scale.section,
