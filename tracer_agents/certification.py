@@ -9,7 +9,7 @@ from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate, certify
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import expand
+from tracer_agents.game.tree import expand, set_apart
 from tracer_agents.run import RunDirectory
 from tracer_env.seeding import stream
 
@@ -27,7 +27,7 @@ def certify_run(
         questions: ≥ 2 held-out questions to expand, 2^(R−1) utterances each.
     """
     episodes = draw_episodes(parts.task, "test", 0, questions, seed=config.seed, phase="certificate")
-    trees = expand(episodes, config.dialogue.rules, parts.speakers, parts.task.grade)
+    trees, _ = set_apart(expand(episodes, config.dialogue.rules, parts.speakers, parts.task.grade))
     settings = config.controllers
     certificate = certify(
         trees,

@@ -7,13 +7,14 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from transformers.utils import logging
 from rich.text import Text
+from transformers.utils import logging
 
 from tracer_agents.trainer import StepReport
 
 _STAGES = {
     "load": "loading",
+    "parity": "comparing the server with the learner",
     "before": "measuring the untrained team",
     "train": "training",
     "validate": "choosing on validation questions",

@@ -13,6 +13,7 @@ from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
+from tracer_agents.generation.parity import require
 from tracer_agents.metrics import METRIC_NAMES, Metrics, compare, summarise
 from tracer_agents.records import DialogueRecord
 from tracer_agents.reporting import TensorBoardLog
@@ -138,6 +139,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
         with clock("load"):
             parts = build(config, weights=run.checkpoints.latest() if done else None)
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
+        _pass_gate(config, parts, clock)
         trainer = Trainer(config, parts)
         records = run.keep_records({"before"} if done else set())
         if done:
@@ -213,6 +215,7 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
             examiner = Examiner.on_test(config, parts)
+        _pass_gate(config, parts, clock)
         with clock("after"):
             played = examiner.team(controller, phase="after")
             for dialogues in played.values():
@@ -294,6 +297,13 @@ def _baseline_figures(examiner: Examiner, baselines: Mapping[str, Sequence[Dialo
         name: {**examiner.metrics(dialogues).as_json(), "method": dialogues[0].method}
         for name, dialogues in baselines.items()
     }
+
+
+def _pass_gate(config: Config, parts: Parts, clock: "_Stages") -> None:
+    """Refuses an engine outside this process that does not generate from the learner's policy."""
+    if config.backend.name != "transformers":
+        with clock("parity"):
+            require(parts.gate(config))
 
 
 class _Stages:

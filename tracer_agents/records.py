@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tracer_agents.game.tree import grade_dialogues, is_right
-from tracer_agents.types import Episode
+from tracer_agents.types import FAILED, Episode
 from tracer_env.dialogue import Dialogue, Mode, Role, Turn
 from tracer_env.rewards import proposer_reward, reviewer_reward
 from tracer_env.tasks.base import Grade, Task
@@ -31,7 +31,10 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueRecord:
-    """One dialogue with its outcome; ``grade`` is right, wrong or ungradable, and only right is correct."""
+    """One dialogue with its outcome; ``grade`` is right, wrong or ungradable, and only right is correct.
+
+    It is failed when an engine did not deliver one of the utterances.
+    """
 
     method: str
     phase: str
@@ -77,6 +80,7 @@ def record_dialogues(
 
 def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **labels: Any) -> DialogueRecord:
     turns, right = [], False
+    failed = any(turn.utterance is not None and turn.utterance.finish_reason == FAILED for turn in final.turns)
     for turn in final.turns:
         if turn.role is Role.PROPOSER and turn.utterance is not None:
             answer = turn.utterance.answer
@@ -87,8 +91,8 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
         question=episode.question.text,
         gold=episode.question.gold,
         answer=final.answer,
-        correct=is_right(grades, final),
-        grade=(Grade.WRONG if final.answer is None else grades[final.answer]).value,
+        correct=not failed and is_right(grades, final),
+        grade=FAILED if failed else (Grade.WRONG if final.answer is None else grades[final.answer]).value,
         turns=tuple(turns),
         **labels,
     )

@@ -24,7 +24,7 @@ from tracer_agents.credit.rewards import Penalties
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import Tree, expand, play
+from tracer_agents.game.tree import Tree, expand, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOStats
@@ -42,6 +42,8 @@ class StepReport:
 
     step: int
     questions: int
+    failed_questions: tuple[str, ...]  # ids of questions whose dialogues an engine did not finish; nothing else is kept
+    failed_candidates: int  # completions of groups that an engine did not deliver
     accuracy: float  # of the played lines' dialogues
     utility: float
     generated_tokens: float  # a question, on the played line
@@ -87,18 +89,20 @@ class Trainer:
         clock = _Clock()
         speakers, grade = self.parts.training_speakers, self.parts.task.grade
         episodes = self._episodes(number)
-        trees = expand(episodes, self.rules, speakers, grade)
+        trees, lost = set_apart(expand(episodes, self.rules, speakers, grade))
         lines = play(trees, self.explorer())
         clock.lap("expand")
         groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
         clock.lap("groups")
         gspo = self._train_speakers(groups, number) if groups else None
         clock.lap("gspo")
-        game = self.game(trees)
+        if gspo:
+            self._label(self.version + 1)
+        clock.lap("sync")
         if self.config.controllers.train:
-            self.tables = self._train_controllers(game)
+            self.tables = self._train_controllers(number, self.game(trees))
         clock.lap("regret")
-        return self._report(number, trees, lines, groups, gspo, clock.seconds)
+        return self._report(number, trees, lost, lines, groups, gspo, clock.seconds)
 
     def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
         """The empirical game of expanded questions."""
@@ -121,7 +125,7 @@ class Trainer:
         """Validation questions, which nobody trains on, expanded with the present speakers."""
         count, seed = self.config.controllers.validation_questions, self.config.seed
         episodes = draw_episodes(self.parts.task, "validation", 0, count, seed=seed, phase="validation")
-        return expand(episodes, self.rules, self.parts.speakers, self.parts.task.grade)
+        return set_apart(expand(episodes, self.rules, self.parts.speakers, self.parts.task.grade))[0]
 
     def save(self, folder: Path, step: int) -> None:
         """Writes everything that ``load`` needs to go on to the same bits."""
@@ -150,15 +154,19 @@ class Trainer:
 
     def _questions(self, number: int) -> int:
         trainer = self.config.trainer
-        frozen = number > trainer.steps - trainer.controller_steps
+        frozen = number >= self._first_frozen
         return trainer.controller_questions_per_step if frozen else trainer.questions_per_step
 
     def _first_question(self, number: int) -> int:
         return sum(self._questions(earlier) for earlier in range(1, number))
 
     def _trains_speakers(self, number: int) -> bool:
-        trainer = self.config.trainer
-        return self.config.credit.train and number <= trainer.steps - trainer.controller_steps
+        return self.config.credit.train and number < self._first_frozen
+
+    @property
+    def _first_frozen(self) -> int:
+        """The first step in which only controllers learn."""
+        return self.config.trainer.steps - self.config.trainer.controller_steps + 1
 
     def _sample_groups(self, trees: Sequence[Tree], lines: Sequence[Dialogue]) -> Groups:
         credit = self.config.credit
@@ -179,12 +187,12 @@ class Trainer:
             for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
             if signal
         ]
-        stats = self.parts.learner.update(samples, stream(self.config.seed, "minibatches", number))
-        self._label(self.version + 1)
-        return stats
+        return self.parts.learner.update(samples, stream(self.config.seed, "minibatches", number))
 
-    def _train_controllers(self, game: EmpiricalGame) -> RegretTables:
+    def _train_controllers(self, number: int, game: EmpiricalGame) -> RegretTables:
         settings = self.config.controllers
+        if number == self._first_frozen:  # the speakers will not change again: what was learned about others is void
+            self.tables = RegretTables.empty()
         priced = game.at(self.config.dialogue.price_of_speech)
         return solve(
             priced,
@@ -208,6 +216,7 @@ class Trainer:
         self,
         number: int,
         trees: Sequence[Tree],
+        lost: Sequence[Tree],
         lines: Sequence[Dialogue],
         groups: Groups | None,
         gspo: GSPOStats | None,
@@ -223,6 +232,8 @@ class Trainer:
         return StepReport(
             step=number,
             questions=len(trees),
+            failed_questions=tuple(tree.episode.question.id for tree in lost),
+            failed_candidates=groups.n_failed if groups else 0,
             accuracy=float(right.mean()),
             utility=float(np.mean(self.config.utility(right, tokens))),
             generated_tokens=float(tokens.mean()),

@@ -12,7 +12,7 @@ import numpy as np
 from tracer_agents.credit.advantages import group_advantages, group_ids
 from tracer_agents.credit.rewards import Penalties, credit_proposal, credit_review
 from tracer_agents.game.tree import Grader, Tree
-from tracer_agents.types import Speakers, SpeakRequest, mode_prefix
+from tracer_agents.types import FAILED, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Dialogue, Mode, Role, Utterance, transition
 from tracer_env.rewards import proposer_reward
 from tracer_env.tasks.base import Grade
@@ -41,6 +41,7 @@ class Groups:
     group: np.ndarray
     advantage: np.ndarray
     signal: np.ndarray  # bool: the group's rewards differ
+    n_failed: int = 0  # candidates that an engine did not deliver, or whose uplift it left unknown; in no group
 
     @property
     def n_groups(self) -> int:
@@ -80,9 +81,13 @@ def sample_groups(
         ]
     further = [(tree, replace(request, candidate=c)) for tree, request, _ in first for c in range(1, group_size)]
     said = speakers.speak([request for _, request in further])
-    everything = first + [(tree, request, utterance) for (tree, request), utterance in zip(further, said, strict=True)]
-    rewards = _right_proposals(everything, grade)
+    came = [(*where, one) for where, one in zip(further, said, strict=True) if one.finish_reason != FAILED]
+    everything = first + came
     lifts = _uplifts(everything, speakers, grade) if uplift else [0.0] * len(everything)
+    measured = [lift is not None for lift in lifts]
+    everything = [one for one, known in zip(everything, measured, strict=True) if known]
+    lifts = [lift for lift in lifts if lift is not None]
+    rewards = _right_proposals(everything, grade)
     candidates = tuple(
         Candidate(
             request=request,
@@ -99,7 +104,8 @@ def sample_groups(
     group = group_ids(_group_key(candidate) for candidate in candidates)
     reward = np.array([candidate.reward for candidate in candidates])
     advantage, signal = group_advantages(reward, group, normalise_std=normalise_std)
-    return Groups(candidates=candidates, group=group, advantage=advantage, signal=signal)
+    missing = len(first) + len(further) - len(candidates)
+    return Groups(candidates=candidates, group=group, advantage=advantage, signal=signal, n_failed=missing)
 
 
 def _group_key(candidate: Candidate) -> tuple:
@@ -122,8 +128,13 @@ def _right_proposals(spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], gra
     return [one is Grade.RIGHT for one in grades]
 
 
-def _uplifts(spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], speakers: Speakers, grade: Grader) -> list[float]:
-    """For each review: the value (±1) of a proposal refreshed after it minus that of the pending one; else 0."""
+def _uplifts(
+    spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], speakers: Speakers, grade: Grader
+) -> list[float | None]:
+    """For each review: the value (±1) of a proposal refreshed after it minus that of the pending one; else 0.
+
+    None where an engine did not deliver the refreshed proposal.
+    """
     reviews = [index for index, (_, request, _) in enumerate(spoken) if request.state.role is Role.REVIEWER]
     after = [
         SpeakRequest(
@@ -137,7 +148,8 @@ def _uplifts(spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], speakers: S
     golds = [spoken[index][0].episode.question.gold for index in reviews]
     new = grade([utterance.answer for utterance in refreshed], golds)
     old = grade([spoken[index][1].state.answer for index in reviews], golds)
-    lifts = [0.0] * len(spoken)
-    for index, after_, before in zip(reviews, new, old, strict=True):
-        lifts[index] = proposer_reward(after_ is Grade.RIGHT) - proposer_reward(before is Grade.RIGHT)
+    lifts: list[float | None] = [0.0] * len(spoken)
+    for index, said, after_, before in zip(reviews, refreshed, new, old, strict=True):
+        lift = proposer_reward(after_ is Grade.RIGHT) - proposer_reward(before is Grade.RIGHT)
+        lifts[index] = None if said.finish_reason == FAILED else lift
     return lifts

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest, mode_prefix
+from tracer_agents.errors import GenerationFailed
+from tracer_agents.types import FAILED, Controller, Episode, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, is_terminal, transition
 from tracer_env.seeding import stream
 from tracer_env.tasks.base import Grade
@@ -98,6 +99,24 @@ def expand_external(
         return [both if state.agent == player else (mode,) for (_, state), mode in zip(nodes, modes, strict=True)]
 
     return _grow(episodes, rules, speakers, grade, branch)
+
+
+def set_apart(trees: Sequence[Tree]) -> tuple[list[Tree], list[Tree]]:
+    """The complete trees, and those in which an engine failed to deliver an utterance.
+
+    Raises:
+        GenerationFailed: none is complete.
+    """
+    whole: list[Tree] = []
+    lost: list[Tree] = []
+    for tree in trees:
+        failed = any(utterance.finish_reason == FAILED for _, utterance in tree.spoken())
+        (lost if failed else whole).append(tree)
+    if lost and not whole:
+        raise GenerationFailed(
+            f"no dialogue of {len(trees)} was completed, stage 'expand'; see to the server and continue with --resume"
+        )
+    return whole, lost
 
 
 def play(trees: Sequence[Tree], controller: Controller) -> list[Dialogue]:

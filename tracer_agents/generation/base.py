@@ -24,9 +24,6 @@ class GenerationRequest:
     policy: str = "shared"
 
 
-FAILED = "failed"  # the finish reason of a completion that never came
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One completion, as the engine sampled it.

@@ -20,10 +20,11 @@ import httpx
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
-from tracer_agents.generation.base import FAILED, Generation, GenerationRequest
+from tracer_agents.generation.base import Generation, GenerationRequest
 from tracer_agents.generation.parity import Check, Learner, Subject, examine
 from tracer_agents.generation.sglang_weights import WeightTransport
 from tracer_agents.generation.sglang_wire import Completion, Order, Worker
+from tracer_agents.types import FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
