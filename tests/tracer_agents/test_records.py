@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tracer_agents.records import record_dialogues, record_from_json
-from tracer_agents.types import Episode
+from tracer_agents.types import FAILED, Episode
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.base import Grade, Question
 
@@ -115,3 +115,10 @@ def test_all_answers_are_graded_in_one_call_each_pair_once():
     made = record_dialogues([EPISODE, EPISODE], finals, judge, method="m", phase="p", seed=0)  # pyright: ignore[reportArgumentType]
     assert judge.calls == [["3", "4"]]
     assert [one.correct for one in made] == [True, True]
+
+
+def test_a_dialogue_with_an_utterance_that_did_not_come_has_failed():
+    """It is no wrong answer, and not right either, whatever was said around the gap."""
+    lost = Utterance(text="", finish_reason=FAILED)
+    for made in (record(proposal("4"), lost, None), record(proposal("3"), None, lost)):
+        assert (made.grade, made.correct) == (FAILED, False)

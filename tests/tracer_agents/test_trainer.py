@@ -1,5 +1,7 @@
 """The training step: what it draws, what it learns, and that it goes on to the same bits."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,11 @@ from tracer_agents.build import build
 from tracer_agents.config import Config
 from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
-from tracer_agents.trainer import Explorer, StepReport, Trainer
-from tracer_env.dialogue import Rules, initial
+from tracer_agents.errors import GenerationFailed
+from tracer_agents.game.tree import expand
+from tracer_agents.trainer import Explorer, StepReport, Trainer, set_apart
+from tracer_agents.types import FAILED, Speakers, SpeakRequest
+from tracer_env.dialogue import Role, Rules, Utterance, initial
 
 
 @pytest.fixture
@@ -83,16 +88,18 @@ def test_weights_lie_aligned_wherever_they_were_loaded_from(trainer, tmp_path):
         assert all(parameter.data_ptr() % 64 == 0 for parameter in made.parts.policy.model.parameters())
 
 
-def test_frozen_speakers_leave_more_questions_to_the_controllers(trainer):
-    made = trainer({"trainer.steps": 2, "trainer.controller_steps": 1})
+def test_frozen_speakers_leave_more_questions_to_controllers_that_start_afresh(trainer):
+    made = trainer({"trainer.steps": 3, "trainer.controller_steps": 2, "controllers.inner_iterations": 7})
     assert made.step(1).gspo is not None
-    before, tables = weights(made), made.tables
+    assert made.tables.iterations == 7
+    before = weights(made)
     report = made.step(2)
     assert (report.gspo, report.groups, report.proposer_reward, report.policy_version) == (None, 0, None, 1)
     assert report.questions == 4
     assert report.utterances == 4 * 16
     assert equal(before, weights(made))
-    assert made.tables.iterations > tables.iterations
+    assert made.tables.iterations == 7  # what was learned about other speakers is void
+    assert made.step(3).regret_iterations == 14
 
 
 def test_no_question_is_drawn_twice(trainer):
@@ -165,3 +172,34 @@ def test_training_teaches(trainer):
     )
     reward = [made.step(number).reviewer_reward for number in range(1, 16)]
     assert np.mean(reward[-3:]) > np.mean(reward[:3]) + 0.4  # pyright: ignore[reportArgumentType]
+
+
+def test_questions_an_engine_did_not_finish_are_set_apart(trainer):
+    """They are named in the report, and a step without any other stops the run."""
+    made = trainer({"trainer.questions_per_step": 3})
+    episodes = made._episodes(1)
+    trees = expand(episodes, made.rules, _FailingFor(made.parts.speakers, {1}), made.parts.task.grade)
+    whole, lost = set_apart(trees)
+    assert [tree.episode for tree in whole] == [episodes[0], episodes[2]]
+    assert [tree.episode for tree in lost] == [episodes[1]]
+    assert set_apart(whole) == (whole, [])
+    with pytest.raises(GenerationFailed, match="--resume"):
+        set_apart(lost)
+
+
+class _FailingFor:
+    """Loses the reviews of some questions, counted from 0 in the order they are first met."""
+
+    def __init__(self, speakers: Speakers, lost: set[int]) -> None:
+        self._speakers, self._lost = speakers, lost
+        self._met: dict[str, int] = {}
+
+    def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
+        for request in requests:
+            self._met.setdefault(request.episode.question.id, len(self._met))
+        return [
+            Utterance(text="", finish_reason=FAILED)
+            if request.state.role is Role.REVIEWER and self._met[request.episode.question.id] in self._lost
+            else said
+            for request, said in zip(requests, self._speakers.speak(requests), strict=True)
+        ]

@@ -11,7 +11,7 @@ from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.game.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.types import Episode, SpeakRequest, mode_prefix
+from tracer_agents.types import FAILED, Episode, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Question
 
@@ -216,3 +216,32 @@ def test_nothing_played_nothing_sampled():
         [], [], Script(first_right_then_wrong), grade, group_size=2, penalties=PRICES, uplift=False, normalise_std=True
     )
     assert (groups.n_groups, groups.n_dropped, groups.candidates) == (0, 0, ())
+
+
+def test_completions_that_did_not_come_are_in_no_group_and_counted():
+    """Candidate 2 of every proposal fails: no reward is invented for it."""
+
+    def say(request: SpeakRequest) -> Utterance:
+        if request.state.role is Role.PROPOSER and request.candidate == 2:
+            return Utterance(text="", finish_reason=FAILED)
+        return first_right_then_wrong(request)
+
+    groups, _ = groups_of(say)
+    assert groups.n_failed == 2
+    assert [one.request.candidate for one in of_turn(groups, "")] == [0, 1]
+    assert [one.reward for one in of_turn(groups, "")] == [1, -1]
+    assert all(one.utterance.finish_reason != FAILED for one in groups.candidates)
+    assert len(groups.candidates) == len(groups.group) == len(groups.advantage) == 7
+
+
+def test_a_review_whose_uplift_is_unknown_is_in_no_group():
+    """The proposal that would show what review 1 was worth does not come."""
+
+    def say(request: SpeakRequest) -> Utterance:
+        if request.state.reviews_of_pending() and request.candidate == 1:
+            return Utterance(text="", finish_reason=FAILED)
+        return first_right_then_wrong(request)
+
+    groups, _ = groups_of(say, _Modes(2), uplift=True)
+    assert groups.n_failed == 1
+    assert [one.request.candidate for one in of_turn(groups, "1")] == [0, 2]
