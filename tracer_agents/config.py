@@ -169,7 +169,9 @@ class TrainerConfig(_Section):
     """Length and rhythm of training, in steps."""
 
     steps: int = Field(default=40, ge=0, description="training steps")
-    controller_steps: int = Field(default=0, ge=0, description="of these, the last ones in which speakers are frozen")
+    controller_steps: int = Field(
+        default=0, ge=0, description="of these, the last ones: speakers are frozen, controllers start afresh"
+    )
     questions_per_step: int = Field(default=16, ge=1, description="questions expanded a step")
     controller_questions_per_step: int = Field(default=64, ge=1, description="the same, once speakers are frozen")
     checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints; the last is always kept")
