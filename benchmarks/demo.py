@@ -22,7 +22,8 @@ from tracer_agents.metrics import METRIC_NAMES, bootstrap_ci95, values
 from tracer_agents.records import DialogueRecord
 from tracer_agents.run import RunDirectory
 
-VARIANTS = {"both": [], "controllers": ["--credit.train", "false", "--evaluation.greedy", "false"]}
+_BARE = ["--evaluation.greedy", "false", "--evaluation.baselines", "false", "--evaluation.certificate_questions", "0"]
+VARIANTS = {"both": [], "controllers": ["--credit.train", "false", *_BARE]}
 _RESAMPLES = 10_000
 MARGIN = -0.01  # of accuracy, below always-speak, that fewer tokens may cost
 
