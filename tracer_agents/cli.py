@@ -64,6 +64,25 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     certify.add_argument("--questions", type=int, default=128, help="held-out questions to expand (default: 128)")
     certify.set_defaults(command=_certify, task=None, data=None, data_field="task.data", seed=None)
 
+    serve = commands.add_parser("serve", allow_abbrev=False, help="run a real SGLang server with the right flags")
+    serve.add_argument("model", help="'tiny', a run directory, a folder or a hub name")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=31000, help="port to listen on (default: 31000)")
+    serve.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: what is there")
+    serve.add_argument("--python", type=Path, help="interpreter of the environment that SGLang is installed in")
+    serve.add_argument("--adapters", action="store_true", help="accept LoRA adapters (GPU only)")
+    serve.add_argument("--restarts", type=int, default=3, help="how often a dead server is started anew (default: 3)")
+    serve.add_argument("flags", nargs="*", metavar="-- FLAG", help="after --: further flags of SGLang's launch_server")
+    serve.set_defaults(command=_serve, task=None, data=None, data_field="task.data", seed=None)
+
+    doctor = commands.add_parser(
+        "doctor", allow_abbrev=False, help="what is installed, which backends work, what a preset needs", epilog=_EPILOG
+    )
+    doctor.add_argument("preset", nargs="?", help="a shipped configuration, e.g. gsm8k-qwen2.5-1.5b")
+    doctor.add_argument("--config", type=Path, help="a YAML file of settings")
+    doctor.add_argument("--python", type=Path, help="interpreter of the environment that SGLang is installed in")
+    doctor.set_defaults(command=_doctor, task=None, data=None, data_field="task.data", seed=None)
+
     for command in (train, evaluate):
         command.add_argument("--config", type=Path, help="a YAML file of settings")
         command.add_argument("--task", help="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME")
@@ -158,7 +177,49 @@ def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 def _evaluation_config(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Config:
     if arguments.run is not None:
+        if arguments.config is not None:
+            raise ConfigError("a RUN has its own settings; drop --config and change them with --section.field VALUE")
         return load_config(file=arguments.run / "config.yaml", overrides=overrides)
     if arguments.model is not None:
         overrides = {"speakers.model": arguments.model, **overrides}
     return load_config(file=arguments.config, overrides=overrides)
+
+
+def _serve(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    import signal
+
+    from tracer_agents.doctor import served_model
+    from tracer_agents.generation.sglang_server import Server, ServerSpec, detect_device, find_python, watch
+
+    if overrides:
+        raise ConfigError(f"serve takes no settings, got {', '.join(overrides)}; give SGLang's own flags after --")
+    spec = ServerSpec(
+        model=served_model(arguments.model),
+        python=find_python(arguments.python),
+        device=detect_device() if arguments.device == "auto" else arguments.device,
+        host=arguments.host,
+        port=arguments.port,
+        adapters=arguments.adapters,
+        further=tuple(arguments.flags),
+    )
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for state in watch(Server(spec), restarts=arguments.restarts):
+            console.print(f"tracer serve: {state}", highlight=False, markup=False)
+    except KeyboardInterrupt:
+        console.print("tracer serve: stopped")
+
+
+def _doctor(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from tracer_agents.doctor import examine_setup
+    from tracer_agents.errors import DoctorFailed
+
+    console = Console(width=None if Console().is_terminal else 160)
+    failed = []
+    config = load_config(preset=arguments.preset, file=arguments.config, overrides=overrides)
+    for finding in examine_setup(config, python=arguments.python):
+        console.print(f"{finding.status:>14}  {finding.name}: {finding.detail}", highlight=False, markup=False)
+        failed += [finding.name] if finding.status == "failed" else []
+    if failed:
+        raise DoctorFailed(f"{len(failed)} of the checks failed: {', '.join(failed)}")

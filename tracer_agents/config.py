@@ -255,6 +255,8 @@ def load_config(
         raise ConfigError(f"{source}: {problems}") from error
     if config.trainer.controller_steps > config.trainer.steps:
         raise ConfigError("trainer.controller_steps must not exceed trainer.steps")
+    if config.evaluation.certificate_questions == 1:
+        raise ConfigError("evaluation.certificate_questions must be 0 (no certificate) or at least 2, got 1")
     return config
 
 

@@ -76,13 +76,14 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         | summary.get("models", {})
     )
     n = next(iter(rows.values()))["n"]
+    team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
     table = Table(title=f"{summary['task']}, {n} held-out questions, seed {summary['seed']}")
     for column in ("", "accuracy", "95% interval", "greedy", "utility", "tokens", "corrects", "preserves", "speaks"):
         table.add_column(column, justify="left" if not column else "right")
     for name, m in rows.items():
         low, high = m["accuracy_ci95"]
         table.add_row(
-            Text(_label(name, m)),  # a model may be named like markup
+            Text(team if name == "after" else _label(name, m)),  # a model may be named like markup
             _rate(m["accuracy"]),
             f"{low:.3f} – {high:.3f}",
             _rate(m["greedy_accuracy"]),
@@ -97,7 +98,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         if comparison["metric"] == "accuracy":
             low, high = comparison["ci95"]
             console.print(
-                f"after − {comparison['b']}: accuracy {comparison['difference']:+.3f} "
+                f"{team} − {comparison['b']}: accuracy {comparison['difference']:+.3f} "
                 f"[{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}",
                 markup=False,
                 highlight=False,
@@ -131,7 +132,6 @@ def print_certificate(certificate: dict[str, Any]) -> None:
 
 _LABELS = {
     "before": "before training",
-    "after": "after training",
     "single": "single answer",
     "always_speak": "always speak",
     "random_speak": "random speech",
