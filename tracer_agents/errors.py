@@ -21,3 +21,7 @@ class ParityFailed(TracerError, RuntimeError):
 
 class RunError(TracerError, RuntimeError):
     """A run directory that cannot be used: missing, incomplete, or made with other settings."""
+
+
+class DoctorFailed(TracerError, RuntimeError):
+    """Something that the settings need is missing; the message names the checks."""

@@ -1,0 +1,161 @@
+"""Tells what is installed, which backends work, and whether a configuration can run here."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from tracer_agents.build import TINY, build
+from tracer_agents.config import Config
+from tracer_agents.generation.parity import Status
+from tracer_agents.generation.sglang_server import find_python
+from tracer_agents.run import RunDirectory
+from tracer_env.errors import ConfigError, TracerError
+
+_PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")
+_GIB = 1024**3
+_ADAMW_BYTES = {"float32": 16, "bfloat16": 8, "float16": 8}  # a parameter's weight, gradient and two moments
+_WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """What memory depends on; ``kv_width`` is KV heads × head size."""
+
+    parameters: float
+    layers: int
+    kv_width: int
+    context: int
+
+
+# From the models' published configurations: their weights need not be here to know what they take.
+SHAPES = {
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(parameters=1.54e9, layers=28, kv_width=256, context=32768),
+    "Qwen/Qwen2.5-7B-Instruct": ModelShape(parameters=7.62e9, layers=28, kv_width=512, context=32768),
+}
+
+
+def served_model(name: str) -> str:
+    """What a server is to load: the shipped model, a run's newest checkpoint, a folder or a hub name."""
+    if name == "tiny":
+        return str(TINY)
+    if (Path(name) / "config.yaml").is_file():
+        return str(RunDirectory(Path(name)).checkpoints.latest())
+    return name
+
+
+def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Finding]:
+    """Every finding about this machine and these settings, as it is made.
+
+    Args:
+        config: the settings that should run here.
+        python: interpreter of the environment with SGLang; None: looked for.
+    """
+    yield from (_package(name) for name in _PACKAGES)
+    yield _devices()
+    yield Finding(name="backend transformers", status="passed", detail=f"torch {torch.__version__}, in this process")
+    yield _sglang(python, needed=config.backend.name == "sglang" and config.backend.url is None)
+    yield _memory(config)
+    if config.backend.name == "sglang":
+        yield from _servers(config)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name=name, status="passed", detail=metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name=name, status="failed", detail="not installed; reinstall tracer-debate")
+
+
+def _devices() -> Finding:
+    if not torch.cuda.is_available():
+        return Finding(name="GPU", status="not applicable", detail=f"none; {os.cpu_count()} CPU cores")
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    detail = ", ".join(f"{device.name} with {device.total_memory / _GIB:.0f} GiB" for device in found)
+    return Finding(name="GPU", status="passed", detail=detail)
+
+
+def _sglang(python: Path | None, *, needed: bool) -> Finding:
+    name = "backend sglang"
+    asks = "import json, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in ('sglang', 'torch')}))"
+    try:
+        interpreter = find_python(python)
+        ran = subprocess.run(
+            [str(interpreter), "-c", asks], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
+        if ran.returncode:
+            raise ConfigError(f"{interpreter} has no SGLang; run 'make venv-sglang', or name another with --python")
+        versions = json.loads(ran.stdout)
+    except (ConfigError, OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name=name, status="failed" if needed else "not applicable", detail=str(error))
+    return Finding(
+        name=name, status="passed", detail=f"sglang {versions['sglang']} on torch {versions['torch']} in {interpreter}"
+    )
+
+
+def _memory(config: Config) -> Finding:
+    """The learner's memory for full fine-tuning, activations aside, and one server's, against this machine's."""
+    name = f"memory for {config.speakers.model}"
+    shape = _shape(config.speakers.model)
+    if shape is None:
+        return Finding(name=name, status="not applicable", detail="its size is not known before it is downloaded")
+    dtype = config.speakers.dtype
+    learner = shape.parameters * (_ADAMW_BYTES if config.credit.train else _WEIGHT_BYTES)[dtype] / _GIB
+    weights = shape.parameters * 2 / _GIB
+    tokens = 2 * shape.layers * shape.kv_width * 2 / _GIB  # of the cache, a token, in bfloat16
+    need = (
+        f"the learner needs {learner:.1f} GiB ({dtype}, AdamW) and its activations; a server {weights:.1f} GiB "
+        f"in bfloat16 and {1000 * tokens:.2f} GiB of cache a 1000 tokens"
+    )
+    if not torch.cuda.is_available():
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+        where = "of this machine, which has no GPU"
+    else:
+        have = torch.cuda.get_device_properties(0).total_memory / _GIB
+        where = "of the first GPU"
+    status: Status = "passed" if learner < 0.9 * have else "failed"
+    return Finding(name=name, status=status, detail=f"{need}; {have:.1f} GiB {where}")
+
+
+def _shape(model: str) -> ModelShape | None:
+    """The shape of a known model, or of one whose configuration lies in a folder."""
+    folder = TINY if model == "tiny" else Path(model)
+    path = folder / "config.json"
+    if not path.is_file():
+        return SHAPES.get(model)
+    read = json.loads(path.read_text(encoding="utf-8"))
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    bytes_each = _WEIGHT_BYTES.get(str(read.get("dtype") or read.get("torch_dtype")), 4)
+    heads = read.get("num_key_value_heads") or read["num_attention_heads"]
+    size = read.get("head_dim") or read["hidden_size"] // read["num_attention_heads"]
+    return ModelShape(
+        parameters=weights / bytes_each,
+        layers=read["num_hidden_layers"],
+        kv_width=heads * size,
+        context=read["max_position_embeddings"],
+    )
+
+
+def _servers(config: Config) -> Iterator[Finding]:
+    """The parity gate, check by check."""
+    try:
+        checks = build(config).gate(config)
+    except TracerError as error:
+        yield Finding(name="servers", status="failed", detail=str(error))
+        return
+    for check in checks:
+        yield Finding(name=f"{check.server} {check.name}", status=check.status, detail=check.detail)
