@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pettingzoo import AECEnv
 
-from tracer_agents.controllers.regret import RegretMatchingPlus
+from tracer_agents.controllers.regret import RegretMatching
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
@@ -72,8 +72,8 @@ def truth() -> Game:
     return _TRUTH[0]
 
 
-def ours(steps: int, seed: int, *, questions: int = 16, inner: int = 10) -> Progress:
-    """RM+ on expanded batches; a question costs its 16 controller steps, the forced one included."""
+def ours(steps: int, seed: int, *, questions: int = 64, inner: int = 10) -> Progress:
+    """RM on expanded batches (fresh questions are noise, which RM averages away); a question costs its 16 controller steps, the forced one included."""
     progress, tables = Progress(), RegretTables.empty()
     budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
     for batch in range(max(1, steps // (16 * questions))):
@@ -83,7 +83,7 @@ def ours(steps: int, seed: int, *, questions: int = 16, inner: int = 10) -> Prog
         ]
         trees = expand(episodes, INFOSETS.rules, SPEAKER, TASK.grade)
         game = EmpiricalGame.from_trees(trees, INFOSETS, token_budget=budget).at(PRICE)
-        tables = solve(game, tables, RegretMatchingPlus(), iterations=inner, weighting="gradient")
+        tables = solve(game, tables, RegretMatching(), iterations=inner, weighting="gradient")
         controller = TabularController(INFOSETS, tables)
         progress.add((batch + 1) * 16 * questions, lambda features, c=controller: c.profile(truth().trie.keys)[:, 1])
     return progress

@@ -81,7 +81,8 @@ def section(folder: Path) -> str:
         "histories, final correctness in expectation. In the last column: the utterances that full expansion of the "
         "same questions would generate.\n\n"
         + table(
-            ("R", "learner", "optimum", "gap of ½, ½", "gap after training", "utterances", "in full expansion"), rows
+            ("R", "learner", "optimum", "gap at the start", "gap after training", "utterances", "in full expansion"),
+            rows,
         )
     )
 
