@@ -73,7 +73,7 @@ def truth() -> Game:
 
 
 def ours(steps: int, seed: int, *, questions: int = 64, inner: int = 10) -> Progress:
-    """RM on expanded batches (fresh questions are noise, which RM averages away); a question costs its 16 controller steps, the forced one included."""
+    """Plain RM on expanded batches; a question costs 16 controller steps, the forced one included."""
     progress, tables = Progress(), RegretTables.empty()
     budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
     for batch in range(max(1, steps // (16 * questions))):
