@@ -65,17 +65,18 @@ SVG = """\
 
 
 def choose_dialogue(records: Iterable[DialogueRecord]) -> DialogueRecord:
-    """The dialogue worth a picture: a corrected one if there is any, then one with a review, then a short one.
+    """The dialogue worth a picture: one corrected after a review found the mistake; else corrected, reviewed, short.
 
     Raises:
         DataError: there is no dialogue.
     """
 
-    def merit(record: DialogueRecord) -> tuple[bool, bool, bool, int]:
+    def merit(record: DialogueRecord) -> tuple[bool, bool, bool, bool, int]:
         reviews = [turn for turn in record.turns if turn.mode and turn.role == "reviewer"]
         true_reviews = bool(reviews) and all(turn.reward == 1.0 for turn in reviews)
         corrected = record.correct and not record.first_correct
-        return corrected, record.correct and true_reviews, bool(reviews), -sum(map(_length, record.turns))
+        found = corrected and true_reviews and any(turn.verdict == "WRONG" for turn in reviews)
+        return found, corrected, record.correct and true_reviews, bool(reviews), -sum(map(_length, record.turns))
 
     best = max(records, key=merit, default=None)
     if best is None:
