@@ -75,7 +75,7 @@ def report(seeds: Sequence[int], out: Path) -> str:
         )
         for seed in seeds
     ]
-    return "\n\n".join([_figures(runs), _learning(runs), _against_always(runs), _two_layers(runs)]) + "\n"
+    return "\n\n".join([_figures(runs), _learning(runs), _against_always(runs), _two_layers(runs), _habit(runs)]) + "\n"
 
 
 def _figures(runs: Sequence[SeedRecords]) -> str:
@@ -146,6 +146,27 @@ def _two_layers(runs: Sequence[SeedRecords]) -> str:
             )
         lines.append(f"| {name} | all | {_difference(np.concatenate(pooled), 0)} | | |")
     return "## (c) Both layers together\n\n" + "\n".join(lines)
+
+
+def _habit(runs: Sequence[SeedRecords]) -> str:
+    lines = [
+        "| seed | immediate answers, before → after | accuracy of worked-out first proposals, before → after |",
+        "|---|---|---|",
+    ]
+    for run in runs:
+        cells = []
+        for records in (run.of("team", phase="before"), run.of("single")):
+            worked = np.array(["=" in (record.turns[0].text or "") for record in records])
+            right = np.array([record.first_correct for record in records])
+            cells.append((1 - worked.mean(), right[worked].mean()))
+        (shown, accuracy), (shown_after, accuracy_after) = cells
+        lines.append(f"| {run.seed} | {shown:.3f} → {shown_after:.3f} | {accuracy:.3f} → {accuracy_after:.3f} |")
+    return (
+        "## (d) What the speakers' gain is made of\n\n"
+        "`tracer-tiny` often gives the answer without working it out, and is then almost never right: a habit of its "
+        "training, not noise put in (its model card says how it came about). Unlearning it is part of the gain; the "
+        "accuracy of the proposals that are worked out tells the rest.\n\n" + "\n".join(lines)
+    )
 
 
 def _paired(run: SeedRecords, a: Sequence[DialogueRecord], b: Sequence[DialogueRecord], metric: str) -> np.ndarray:
