@@ -1,0 +1,161 @@
+"""What the client of SGLang servers makes of servers that misbehave: a real process at the other end each time."""
+
+import numpy as np
+import pytest
+
+from tracer_agents.errors import GenerationFailed
+from tracer_agents.generation.base import GenerationRequest
+from tracer_agents.generation.sglang_wire import Deadlines, discover
+from tracer_agents.types import FAILED
+
+
+def _requests(count: int = 12, *, policy: str = "shared") -> list[GenerationRequest]:
+    """Every prompt three times."""
+    return [
+        GenerationRequest(prompt_ids=(2, 3, 4 + row // 3), seed=row, max_new_tokens=8, policy=policy)
+        for row in range(count)
+    ]
+
+
+def _assert_true_samples(generations, requests, learner) -> None:
+    """Each request has its own prompt's completion, with the learner's log-probabilities."""
+    assert [g.prompt_ids for g in generations] == [r.prompt_ids for r in requests]
+    for generation in generations:
+        assert generation.finish_reason == ("stop" if generation.output_ids[-1] == 1 else "length")
+        [score] = learner.score([(generation.prompt_ids, generation.output_ids)], 1.0)
+        np.testing.assert_allclose(generation.logps, score.logp, atol=1e-12)
+
+
+def test_completions_come_in_order_with_the_learners_log_probs_and_version(fleet, server, learner):
+    backend = fleet({"shared": [server]})
+    backend.sync(3)
+    generations = backend.generate(_requests())
+    _assert_true_samples(generations, _requests(), learner)
+    assert {generation.policy_version for generation in generations} == {3}
+
+
+def test_candidates_of_one_prompt_are_one_call(fleet, server):
+    fleet({"shared": [server]}).generate(_requests(12))
+    assert server.get("/calls")["calls"].count("/generate") == 4
+
+
+@pytest.mark.parametrize("fault", ["error", "truncated", "nan", "refuse", "hang"])
+def test_a_passing_fault_costs_no_completion(fleet, server, learner, fault):
+    backend = fleet({"shared": [server]}, generate=1.0)
+    backend.sync(1)
+    server.plant(fault, times=2)
+    generations = backend.generate(_requests())
+    _assert_true_samples(generations, _requests(), learner)
+
+
+@pytest.mark.parametrize("fault", ["error", "truncated", "refuse"])
+def test_a_lasting_fault_ends_after_bounded_attempts_and_names_server_and_stage(fleet, server, fault):
+    waits: list[float] = []
+    backend = fleet({"shared": [server]}, sleep=waits.append)
+    backend.sync(1)
+    server.plant(fault)
+    with pytest.raises(GenerationFailed, match=f"4 attempts.*{server.url}, stage 'generate'"):
+        backend.generate(_requests(1))
+    assert waits == [0.01, 0.02, 0.04]
+    assert server.get("/calls")["calls"].count("/generate") == 4
+
+
+def test_a_row_that_stays_unusable_is_returned_as_failed_and_the_others_are_kept(fleet, server, learner):
+    backend = fleet({"shared": [server]})
+    backend.sync(1)
+    server.plant("nan", times=4)
+    one_prompt = _requests(3)
+    generations = backend.generate(one_prompt)  # the first row of every answer is flawed: 3, 1, 1, 1 rows are asked for
+    kept = [generation for generation in generations if generation.finish_reason != FAILED]
+    assert len(kept) == 2
+    _assert_true_samples(kept, one_prompt[:2], learner)
+    [failed] = [generation for generation in generations if generation.finish_reason == FAILED]
+    assert (failed.output_ids, failed.logps, failed.text) == ((), (), "")
+
+
+def test_a_refused_request_is_not_repeated(fleet, server):
+    backend = fleet({"shared": [server]})
+    backend.sync(1)
+    server.plant("malformed")
+    with pytest.raises(GenerationFailed, match=r"refused the request at stage 'generate'.*too long"):
+        backend.generate(_requests(1))
+    assert server.get("/calls")["calls"].count("/generate") == 1
+
+
+def test_a_server_killed_in_a_batch_and_restarted_with_old_weights_gets_the_present_ones(fleet, server, learner):
+    backend = fleet({"shared": [server]}, sleep=lambda _: server.alive or server.restart())
+    backend.sync(5)
+    server.plant("die", times=1)
+    generations = backend.generate(_requests())
+    _assert_true_samples(generations, _requests(), learner)
+    assert {generation.policy_version for generation in generations} == {5}
+    assert server.get("/model_info")["weight_version"].endswith("-v5")
+
+
+def test_a_server_that_quietly_restarted_is_noticed_by_its_label(fleet, server, learner):
+    backend = fleet({"shared": [server]})
+    backend.sync(2)
+    server.restart()  # between two batches; it answers, with the weights it was started with
+    _assert_true_samples(backend.generate(_requests()), _requests(), learner)
+
+
+def test_a_server_that_stays_dead_ends_the_batch(fleet, server):
+    backend = fleet({"shared": [server]}, recover=0.0)
+    backend.sync(1)
+    server.plant("die", times=1)
+    with pytest.raises(GenerationFailed, match="no completion came"):
+        backend.generate(_requests())
+
+
+def test_another_server_takes_over(fleet, doubles, learner):
+    backend = fleet({"shared": doubles}, recover=0.0)
+    backend.sync(1)
+    doubles[1].plant("die", times=1)
+    _assert_true_samples(backend.generate(_requests(30)), _requests(30), learner)
+    assert not doubles[1].alive
+
+
+def test_weights_go_to_every_server(fleet, doubles):
+    fleet({"shared": doubles}).sync(4)
+    assert [double.get("/model_info")["weight_version"].split("-")[-1] for double in doubles] == ["v4", "v4"]
+
+
+def test_a_server_that_says_another_label_after_a_sync_stops_the_run(fleet, doubles):
+    backend = fleet({"shared": doubles}, recover=0.0)
+    doubles[1].plant("keeps label")
+    with pytest.raises(GenerationFailed, match=f"version 1 did not reach every server: {doubles[1].url}.*'default'"):
+        backend.sync(1)
+
+
+def test_a_load_that_fails_once_is_repeated(fleet, server, learner):
+    backend = fleet({"shared": [server]})
+    server.plant("fails to load", times=1)
+    backend.sync(1)
+    _assert_true_samples(backend.generate(_requests()), _requests(), learner)
+
+
+def test_nothing_is_accepted_from_weights_that_did_not_load(fleet, server):
+    backend = fleet({"shared": [server]}, recover=0.0)
+    server.plant("fails to load")
+    with pytest.raises(GenerationFailed, match=r"stage 'sync'.*out of memory"):
+        backend.sync(1)
+    with pytest.raises(GenerationFailed, match="weights 'default' answered"):
+        backend.generate(_requests())
+
+
+def test_each_policy_is_asked_of_its_own_server(fleet, doubles):
+    backend = fleet({"proposer": [doubles[0]], "reviewer": [doubles[1]]})
+    backend.generate([*_requests(3, policy="proposer"), *_requests(6, policy="reviewer")])
+    assert [double.get("/calls")["calls"].count("/generate") for double in doubles] == [1, 2]
+
+
+def test_a_policy_without_a_server_is_named(fleet, server):
+    with pytest.raises(GenerationFailed, match="no server for policy 'critic'"):
+        fleet({"proposer": [server]}).generate(_requests(1, policy="critic"))
+
+
+def test_a_routers_servers_are_all_found_and_a_server_is_its_own(fleet, doubles):
+    client = fleet({"shared": doubles})._client
+    assert discover(doubles[0].url, client, Deadlines()) == [doubles[0].url]
+    doubles[0].post("/set", workers=["http://a:1", "http://b:2"])
+    assert discover(doubles[0].url, client, Deadlines()) == ["http://a:1", "http://b:2"]
