@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SGLANG := .venv-sglang
+SGLANG_STAMP := $(SGLANG)/.installed
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: run test check slow docs test-full wheel clean
+.PHONY: run test check slow docs venv-sglang test-sglang test-full wheel clean
 
 run: $(STAMP)  ## train and evaluate the embedded default, print its results
 	$(BIN)/tracer train demo --out $(RUN)
@@ -27,17 +29,34 @@ slow: $(STAMP)  ## tests that take minutes
 docs: $(STAMP)  ## the documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet
 
+venv-sglang: $(SGLANG_STAMP)  ## a real SGLang server for machines without a GPU, in an environment of its own
+
+test-sglang: $(STAMP) $(SGLANG_STAMP)  ## tests against a real SGLang server on the CPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sglang tests/sglang
+
 test-full: test slow docs  ## everything
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist site *.egg-info
+	rm -rf $(VENV) $(SGLANG) build dist site *.egg-info
 
 # Torch first and by its exact version: an unpinned one would pull a CUDA build.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet -c constraints.txt --editable '.[dev]'
+	touch $@
+
+# SGLang's own requirements pin a CUDA torch; on a CPU its server needs only these. torchvision would replace torch.
+SGLANG_NEEDS := transformers==5.19.0 triton==3.7.1 numpy orjson pyzmq psutil setproctitle uvloop 'uvicorn>=0.51' \
+	fastapi aiohttp msgspec requests pillow partial_json_parser python-multipart prometheus-client interegular \
+	sentencepiece==0.2.1 tiktoken einops pybase64 xxhash ipython openai==2.8.0 dill apache-tvm-ffi==0.1.11 \
+	compressed-tensors==0.18.0 gguf jsonschema xgrammar==0.2.7 soundfile==0.13.1
+$(SGLANG_STAMP): constraints-sglang-cpu.txt
+	$(PYTHON) -m venv $(SGLANG)
+	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt torch==2.13.0
+	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt $(SGLANG_NEEDS)
+	$(SGLANG)/bin/pip install --quiet --no-deps torchvision==0.16.2 sglang==0.5.23
 	touch $@
