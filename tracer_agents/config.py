@@ -100,7 +100,9 @@ class BackendConfig(_Section):
     sync_seconds: float = Field(default=120.0, gt=0, description="sglang: deadline of loading weights into a server")
     recover_seconds: float = Field(default=180.0, ge=0, description="sglang: how long a lost server is waited for")
     parity_tolerance: float = Field(
-        default=1e-4, gt=0, description="sglang: largest log-probability difference that rounding explains"
+        default=1e-4,
+        gt=0,
+        description="sglang: mean log-probability difference that rounding explains; a token's may be 10 times it",
     )
 
     @model_validator(mode="after")
