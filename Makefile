@@ -9,6 +9,9 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 
+# One thread: several small processes at once would slow each other down many times over.
+test slow: export OMP_NUM_THREADS := 1
+
 .PHONY: run test check slow docs venv-sglang test-sglang test-full wheel clean
 
 run: $(STAMP)  ## train and evaluate the embedded default, print its results

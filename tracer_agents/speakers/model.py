@@ -102,7 +102,8 @@ class ModelSpeakers:
         )
         text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return tuple(ids[-(self.context - self._limit(view.role)) :])
+        longest = max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)  # roles share a batch
+        return tuple(ids[-(self.context - longest) :])
 
     def _limit(self, role: Role) -> int:
         return self.proposer_max_new_tokens if role is Role.PROPOSER else self.reviewer_max_new_tokens

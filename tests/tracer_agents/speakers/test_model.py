@@ -119,5 +119,5 @@ def test_prompts_too_long_lose_their_beginning(speakers, tokenizer):
     whole, full = speakers("")
     whole.speak([after(), after("s" * 100)])
     assert asked[0].prompt_ids == full[0].prompt_ids[-20:]
-    assert asked[1].prompt_ids == full[1].prompt_ids[-40:]
+    assert asked[1].prompt_ids == full[1].prompt_ids[-20:]  # whoever may say more sets the room, as roles share a batch
     assert tokenizer.decode(asked[1].prompt_ids).endswith("<|user|>Review.<|end|><|assistant|>")
