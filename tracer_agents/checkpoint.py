@@ -53,9 +53,13 @@ class Checkpoints:
         final = self.path(step)
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
+        self.prune()
+        return final
+
+    def prune(self) -> None:
+        """Removes all but the newest checkpoints."""
         for old in self.steps()[: -self._keep]:
             shutil.rmtree(self.path(old))
-        return final
 
 
 def _flush(path: Path) -> None:

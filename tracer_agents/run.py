@@ -54,7 +54,9 @@ class RunDirectory:
                 f"{folder}: was started with other settings ({', '.join(changed)}); resume it without changes"
             )
         with locked(folder):
-            yield cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+            run = cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+            run.checkpoints.prune()  # a kill may have come between a new checkpoint and the removal of an old one
+            yield run
 
     def config(self) -> Config:
         """The settings of the run.

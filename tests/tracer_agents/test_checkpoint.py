@@ -133,3 +133,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_rows_are_json_lines(tmp_path):
     append_lines(tmp_path / "log", ROWS)
     assert [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").split("\n")[:-1]] == ROWS
+
+
+def test_a_kill_before_old_checkpoints_were_removed_leaves_none_after_resume(tmp_path):
+    many = Checkpoints(tmp_path, keep=9)
+    for step in range(4):
+        many.save(step, lambda folder: (folder / "state.json").write_text("{}"))
+    few = Checkpoints(tmp_path, keep=2)
+    few.prune()
+    assert few.steps() == [2, 3]
