@@ -53,6 +53,8 @@ def settings(server) -> Callable[..., Any]:
             "controllers.validation_questions": 4,
             "evaluation.questions": 12,
             "evaluation.baselines": False,
+            "evaluation.greedy": False,
+            "evaluation.certificate_questions": 4,
             "evaluation.bootstrap": 200,
         }
         return load_config(preset="demo", overrides=base | (overrides or {}))
