@@ -153,7 +153,9 @@ class CreditConfig(_Section):
 class GSPOConfig(_Section):
     """The optimiser of the speakers."""
 
-    loss: Literal["gspo", "gspo_token"] = Field(default="gspo", description="sequence or token form of the objective")
+    loss: Literal["gspo", "gspo_token", "grpo"] = Field(
+        default="gspo", description="ratio of sequences, its token form, or GRPO's ratio of tokens (clip it at 0.2)"
+    )
     learning_rate: float = Field(default=1e-6, gt=0, description="of AdamW")
     beta2: float = Field(default=0.999, gt=0, lt=1, description="of AdamW")
     weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")

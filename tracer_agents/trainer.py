@@ -52,6 +52,7 @@ class StepReport:
     proposer_reward: float | None  # mean over the group's candidates
     reviewer_reward: float | None
     utterances: int  # generated this step, all of them
+    all_tokens: int  # generated this step, in trees and groups
     groups: int
     groups_dropped: int
     gspo: GSPOStats | None
@@ -72,11 +73,13 @@ class Trainer:
     Args:
         config: the settings.
         parts: what they were built into.
+        line: who plays the dialogues that speakers are trained on; by default the learned controllers, exploring.
     """
 
-    def __init__(self, config: Config, parts: Parts) -> None:
+    def __init__(self, config: Config, parts: Parts, line: Controller | None = None) -> None:
         self.config = config
         self.parts = parts
+        self._line = line
         self.rules = config.dialogue.rules
         self.infosets = Infosets(config.dialogue.infoset, self.rules)
         self.tables = RegretTables.empty()
@@ -90,7 +93,7 @@ class Trainer:
         speakers, grade = self.parts.training_speakers, self.parts.task.grade
         episodes = self._episodes(number)
         trees, lost = set_apart(expand(episodes, self.rules, speakers, grade))
-        lines = play(trees, self.explorer())
+        lines = play(trees, self._line or self.explorer())
         clock.lap("expand")
         groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
         clock.lap("groups")
@@ -225,10 +228,8 @@ class Trainer:
         right = np.array([tree.right(line) for tree, line in zip(trees, lines, strict=True)])
         tokens = np.array([line.generated_tokens for line in lines])
         free = [turn.mode for line in lines for turn in line.turns if not turn.forced]
-        in_trees = sum(1 for tree in trees for _ in tree.spoken())
-        further = (
-            len(groups.candidates) - sum(1 for c in groups.candidates if c.request.candidate == 0) if groups else 0
-        )
+        said = [utterance for tree in trees for _, utterance in tree.spoken()]
+        said += [c.utterance for c in groups.candidates if c.request.candidate > 0] if groups else []
         return StepReport(
             step=number,
             questions=len(trees),
@@ -241,7 +242,8 @@ class Trainer:
             first_proposal_accuracy=_first_proposals(trees, groups),
             proposer_reward=_mean_reward(groups, Role.PROPOSER),
             reviewer_reward=_mean_reward(groups, Role.REVIEWER),
-            utterances=in_trees + further,
+            utterances=len(said),
+            all_tokens=sum(utterance.generated_tokens for utterance in said),
             groups=groups.n_groups if groups else 0,
             groups_dropped=groups.n_dropped if groups else 0,
             gspo=gspo,

@@ -8,6 +8,7 @@ import torch
 
 from tracer_agents.build import build
 from tracer_agents.config import Config
+from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed
@@ -19,9 +20,9 @@ from tracer_env.dialogue import Role, Rules, Utterance, initial
 
 @pytest.fixture
 def trainer(small_config):
-    def make(overrides=None, weights=None) -> Trainer:
+    def make(overrides=None, weights=None, line=None) -> Trainer:
         config: Config = small_config(overrides)
-        return Trainer(config, build(config, weights=weights))
+        return Trainer(config, build(config, weights=weights), line)
 
     return make
 
@@ -53,9 +54,24 @@ def test_a_step_counts_what_it_does(trainer):
     assert report.infosets == len(made.tables.keys) > 0
     assert report.regret_iterations == made.config.controllers.inner_iterations
     assert 0 < report.generated_tokens <= 5 * 16
+    assert report.utterances < report.all_tokens <= report.utterances * 16
     assert set(report.seconds) >= {"expand", "groups", "gspo", "regret"}
     assert not equal(before, weights(made))
     assert made.parts.backend.generate([]) == []
+
+
+def test_another_controller_may_play_the_lines(trainer):
+    made = trainer({"controllers.train": False}, line=AlwaysSpeak())
+    report = made.step(1)
+    assert report.speak_rate == 1.0
+    assert report.infosets == 0
+
+
+def test_a_lone_proposer_can_be_trained(trainer):
+    made = trainer({"controllers.train": False, "dialogue.rounds": 1, "dialogue.n_agents": 1})
+    report = made.step(1)
+    assert (report.utterances, report.groups, report.speak_rate) == (2 * 4, 2, None)
+    assert report.reviewer_reward is None
 
 
 def test_the_same_settings_take_the_same_steps(trainer):

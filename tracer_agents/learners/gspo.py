@@ -12,6 +12,7 @@ from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.attention import attention
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.ops import (
+    grpo_loss,
     gspo_loss,
     gspo_token_loss,
     is_clipped,
@@ -119,6 +120,8 @@ class GSPOLearner:
         if config.loss == "gspo_token":
             per_token = advantage.unsqueeze(-1).expand_as(logp)
             loss = gspo_token_loss(logp, logp_old, batch.mask, per_token, config.clip_low, config.clip_high)
+        elif config.loss == "grpo":
+            loss = grpo_loss(logp, logp_old, batch.mask, advantage, config.clip_low, config.clip_high)
         else:
             loss = gspo_loss(log_ratio, advantage, config.clip_low, config.clip_high)
         if config.importance_cap is not None:
@@ -128,11 +131,26 @@ class GSPOLearner:
         with torch.no_grad():
             taken.add(
                 loss=float(total),
-                clipped=is_clipped(log_ratio, advantage, config.clip_low, config.clip_high),
+                clipped=self._clipped(logp, logp_old, log_ratio, advantage, batch.mask),
                 deviation=(log_ratio.exp() - 1).abs(),
                 difference=((logp_old - batch.logp_engine).abs() * batch.mask),
                 tokens=float(batch.mask.sum()),
             )
+
+    def _clipped(
+        self,
+        logp: torch.Tensor,
+        logp_old: torch.Tensor,
+        log_ratio: torch.Tensor,
+        advantage: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """The share of each sequence whose gradient the clip removes, (B,): all or nothing but for GRPO."""
+        low, high = self._config.clip_low, self._config.clip_high
+        if self._config.loss != "grpo":
+            return is_clipped(log_ratio, advantage, low, high).float()
+        tokens = is_clipped(logp - logp_old, advantage.unsqueeze(-1), low, high)
+        return (tokens * mask).sum(-1) / mask.sum(-1)
 
     def save(self, folder: Path) -> None:
         """Writes the optimiser state to ``folder/optimiser.pt``."""
@@ -178,7 +196,7 @@ class _Tally:
     def stats(self) -> GSPOStats:
         steps = len(self.gradient_norms)
         deviations = [float(torch.cat(part).max()) for part in self._deviations if part]
-        clipped = torch.cat(self._clipped).float() if self._clipped else torch.zeros(1)
+        clipped = torch.cat(self._clipped) if self._clipped else torch.zeros(1)
         return GSPOStats(
             sequences=sum(len(part) for part in self._clipped),
             optimiser_steps=steps,

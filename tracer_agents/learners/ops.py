@@ -55,8 +55,29 @@ def gspo_token_loss(
     return (loss * mask).sum(-1) / mask.sum(-1)
 
 
+def grpo_loss(
+    logp: torch.Tensor,
+    logp_old: torch.Tensor,
+    mask: torch.Tensor,
+    advantage: torch.Tensor,
+    clip_low: float,
+    clip_high: float,
+) -> torch.Tensor:
+    """GRPO without its KL term (arXiv 2402.03300, equation 3): each token under its own clipped ratio.
+
+    Args:
+        logp, logp_old, mask: (B, T) each.
+        advantage: (B,).
+
+    Returns:
+        (B,), the mean over a sequence's tokens.
+    """
+    loss = gspo_loss(logp - logp_old, advantage.unsqueeze(-1), clip_low, clip_high)
+    return (loss * mask).sum(-1) / mask.sum(-1)
+
+
 def is_clipped(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
-    """Which sequences' gradients the clip removes, (B,)² -> (B,) bool."""
+    """Which gradients the clip removes, of sequences or of tokens: bool, in the shape of ``log_ratio``."""
     ratio = log_ratio.exp()
     return ((advantage > 0) & (ratio > 1 + clip_high)) | ((advantage < 0) & (ratio < 1 - clip_low))
 

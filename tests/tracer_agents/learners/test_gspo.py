@@ -200,6 +200,23 @@ def test_token_form_has_the_gradient_of_the_sequence_form(model, samples):
     assert worst_error(steps, [step.gradient for step in expected]) < 1e-9
 
 
+def test_grpo_parts_from_gspo_when_ratios_part(model, samples):
+    """At ratio 1 both have the gradient of the plain mean; afterwards GRPO weighs each token by its own ratio."""
+    wide = CONFIG.model_copy(update={"clip_low": 0.99, "clip_high": 99.0})
+    expected, _ = taken_steps(copy.deepcopy(model), samples, wide)
+    steps, stats = taken_steps(model, samples, wide.model_copy(update={"loss": "grpo"}))
+    assert relative_error(steps[0].gradient, expected[0].gradient) < 1e-9
+    assert relative_error(steps[-1].gradient, expected[-1].gradient) > 1e-3
+    assert stats.clip_fraction == 0
+
+
+def test_grpo_reports_the_share_of_clipped_tokens(model, samples):
+    _, sequences = taken_steps(copy.deepcopy(model), samples)
+    _, tokens = taken_steps(model, samples, CONFIG.model_copy(update={"loss": "grpo"}))
+    assert 0 < tokens.clip_fraction < 1
+    assert tokens.clip_fraction != sequences.clip_fraction
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
 def test_first_ratio_is_one(model, samples, precision):
     _, stats = taken_steps(model.to(precision), samples)

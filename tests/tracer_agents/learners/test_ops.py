@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tracer_agents.learners.ops import (
+    grpo_loss,
     gspo_loss,
     gspo_token_loss,
     is_clipped,
@@ -92,3 +93,21 @@ def test_importance_weight_is_a_capped_geometric_mean_without_gradient():
     weight = truncated_importance_weight(old, torch.zeros(2, 3), mask, cap=2.0)
     assert weight.tolist() == pytest.approx([math.exp(0.3), 2.0])
     assert not weight.requires_grad
+
+
+def test_grpo_clips_each_token_by_its_own_ratio():
+    logp, logp_old, mask, advantage = _random_batch()
+    loss = grpo_loss(logp, logp_old, mask, advantage, LOW, HIGH)
+    ratio = (logp - logp_old).exp().detach()
+    for row in range(6):
+        terms = [
+            -min(r * advantage[row].item(), min(max(r, 1 - LOW), 1 + HIGH) * advantage[row].item())
+            for r, m in zip(ratio[row].tolist(), mask[row].tolist(), strict=True)
+            if m
+        ]
+        assert loss[row].item() == pytest.approx(sum(terms) / len(terms))
+    [gradient] = torch.autograd.grad(loss.sum(), logp)
+    clipped = is_clipped((logp - logp_old).detach(), advantage.unsqueeze(-1), LOW, HIGH)
+    assert 0 < (clipped & (mask > 0)).sum() < mask.sum()
+    expected = -ratio * advantage.unsqueeze(-1) * mask / mask.sum(-1, keepdim=True)
+    assert torch.allclose(gradient, torch.where(clipped, torch.zeros_like(expected), expected))
