@@ -5,11 +5,12 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import convergence, coverage, drift, gaps, kuhn, long, sampling, scale
+from benchmarks.regret import agreement, convergence, coverage, drift, gaps, kuhn, long, sampling, scale
 from benchmarks.regret.common import Section
 
 SECTIONS: dict[str, Section] = {
     "kuhn": kuhn.section,
+    "openspiel": agreement.section,
     "gaps": gaps.section,
     "convergence": convergence.section,
     "coverage": coverage.section,

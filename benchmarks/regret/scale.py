@@ -224,7 +224,7 @@ def _beside_openspiel(figures: dict) -> str:
     ]
     return (
         f"Beside OpenSpiel on the same exported trees (`python -m benchmarks.peers.regret --json "
-        f"docs/results/{SPEED_FILE}`, an environment with `open_spiel`): "
+        f"docs/results/{SPEED_FILE}`): "
         f"{figures['speedup_openspiel_python']:.0f}× its Python CFR+ and {figures['speedup_openspiel_cpp']:.1f}× its "
         f"C++ CFR+ at 64 questions, {figures['speedup_openspiel_cpp_1024']:.0f}× its C++ at 1,024. Largest "
         f"difference of the average policies after 100 iterations: {figures['max_policy_difference']:.1e}.\n\n"

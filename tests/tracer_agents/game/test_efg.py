@@ -1,24 +1,16 @@
-"""The exporter, and OpenSpiel's agreement with our iterations where it is installed (``pip install open_spiel``)."""
+"""The exporter; that OpenSpiel reads it and agrees with us is tested in ``tests/benchmarks/peers``."""
 
 import re
 from collections import Counter
 
-import numpy as np
-import pytest
-
-from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
-from tracer_agents.controllers.solve import solve
-from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.controllers.tabular import strategy_of
 from tracer_agents.game.efg import Exported, export_efg
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.gaps import nash_conv
 from tracer_agents.game.tree import expand
 from tracer_agents.game.values import Game
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
-from tracer_env.infosets import INFOSETS, Infosets
+from tracer_env.infosets import Infosets
 from tracer_env.rewards import Utility
 from tracer_env.tasks.base import Grade
 
@@ -67,44 +59,3 @@ def test_numbers_survive_the_text_bit_for_bit():
     possible = {float(utility(right, tokens)) for right in (False, True) for tokens in range(501)}
     assert {float(value) for value in paid} <= possible
     assert float(f"{1 / 7:.17g}") == 1 / 7
-
-
-def information_states(game) -> set[str]:
-    """OpenSpiel's names of all infosets; ours is behind their third hyphen."""
-    found, todo = set(), [game.new_initial_state()]
-    while todo:
-        state = todo.pop()
-        if state.is_terminal():
-            continue
-        if not state.is_chance_node():
-            found.add(state.information_state_string())
-        todo.extend(state.child(action) for action in state.legal_actions())
-    return found
-
-
-@pytest.mark.parametrize(
-    "rules", [Rules(), Rules(schedule="parity"), Rules(n_agents=3)], ids=["rotate", "parity", "N3"]
-)
-@pytest.mark.parametrize("name", INFOSETS)
-@pytest.mark.parametrize("solver", ["CFR", "CFRPlus"])
-def test_openspiel_agrees(name, solver, rules):
-    pyspiel = pytest.importorskip("pyspiel", reason="OpenSpiel is not installed (pip install open_spiel)")
-    game, exported = both(name, 64, rules)
-    theirs = pyspiel.load_efg_game(exported.text)
-    states = {tuple(map(int, state.split("-", 3)[3].split())): state for state in information_states(theirs)}
-    peer = getattr(pyspiel, f"{solver}Solver")(theirs)
-    rule = {"CFR": RegretMatching(), "CFRPlus": RegretMatchingPlus()}[solver]
-    tables = RegretTables.empty()
-    for target in (1, 10, 100):
-        for _ in range(target - tables.iterations):
-            peer.evaluate_and_update_policy()
-        tables = solve(game, tables, rule, iterations=target - tables.iterations, weighting="counterfactual")
-        ours = strategy_of(tables, "average")[tables.rows(game.trie.keys)]
-        policy = peer.average_policy()
-        assert len(states) == game.trie.n_infosets
-        for key, state in states.items():
-            row = policy.action_probabilities(state)
-            assert [row[0], row[1]] == pytest.approx(ours[game.trie.row[key]], abs=1e-9)
-        if name == "recall":
-            assert pyspiel.nash_conv(theirs, policy) == pytest.approx(nash_conv(game, ours), abs=1e-9)
-        assert np.all(ours >= 0)
