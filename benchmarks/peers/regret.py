@@ -1,8 +1,7 @@
 """Regret iterations a second beside OpenSpiel's, on the same expanded dialogues: ``--json FILE``.
 
-Both solvers run CFR+ with alternating
-updates on 64 and 1,024 tabular questions (R = 5, N = 2, ``recall``), in turns, one process, medians of
-repeats, in CPU time.
+Both solvers run CFR+ with alternating updates on 64 and 1,024 tabular questions (R = 5, N = 2, ``recall``), in
+turns, one process, medians of repeats, in CPU time.
 """
 
 import argparse
