@@ -1,0 +1,216 @@
+"""Tests of the benchmark's statistics against hand-computed numbers and scipy."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.report.statistics import (
+    bracket,
+    draw_resamples,
+    holm,
+    interpolate,
+    interval95,
+    mcnemar_p,
+    probability_of_improvement,
+    ratio,
+    undominated,
+)
+from tracer_env.seeding import stream
+
+
+def own_questions(seeds: int, questions: int) -> tuple[list[int], list[str]]:
+    """Rows of seeds that share no question."""
+    rows = [(seed, f"{seed}-{question}") for seed in range(seeds) for question in range(questions)]
+    return [seed for seed, _ in rows], [question for _, question in rows]
+
+
+def shared_questions(seeds: int, questions: int) -> tuple[list[int], list[str]]:
+    """Rows of seeds that have the same questions."""
+    rows = [(seed, str(question)) for seed in range(seeds) for question in range(questions)]
+    return [seed for seed, _ in rows], [question for _, question in rows]
+
+
+def test_seeds_with_their_own_questions_keep_their_size_in_every_resample():
+    seeds, questions = own_questions(3, 20)
+    resamples = draw_resamples(seeds, questions, resamples=200, rng=stream(0))
+
+    of_seed = (np.array(seeds)[:, None] == np.arange(3)).astype(float)
+
+    np.testing.assert_array_equal(resamples.sums(of_seed), np.full((200, 3), 20.0))
+    assert np.ptp(resamples.sums(np.arange(60.0)[:, None])) > 0
+
+
+def test_a_shared_question_is_drawn_under_all_seeds_or_none():
+    seeds, questions = shared_questions(2, 30)
+    resamples = draw_resamples(seeds, questions, resamples=50, rng=stream(0))
+    weight = np.arange(30.0)
+
+    sums = resamples.sums(np.column_stack([np.append(weight, np.zeros(30)), np.append(np.zeros(30), weight)]))
+
+    np.testing.assert_array_equal(sums[:, 0], sums[:, 1])
+
+
+def test_partly_shared_questions_are_strata_of_their_own():
+    seeds = [0, 0, 0, 1, 1, 1]
+    questions = ["both", "both too", "first", "both", "both too", "second"]
+    resamples = draw_resamples(seeds, questions, resamples=100, rng=stream(0))
+
+    alone = resamples.sums(np.array([[0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], dtype=float).T)
+
+    np.testing.assert_array_equal(alone, np.ones((100, 2)))
+
+
+def test_sums_are_those_of_rows_written_out():
+    seeds, questions = own_questions(2, 7)
+    resamples = draw_resamples(seeds, questions, resamples=20, rng=stream(3))
+    columns = stream(4).normal(size=(14, 3))
+
+    written = [columns[np.repeat(np.arange(14), counts[resamples.cluster])].sum(axis=0) for counts in resamples.counts]
+
+    np.testing.assert_allclose(resamples.sums(columns), written)
+
+
+def test_the_interval_of_a_mean_agrees_with_scipys_percentile_bootstrap():
+    sample = stream(5).gamma(2.0, size=400)
+    resamples = draw_resamples([0] * 400, [str(at) for at in range(400)], resamples=10_000, rng=stream(6))
+
+    low, high = interval95(resamples.sums(sample[:, None]) / 400)[:, 0]
+
+    theirs = stats.bootstrap((sample,), np.mean, n_resamples=10_000, method="percentile", rng=stream(7))
+    width = high - low
+    assert low == pytest.approx(theirs.confidence_interval.low, abs=0.05 * width)
+    assert high == pytest.approx(theirs.confidence_interval.high, abs=0.05 * width)
+
+
+def coverage(rows: tuple[list[int], list[str]], draw, truth: float, trials: int = 300) -> float:
+    """How often the interval of a mean holds the truth."""
+    resamples = draw_resamples(*rows, resamples=600, rng=stream(8))
+    rng = stream(9)
+    samples = np.column_stack([draw(rng) for _ in range(trials)])
+    low, high = interval95(resamples.sums(samples) / len(samples))
+    return float(np.mean((low <= truth) & (truth <= high)))
+
+
+def test_the_stratified_interval_covers_the_truth():
+    chances = np.repeat([0.2, 0.5, 0.8], 60)
+
+    covered = coverage(own_questions(3, 60), lambda rng: rng.random(180) < chances, truth=0.5)
+
+    assert 0.90 <= covered <= 0.99  # 0.95 within three standard errors of 300 trials, and the percentile's own error
+
+
+def test_shared_questions_resampled_apart_would_be_overconfident():
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        hardness = rng.random(60) < 0.5  # a question is right under all seeds or none
+        return np.tile(hardness, 3)
+
+    together = coverage(shared_questions(3, 60), draw, truth=0.5)
+    apart = coverage(own_questions(3, 60), draw, truth=0.5)
+
+    assert together >= 0.90
+    assert apart < 0.85
+
+
+def test_the_same_resamples_pair_two_methods():
+    seeds, questions = own_questions(1, 200)
+    resamples = draw_resamples(seeds, questions, resamples=1000, rng=stream(10))
+    a = (stream(11).random(200) < 0.5).astype(float)
+
+    draws = resamples.sums(np.column_stack([a, a + 0.25])) / 200
+
+    np.testing.assert_allclose(draws[:, 1] - draws[:, 0], 0.25)
+
+
+def test_an_undefined_column_has_no_interval_and_undefined_draws_do_not_count():
+    draws = np.array([[np.nan, 1.0], [np.nan, np.nan], [np.nan, 1.0]])
+
+    low, high = interval95(draws)
+
+    assert np.isnan(low[0])
+    assert np.isnan(high[0])
+    assert (low[1], high[1]) == (1.0, 1.0)
+
+
+def test_a_ratio_over_nothing_is_undefined():
+    got = ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+
+    assert got[0] == 0.5
+    assert np.isnan(got[1])
+
+
+def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs():
+    a = np.array([True] * 9 + [False] * 3 + [True] * 20 + [False] * 5)
+    b = np.array([False] * 9 + [True] * 3 + [True] * 20 + [False] * 5)
+
+    assert mcnemar_p(a, b) == pytest.approx(stats.binomtest(3, 12).pvalue)
+    assert mcnemar_p(a, b) == pytest.approx(2 * sum([1, 12, 66, 220]) / 2**12)
+
+
+def test_mcnemar_without_a_discordant_pair_sees_nothing():
+    same = np.array([True, False, True])
+
+    assert mcnemar_p(same, same) == 1.0
+
+
+def test_holm_by_hand_in_the_order_given():
+    # sorted: .01·4, .02·3, .03·2, .5·1, then no value below an earlier one
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.5, 0.02]), [0.06, 0.04, 0.5, 0.06])
+    assert holm([]).shape == (0,)
+
+
+def test_holm_keeps_the_order_of_evidence_and_never_lowers_a_p():
+    p = stream(12).random(30) ** 3
+
+    adjusted = holm(p)
+
+    assert (adjusted >= p).all()
+    assert all(one <= next_ for one, next_ in pairwise(adjusted[np.argsort(p)]))
+
+
+def test_probability_of_improvement_counts_ties_half():
+    estimate, low, high = probability_of_improvement(
+        [np.array([0.5, 0.7])], [np.array([0.5, 0.6])], resamples=2000, rng=stream(13)
+    )
+
+    assert estimate == (0.5 + 0 + 1 + 1) / 4
+    assert 0 <= low < estimate < high <= 1
+
+
+def test_probability_of_improvement_is_averaged_over_tasks_not_over_runs():
+    wins, loses = [np.array([1.0] * 9), np.array([0.0])], [np.array([0.5] * 9), np.array([0.5])]
+
+    assert probability_of_improvement(wins, loses, resamples=100, rng=stream(14)) == (0.5, 0.5, 0.5)
+
+
+def test_probability_of_improvement_agrees_with_mann_whitney():
+    x, y = stream(15).integers(6, size=11).astype(float), stream(16).integers(5, size=7).astype(float)
+
+    estimate, _, _ = probability_of_improvement([x], [y], resamples=10, rng=stream(17))
+
+    assert estimate == pytest.approx(stats.mannwhitneyu(x, y).statistic / (11 * 7))
+
+
+def test_the_points_on_either_side_of_a_budget():
+    tokens = np.array([300.0, 100.0, 200.0])
+
+    assert bracket(tokens, 250.0) == (2, 0)
+    assert bracket(tokens, 200.0) == (2, 0)
+    assert bracket(tokens, 50.0) == (None, 1)
+    assert bracket(tokens, 300.0) == (0, None)
+
+
+def test_interpolation_between_two_points():
+    low, high = np.array([100.0, 100.0]), np.array([200.0, 300.0])
+
+    got = interpolate((low, high), (np.array([0.2, 0.2]), np.array([0.6, 0.6])), np.array([150.0, 150.0]))
+
+    np.testing.assert_allclose(got, [0.4, 0.3])
+
+
+def test_what_is_dearer_or_no_better_is_dominated():
+    tokens = np.array([10.0, 20.0, 30.0, 20.0, 40.0, 10.0])
+    scores = np.array([0.3, 0.5, 0.4, 0.5, 0.6, 0.2])
+
+    assert undominated(tokens, scores).tolist() == [True, True, False, True, True, False]
