@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracer_env.errors import DataError
+from tracer_agents.game.files import loaded_arrays, packed_keys, save_arrays, unpacked_keys
 from tracer_env.infosets import InfosetKey
 
 _ARRAYS = ("regret", "memory", "strategy", "average")
@@ -67,14 +67,8 @@ class RegretTables:
 
     def save(self, path: str | Path) -> None:
         """Writes a ``.npz`` that ``load`` reads back bit for bit."""
-        width = max((len(key) for key in self.keys), default=0)
-        padded = np.full((len(self.keys), width), -1, dtype=np.int64)
-        for index, key in enumerate(self.keys):
-            padded[index, : len(key)] = key
-        lengths = np.array([len(key) for key in self.keys], dtype=np.int64)
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        with Path(path).open("wb") as file:
-            np.savez(file, keys=padded, lengths=lengths, iterations=np.int64(self.iterations), **arrays)
+        save_arrays(path, {**packed_keys(self.keys), "iterations": np.int64(self.iterations), **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> "RegretTables":
@@ -83,16 +77,8 @@ class RegretTables:
         Raises:
             DataError: the file is missing or is no such file.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                keys = tuple(
-                    tuple(int(value) for value in row[:length])
-                    for row, length in zip(stored["keys"], stored["lengths"], strict=True)
-                )
-                arrays = {name: stored[name] for name in _ARRAYS}
-                tables = cls(keys=keys, iterations=int(stored["iterations"]), **arrays)
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: not a file of regret tables ({error}); it is written by training") from error
-        if any(array.shape != (len(keys), 2) for array in arrays.values()):
-            raise DataError(f"{path}: regret tables of {len(keys)} keys hold arrays of other lengths")
-        return tables
+        with loaded_arrays(path, what="regret tables", remedy="it is written by training") as stored:
+            keys, arrays = unpacked_keys(stored), {name: stored[name] for name in _ARRAYS}
+            if any(array.shape != (len(keys), 2) for array in arrays.values()):
+                raise ValueError(f"the arrays of {len(keys)} keys have other lengths")
+            return cls(keys=keys, iterations=int(stored["iterations"]), **arrays)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tracer_agents.game.files import loaded_arrays, packed_keys, save_arrays, unpacked_keys
 from tracer_agents.game.optimum import maximise
 from tracer_agents.game.trie import Histories, Trie, merge
 from tracer_agents.game.values import Game, action_values, only, reach, without
-from tracer_env.errors import DataError
 from tracer_env.infosets import InfosetKey
 
 
@@ -78,23 +78,17 @@ class RunRegret:
     def save(self, path: str | Path) -> None:
         """Writes a ``.npz`` that ``load`` reads back bit for bit."""
         keys = list(self._players)
-        width = max((len(key) for key in keys), default=0)
-        padded = np.full((len(keys), width), -1, dtype=np.int64)
-        for index, key in enumerate(keys):
-            padded[index, : len(key)] = key
         rank = {key: index for index, key in enumerate(keys)}
-        with Path(path).open("wb") as file:
-            np.savez(
-                file,
-                keys=padded,
-                lengths=np.array([len(key) for key in keys], dtype=np.int64),
-                owners=np.array([self._players[key] for key in keys], dtype=np.int64),
-                spread=np.array([self._spread[key] for key in keys]),
-                nodes=np.array([(slot, rank[key]) for slot, key in self._nodes], dtype=np.int64).reshape(-1, 2),
-                leaves=self._leaves,
-                played=self._played,
-                rounds=np.int64(self.rounds),
-            )
+        arrays = {
+            **packed_keys(keys),
+            "owners": np.array([self._players[key] for key in keys], dtype=np.int64),
+            "spread": np.array([self._spread[key] for key in keys]),
+            "nodes": np.array([(slot, rank[key]) for slot, key in self._nodes], dtype=np.int64).reshape(-1, 2),
+            "leaves": self._leaves,
+            "played": self._played,
+            "rounds": np.int64(self.rounds),
+        }
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "RunRegret":
@@ -103,20 +97,14 @@ class RunRegret:
         Raises:
             DataError: the file is missing or is no such file.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                out = cls(stored["played"].shape[1])
-                out.rounds = int(stored["rounds"])
-                keys = [
-                    tuple(int(value) for value in row[:length])
-                    for row, length in zip(stored["keys"], stored["lengths"], strict=True)
-                ]
-                out._players = dict(zip(keys, stored["owners"].tolist(), strict=True))
-                out._spread = dict(zip(keys, stored["spread"].tolist(), strict=True))
-                out._nodes = {(slot, keys[key]): node for node, (slot, key) in enumerate(stored["nodes"].tolist())}
-                out._leaves, out._played = stored["leaves"], stored["played"]
-        except (OSError, KeyError, ValueError, IndexError, EOFError) as error:
-            raise DataError(f"{path}: not a file of a run's regret ({error}); it is written by training") from error
+        with loaded_arrays(path, what="a run's regret", remedy="it is written by training") as stored:
+            out = cls(stored["played"].shape[1])
+            out.rounds = int(stored["rounds"])
+            keys = unpacked_keys(stored)
+            out._players = dict(zip(keys, stored["owners"].tolist(), strict=True))
+            out._spread = dict(zip(keys, stored["spread"].tolist(), strict=True))
+            out._nodes = {(slot, keys[key]): node for node, (slot, key) in enumerate(stored["nodes"].tolist())}
+            out._leaves, out._played = stored["leaves"], stored["played"]
         return out
 
     def _place(self, trie: Trie) -> np.ndarray:

@@ -81,6 +81,22 @@ class Trie:
         return np.flatnonzero(self.player == player)
 
 
+def trie_of(keys: Sequence[InfosetKey], player: np.ndarray, infoset: np.ndarray, above: np.ndarray) -> Trie:
+    """The trie of these nodes.
+
+    Args:
+        keys, player: of the infosets.
+        infoset, above: of the nodes, ordered by the slot above, each below the root or an earlier node.
+    """
+    levels: list[Level] = []
+    start, stop = 0, int(np.searchsorted(above, 1))
+    while start < stop:
+        parents, firsts = np.unique(above[start:stop], return_index=True)
+        levels.append(Level(start=start, stop=stop, parents=parents, firsts=firsts))
+        start, stop = stop, int(np.searchsorted(above, 1 + 2 * stop))
+    return Trie(keys=tuple(keys), player=player, infoset=infoset, above=above, levels=tuple(levels))
+
+
 def merge(histories: Histories, keys: Sequence[InfosetKey], player: Sequence[int]) -> tuple[Trie, np.ndarray]:
     """Merges histories with equal infoset paths.
 
@@ -94,7 +110,6 @@ def merge(histories: Histories, keys: Sequence[InfosetKey], player: Sequence[int
     node_of = np.full(len(histories.parent), -1, dtype=np.int64)
     infoset: list[np.ndarray] = []
     above: list[np.ndarray] = []
-    levels: list[Level] = []
     start = 0
     rows = np.flatnonzero(histories.parent < 0)
     by_parent = np.argsort(histories.parent, kind="stable")
@@ -105,18 +120,15 @@ def merge(histories: Histories, keys: Sequence[InfosetKey], player: Sequence[int
         node_of[rows] = start + node
         infoset.append(distinct % n_infosets)
         above.append(distinct // n_infosets)
-        parents, firsts = np.unique(above[-1], return_index=True)
-        levels.append(Level(start=start, stop=start + len(distinct), parents=parents, firsts=firsts))
         start += len(distinct)
         low = np.searchsorted(sorted_parents, rows, side="left")
         high = np.searchsorted(sorted_parents, rows, side="right")
         rows = np.sort(by_parent[_ranges(low, high)])
-    trie = Trie(
-        keys=tuple(keys),
-        player=np.asarray(player, dtype=np.int64),
-        infoset=np.concatenate([np.empty(0, np.int64), *infoset]),
-        above=np.concatenate([np.empty(0, np.int64), *above]),
-        levels=tuple(levels),
+    trie = trie_of(
+        keys,
+        np.asarray(player, dtype=np.int64),
+        np.concatenate([np.empty(0, np.int64), *infoset]),
+        np.concatenate([np.empty(0, np.int64), *above]),
     )
     _check_no_repeats(trie)
     return trie, _slots(node_of, histories.leaf_parent, histories.leaf_action)

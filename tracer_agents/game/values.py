@@ -117,6 +117,6 @@ def _owned(trie: Trie, player: int, strategy: np.ndarray) -> np.ndarray:
 
 
 def _per_node(trie: Trie, leaves: np.ndarray, strategy: np.ndarray) -> tuple[np.ndarray, int]:
-    sigma = strategy.reshape(trie.n_infosets, 2, -1)[trie.infoset]
+    sigma = (strategy if strategy.ndim == 3 else strategy[:, :, None])[trie.infoset]
     columns = max(sigma.shape[2], leaves.reshape(len(leaves), -1).shape[1])
     return np.broadcast_to(sigma, (*sigma.shape[:2], columns)), columns

@@ -78,6 +78,14 @@ def test_team_optimum_equals_brute_force(seed):
     assert optimum.value == pytest.approx(brute_force(game, uniform_strategy(game.trie), rows, 0), abs=1e-12)
 
 
+def test_one_round_leaves_nothing_to_decide():
+    game = sampled("consensus", Rules(rounds=1), 0)
+    nothing = np.empty((0, 2))
+    assert game.trie.n_infosets == 0
+    assert team_optimum(game).value == expected_utility(game, nothing) == game.utilities.sum()
+    assert nash_gap(game, nothing) == kkt_gap(game, nothing) == nash_conv(game, nothing) == 0
+
+
 def test_abstraction_costs_and_recall_bounds():
     for seed in range(4):
         rules = Rules()
