@@ -17,6 +17,7 @@ _DELIMITED = re.compile(r"[*\s:]{0,8}(?:\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)
 _FORMULA = re.compile(r"(?![aAI]\s+[A-Za-z]{2})(?:[-+.\d(\[{|\\]|[A-Za-z](?![A-Za-z]))")
 _FORMULA_END = re.compile(r"\s(?=(?!sqrt|pi\b|sin|cos|tan|log|ln\b)[A-Za-z]{2})|[.;!?,](?:\s|$)|\*\*")
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
+_PRODUCT = re.compile(r"(?<![_\d.])(\d+(?:\.\d+)?|\))(?=\()")  # no base or index before a bracket
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
@@ -123,4 +124,5 @@ def _nesting(text: str) -> int:
 
 
 def _latex(canonical: str) -> str:
-    return f"\\text{{{canonical}}}" if is_words(canonical) else canonical
+    """What math-verify is given; it would take ``2(9)`` for a mixed number, 11."""
+    return f"\\text{{{canonical}}}" if is_words(canonical) else _PRODUCT.sub(r"\1\\cdot ", canonical)
