@@ -65,19 +65,6 @@ def is_right(grades: Mapping[str, Grade], state: Dialogue) -> bool:
     return state.answer is not None and grades[state.answer] is Grade.RIGHT
 
 
-def utterance_count(rules: Rules) -> int:
-    """Utterances of one fully expanded question: 2^(R−1), as round 1 is forced (16 at R = 5).
-
-    With ``force_on_unparsed`` it is the most there can be.
-    """
-    return 2 ** (rules.rounds - 1)
-
-
-def decision_count(rules: Rules) -> int:
-    """Free binary decisions of one fully expanded question: 2^(R−1) − 1 (15 at R = 5)."""
-    return 2 ** (rules.rounds - 1) - 1
-
-
 def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader) -> list[Tree]:
     """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances a question."""
     everything = (Mode.SKIP, Mode.SPEAK)

@@ -5,14 +5,12 @@ from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.game.tree import (
     choose,
     control_uniform,
-    decision_count,
     expand,
     expand_external,
     grade_dialogues,
     is_right,
     play,
     rollout,
-    utterance_count,
 )
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, tabular_question
 from tracer_agents.types import Episode, mode_prefix
@@ -39,23 +37,6 @@ class Counting:
     def speak(self, requests):
         self.batches.append(len(requests))
         return self.speakers.speak(requests)
-
-
-@pytest.mark.parametrize("rounds", [1, 3, 5, 7])
-@pytest.mark.parametrize("n_agents", [1, 2, 3])
-def test_counts_follow_the_formulas(rounds, n_agents):
-    speakers = Counting(SPEAKER)
-    rules = Rules(n_agents=n_agents, rounds=rounds)
-    trees = expand(episodes(3), rules, speakers, grade)
-    # One call a round, for every question at once: 1, 1, 2, 4, … utterances a question.
-    assert speakers.batches == [3 * max(1, 2 ** (depth - 1)) for depth in range(rounds)]
-    for tree in trees:
-        free = [state for state in tree.states.values() if not is_terminal(state) and not is_forced(state)]
-        assert len(list(tree.spoken())) == utterance_count(rules) == 2 ** (rounds - 1)
-        assert len(free) == decision_count(rules) == 2 ** (rounds - 1) - 1
-        assert len(tree.leaves()) == 2 ** (rounds - 1)
-    if rounds == 5:
-        assert (utterance_count(rules), decision_count(rules)) == (16, 15)
 
 
 def test_a_tree_holds_each_state_under_its_prefix():

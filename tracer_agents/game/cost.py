@@ -1,0 +1,58 @@
+"""How many utterances each way of expanding a question generates, in closed form.
+
+All counts are a question's, with R rounds of which the first is forced. With ``force_on_unparsed`` more rounds may
+be forced, and the counts of full expansion are the most there can be.
+"""
+
+from dataclasses import dataclass
+
+from tracer_env.dialogue import Role, Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtteranceCount:
+    """``always`` utterances, and one more for each of ``sampled`` sampled choices that comes out as SPEAK."""
+
+    always: int
+    sampled: int
+
+    @property
+    def most(self) -> int:
+        """Where every sampled choice is SPEAK."""
+        return self.always + self.sampled
+
+    def expected(self, speak_probability: float) -> float:
+        """The mean where every sampled choice is SPEAK with this probability."""
+        return self.always + speak_probability * self.sampled
+
+
+def utterance_count(rules: Rules) -> int:
+    """Of full expansion: 2^(R−1) (16 at R = 5)."""
+    return 2 ** (rules.rounds - 1)
+
+
+def decision_count(rules: Rules) -> int:
+    """Free binary decisions of full expansion: 2^(R−1) − 1 (15 at R = 5)."""
+    return 2 ** (rules.rounds - 1) - 1
+
+
+def external_count(rules: Rules, player: int) -> UtteranceCount:
+    """Of external sampling for ``player``: 2^K, and the SPEAKs among Σ_r 2^(k_r) sampled choices.
+
+    K counts the player's free rounds, r runs over the others' free rounds and k_r counts the player's free rounds
+    before r: only the player's choices double the states. Round 1 and the player's own rounds generate
+    1 + (1 + 2 + … + 2^(K−1)) = 2^K utterances.
+    """
+    states, sampled = 1, 0
+    for agent, _ in rules.seats[1:]:
+        if agent == player:
+            states *= 2
+        else:
+            sampled += states
+    return UtteranceCount(always=states, sampled=sampled)
+
+
+def immediate_count(rules: Rules) -> UtteranceCount:
+    """Of the released code's rule: the first proposal and all (R−1)/2 reviews, and the (R−1)/2 proposals played."""
+    free = [role for _, role in rules.seats[1:]]
+    return UtteranceCount(always=1 + free.count(Role.REVIEWER), sampled=free.count(Role.PROPOSER))
