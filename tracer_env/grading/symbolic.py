@@ -17,7 +17,7 @@ _DELIMITED = re.compile(r"[*\s:]{0,8}(?:\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)
 _FORMULA = re.compile(r"(?![aAI]\s+[A-Za-z]{2})(?:[-+.\d(\[{|\\]|[A-Za-z](?![A-Za-z]))")
 _FORMULA_END = re.compile(r"\s(?=(?!sqrt|pi\b|sin|cos|tan|log|ln\b)[A-Za-z]{2})|[.;!?,](?:\s|$)|\*\*")
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
-_PRODUCT = re.compile(r"(?<![_\d.])(\d+(?:\.\d+)?|\))(?=\()")  # no base or index before a bracket
+_PRODUCT = re.compile(r"((?<![_\d.])\d+(?:\.\d+)?|\))(?=\()")  # no base or index before a bracket
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
