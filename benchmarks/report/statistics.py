@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 10_000
@@ -32,7 +32,11 @@ class Resamples:
 
 
 def draw_resamples(
-    seeds: Sequence[int], question_ids: Sequence[str], *, resamples: int, rng: np.random.Generator
+    seeds: Sequence[int] | np.ndarray,
+    question_ids: Sequence[str] | np.ndarray,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> Resamples:
     """Resamples questions, stratified over seeds.
 
@@ -80,13 +84,13 @@ def mcnemar_p(a: np.ndarray, b: np.ndarray) -> float:
 
     It takes the n pairs as independent, which holds where every seed has questions of its own.
     """
-    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
-    return float(mcnemar(np.array(table), exact=True).pvalue)
+    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's step-down adjustment of a family of p-values, in their order."""
-    return multipletests(p_values, method="holm")[1] if len(p_values) else np.zeros(0)
+    return np.asarray(multipletests(p_values, method="holm")[1]) if len(p_values) else np.zeros(0)
 
 
 def probability_of_improvement(
@@ -143,4 +147,4 @@ def undominated(tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
     no_dearer = tokens[:, None] <= tokens  # [other, point]
     no_worse = scores[:, None] >= scores
     better = (tokens[:, None] < tokens) | (scores[:, None] > scores)
-    return ~(no_dearer & no_worse & better).any(axis=0)
+    return np.asarray(~(no_dearer & no_worse & better).any(axis=0))

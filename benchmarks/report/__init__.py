@@ -1,0 +1,147 @@
+"""Rebuilds a benchmark's tables, pictures and page from its records alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.report import plots
+from benchmarks.report.agreement import second_opinion
+from benchmarks.report.load import Described, Results, load
+from benchmarks.report.page import Section, latex_page, report_page
+from benchmarks.report.scores import Scores, score_mean, score_task
+from benchmarks.report.speech import is_dialogue, speak_rates
+from benchmarks.report.statistics import RESAMPLES
+from benchmarks.report.tables import budgets_table, comparisons_table, points_table
+from tracer_agents.checkpoint import read_lines, write_text
+from tracer_env.grading.by_value import ByValue
+
+__all__ = ["write"]
+
+
+def write(
+    out: Path,
+    *,
+    compare: str = "tracer",
+    methods: Mapping[str, Described] | None = None,
+    resamples: int = RESAMPLES,
+) -> list[Path]:
+    """Writes the report of the benchmark in ``out`` into its folder ``report`` and returns the files, page first.
+
+    The same records give the same bytes.
+
+    Args:
+        out: what ``python -m benchmarks run --out`` wrote.
+        compare: name of the method that the others are compared with.
+        methods: those that exist; by default ``benchmarks.methods.METHODS``.
+        resamples: of every bootstrap interval.
+
+    Raises:
+        ConfigError: ``out`` holds no plan that can be read.
+        DataError: its records are broken, incomplete or contradictory; see ``load``.
+    """
+    if methods is None:
+        from benchmarks.methods import METHODS as methods  # loads torch
+    results = load(out, methods)
+    folder = out / "report"
+    folder.mkdir(exist_ok=True)
+    book = _Book(folder)
+    found = (score_task(results, task, reference=compare, resamples=resamples) for task in results.plan.tasks)
+    scores = [one for one in found if one is not None]
+    if len(scores) > 1:
+        scores.insert(0, score_mean(scores))
+    sections = [_section(results, one, book, compare=compare, resamples=resamples) for one in scores]
+    answers = results.answers
+    opinions = {
+        str(task): second_opinion(rows, ByValue()) for task, rows in answers.groupby("task", sort=False, observed=True)
+    }
+    disputed = pd.concat([opinion.disputed.assign(task=task) for task, opinion in opinions.items()])
+    book.text("table.csv", _csv([section.points for section in sections]))
+    book.text("comparisons.csv", _csv([section.comparisons for section in sections]))
+    book.text("budgets.csv", _csv([section.budgets for section in sections]))
+    book.text("table.tex", latex_page(sections, results, reference=compare))
+    book.text("disagreements.jsonl", disputed.to_json(orient="records", lines=True, force_ascii=False))
+    page = report_page(results, sections, reference=compare, curves=_learning(out, book), opinions=opinions)
+    return [book.text("report.md", page), *book.files[:-1]]
+
+
+class _Book:
+    """The files written so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.files: list[Path] = []
+
+    def text(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        write_text(path, text)
+        self.files.append(path)
+        return path
+
+    def picture(self, name: str, figure: Figure) -> str:
+        """Its name, as the page links it."""
+        path = self._folder / name
+        figure.savefig(path, dpi=130, metadata={"Software": None})
+        self.files.append(path)
+        return name
+
+
+def _section(results: Results, scores: Scores, book: _Book, *, compare: str, resamples: int) -> Section:
+    titles = {name: method.title for name, method in results.methods.items()}
+    label = scores.label
+    pictures = {
+        f"Accuracy against tokens, {label}": book.picture(
+            f"frontier-{label}.png", plots.frontier(scores, titles, reference=compare)
+        ),
+        f"Correction and preservation, {label}": book.picture(
+            f"correction-{label}.png", plots.correction_preservation(scores, titles, reference=compare)
+        ),
+    }
+    rates = _rates(results, scores, compare)
+    if not rates.empty:
+        heading = f"{titles[compare]} on {label}"
+        pictures[f"When {heading} speaks"] = book.picture(f"speaks-{label}.png", plots.speak_heat_map(rates, heading))
+    return Section(
+        scores=scores,
+        points=points_table(results, scores),
+        comparisons=comparisons_table(scores, reference=compare, resamples=resamples),
+        budgets=budgets_table(scores, reference=compare),
+        pictures=pictures,
+    )
+
+
+def _rates(results: Results, scores: Scores, method: str) -> pd.DataFrame:
+    """When the headline of a method speaks on a task; empty where it is not of dialogues, or not of one task."""
+    at = scores.headline(method)
+    if at is None:
+        return pd.DataFrame()
+    rules = results.plan.base.dialogue.rules
+    records = [
+        record
+        for cell, points in results.records(method, scores.label)
+        if cell.seed in scores.seeds
+        for record in points[scores.points[at].label]
+        if is_dialogue(record, rules)
+    ]
+    return speak_rates(records, rules) if records else pd.DataFrame()
+
+
+def _learning(out: Path, book: _Book) -> dict[str, str]:
+    """The learning curves of every task that was trained on: alt text -> file name."""
+    runs: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    for path in sorted(out.glob("speakers/*/*/seed-*/metrics.jsonl")):
+        recipe, task = path.parts[-4], path.parts[-3]
+        rows = list(read_lines(path))
+        if rows:
+            runs.setdefault(task, {}).setdefault(recipe, []).append(pd.DataFrame(rows))
+    return {
+        f"Learning curves, trained on {task}": book.picture(
+            f"learning-{task}.png", plots.learning_curves(curves, f"trained on {task}")
+        )
+        for task, curves in runs.items()
+    }
+
+
+def _csv(frames: list[pd.DataFrame]) -> str:
+    return pd.concat(frames, ignore_index=True).to_csv(index=False, float_format="%.6g", lineterminator="\n")

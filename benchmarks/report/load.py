@@ -1,0 +1,226 @@
+"""Reads a benchmark's records into one table with a row an answer, checking every line."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from benchmarks.plan import Plan, make_plan, read_plan
+from tracer_agents.records import DialogueRecord, record_from_json
+from tracer_agents.speakers.prompts import Messages
+from tracer_agents.types import FAILED
+from tracer_env.errors import DataError
+from tracer_env.grading.base import Grade
+
+_GRADES = {*Grade, FAILED}
+_COUNTS = ("round", "prompt_tokens", "generated_tokens")  # of a turn
+
+
+class Described(Protocol):
+    """What the report asks of a method: see ``benchmarks.methods.Method``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def reference(self) -> str: ...
+    def headline(self, plan: Plan, /) -> str: ...
+    def points(self, records: Sequence[DialogueRecord], /) -> Mapping[str, Sequence[DialogueRecord]]: ...
+    def prompts(self, style: str, /) -> Mapping[str, Messages]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One finished (method, task, seed); ``folder`` holds its files."""
+
+    method: str
+    task: str
+    seed: int
+    folder: Path
+    questions: int
+    training_tokens: int
+    training_questions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that a benchmark recorded.
+
+    Args:
+        plan: what was to be run.
+        methods: name -> method, those of the plan in its order.
+        cells: those that ended, in the plan's order.
+        missing: the others, each in words.
+        answers: one row an answer, with the columns of ``answer_row``, and ``method``, ``point``, ``task`` and
+            ``seed``.
+    """
+
+    plan: Plan
+    methods: Mapping[str, Described]
+    cells: tuple[Cell, ...]
+    missing: tuple[str, ...]
+    answers: pd.DataFrame
+
+    def records(self, method: str, task: str) -> Iterator[tuple[Cell, Mapping[str, Sequence[DialogueRecord]]]]:
+        """The records of a method's cells on a task by point, read again from disk, one cell at a time."""
+        for cell in self.cells:
+            if (cell.method, cell.task) == (method, task):
+                yield cell, self.methods[method].points(read_records(cell))
+
+
+def load(out: Path, methods: Mapping[str, Described]) -> Results:
+    """Reads what a benchmark left in ``out``.
+
+    Args:
+        out: its folder.
+        methods: every method that exists, by name.
+
+    Raises:
+        ConfigError: ``out`` holds no plan that can be read.
+        DataError: no cell has ended, a line is broken, a method is unknown, or methods of one (task, seed) had
+            different questions.
+    """
+    path = out / "plan.yaml"
+    plan = make_plan(read_plan(path), str(path))
+    for name in plan.methods:
+        if name not in methods:
+            raise DataError(f"{path}: methods: there is no {name!r}; restore its file in benchmarks/methods/")
+    cells, missing, frames = [], [], []
+    for task in plan.tasks:
+        for method in plan.methods:
+            for seed in plan.seeds:
+                folder = out / "cells" / method / task / f"seed-{seed}"
+                cell = _cell(folder, method, task, seed)
+                if cell is None:
+                    missing.append(f"{method} on {task}, seed {seed}")
+                    continue
+                cells.append(cell)
+                frames.append(_frame(cell, methods[method], plan.base.token_budget))
+    if not cells:
+        raise DataError(f"{out}: no cell has ended, so there is nothing to report; continue the benchmark")
+    answers = pd.concat(frames, ignore_index=True)
+    _check_same_questions(answers)
+    return Results(
+        plan=plan,
+        methods={name: methods[name] for name in plan.methods},
+        cells=tuple(cells),
+        missing=tuple(missing),
+        answers=answers,
+    )
+
+
+def read_records(cell: Cell) -> list[DialogueRecord]:
+    """The records of a finished cell.
+
+    Raises:
+        DataError: a line that is no record, or one that contradicts itself.
+    """
+    path = cell.folder / "records.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; remove the cell's folder and run it again") from error
+    records = []
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+        try:
+            record = record_from_json(json.loads(line))
+            _check_record(record)
+        except (ValueError, TypeError, KeyError) as error:
+            remedy = "remove the cell's folder and run it again"
+            raise DataError(f"{path}, line {number}: not a record of a dialogue ({error}); {remedy}") from error
+        records.append(record)
+    return records
+
+
+def _check_record(record: DialogueRecord) -> None:
+    if record.grade not in _GRADES:
+        raise ValueError(f"grade: {record.grade!r} is none of {sorted(_GRADES)}")
+    if record.correct is not (record.grade == Grade.RIGHT):
+        raise ValueError(f"correct is {record.correct!r}, grade is {record.grade!r}")
+    if record.correct and record.answer is None:
+        raise ValueError("correct without an answer")
+    if not record.turns:
+        raise ValueError("turns: there is none")
+    for turn in record.turns:
+        for field in _COUNTS:
+            count = getattr(turn, field)
+            if type(count) is not int or count < 0:
+                raise ValueError(f"turns.{field}: {count!r} is no count")
+
+
+def answer_row(record: DialogueRecord, token_budget: int) -> dict[str, Any]:
+    """What the tables need of one dialogue.
+
+    ``right`` is 1.0 only for an answer that was read and graded right. ``first_right`` is the first proposal's.
+    ``free`` rounds are those in which a controller had a choice, ``spoken`` those of them in which it spoke.
+    ``cost`` is the dialogue's share of ``token_budget``, at most 1.
+    """
+    free = [turn for turn in record.turns if not turn.forced and turn.round > 1]
+    return {
+        "question_id": record.question_id,
+        "right": float(record.correct),
+        "first_right": float(record.first_correct),
+        "tokens": float(record.generated_tokens),
+        "prompt_tokens": float(record.prompt_tokens),
+        "cost": min(record.generated_tokens / token_budget, 1.0),
+        "free": float(len(free)),
+        "spoken": float(sum(turn.mode for turn in free)),
+        "grade": record.grade,
+        "no_answer": float(record.answer is None),
+        "ungradable": float(record.grade == Grade.UNGRADABLE),
+        "failed": float(record.grade == FAILED),
+        "answer": record.answer,
+        "gold": record.gold,
+    }
+
+
+def _cell(folder: Path, method: str, task: str, seed: int) -> Cell | None:
+    path = folder / "cell.json"
+    if not path.is_file():
+        return None
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        counts = {name: int(about[name]) for name in ("questions", "training_tokens", "training_questions")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: not what a finished cell leaves ({error!r}); remove the folder and run it again"
+        ) from error
+    return Cell(method=method, task=task, seed=seed, folder=folder, **counts)
+
+
+def _frame(cell: Cell, method: Described, token_budget: int) -> pd.DataFrame:
+    """The answers of a cell, every point's in the order of the first point's questions."""
+    records = read_records(cell)
+    if len({record.question_id for record in records}) != cell.questions or not records:
+        raise DataError(
+            f"{cell.folder}: records.jsonl does not hold the {cell.questions} questions that cell.json counts; "
+            "remove the folder and run it again"
+        )
+    rows, asked = [], None
+    for point, of_point in method.points(records).items():
+        ids = [record.question_id for record in of_point]
+        asked = asked or set(ids)
+        if len(ids) != cell.questions or set(ids) != asked:
+            raise DataError(
+                f"{cell.folder}: point {point!r} does not hold each of the {cell.questions} questions once; "
+                "remove the folder and run it again"
+            )
+        rows += [{"point": point, **answer_row(record, token_budget)} for record in of_point]
+    return pd.DataFrame(rows).assign(method=cell.method, task=cell.task, seed=cell.seed)
+
+
+def _check_same_questions(answers: pd.DataFrame) -> None:
+    """Every method of a (task, seed) must have been asked the same."""
+    for (task, seed), cell in answers.groupby(["task", "seed"], sort=False):
+        asked = {method: frozenset(rows["question_id"]) for method, rows in cell.groupby("method", sort=False)}
+        first, *others = asked
+        for other in others:
+            if asked[other] != asked[first]:
+                raise DataError(
+                    f"{task}, seed {seed}: {first} and {other} were asked different questions; "
+                    "run both again in one plan"
+                )

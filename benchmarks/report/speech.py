@@ -1,0 +1,70 @@
+"""How often controllers speak at each thing they can know, from recorded dialogues alone."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from tracer_agents.records import DialogueRecord
+from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, is_forced, transition
+from tracer_env.infosets import UNPARSED, Infosets
+
+_VOTES = ("votes ≤ −2", "votes −1", "votes 0", "votes +1", "votes ≥ +2")
+
+
+class Decision(NamedTuple):
+    """A choice that a controller had: what it knew, in the words of the heat map, and what it chose."""
+
+    known: tuple[int, int]  # (proposals that agree with the pending one, vote status)
+    round: int
+    proposals: int
+    spoke: bool
+
+
+def decisions(record: DialogueRecord, rules: Rules) -> Iterator[Decision]:
+    """Replays a recorded dialogue through the rules and gives every choice that was not forced.
+
+    Raises:
+        IllegalMove: the record is no dialogue under these rules.
+    """
+    key = Infosets("consensus", rules).key
+    state = initial(rules, record.question)
+    for turn in record.turns:
+        if not is_forced(state):
+            _, status, _, _, proposals, agreeing = key(state)
+            yield Decision(known=(agreeing, status), round=state.round, proposals=proposals, spoke=bool(turn.mode))
+        state = transition(state, Mode(turn.mode))
+        if state.speaking:
+            state = _after(state, record, len(state.turns))
+
+
+def _after(state: Dialogue, record: DialogueRecord, at: int) -> Dialogue:
+    turn = record.turns[at]
+    verdict = Verdict(turn.verdict) if turn.verdict else None
+    return transition(state, Utterance(text=turn.text or "", answer=turn.answer, verdict=verdict))
+
+
+def is_dialogue(record: DialogueRecord, rules: Rules) -> bool:
+    """Whether the record is of a dialogue under these rules, and not of votes or samples."""
+    seats = [(turn.round, turn.agent, turn.role) for turn in record.turns]
+    return seats == [(at, agent, role.value) for at, (agent, role) in enumerate(rules.seats, start=1)]
+
+
+def speak_rates(records: Iterable[DialogueRecord], rules: Rules) -> pd.DataFrame:
+    """How often somebody spoke at each infoset of ``"consensus"`` that was met, one row each.
+
+    Columns: ``known`` (what is pending, in words), ``round``, ``proposals`` (so far), ``rate`` and ``n``. Stage and
+    cycle of the infoset's key follow from the round. Rows are ordered: no answer first, then more agreement and votes.
+    """
+    met = pd.DataFrame([made for record in records for made in decisions(record, rules)], columns=Decision._fields)
+    grouped = met.groupby(["known", "round", "proposals"], sort=True)["spoke"].agg(["mean", "size"]).reset_index()
+    frame = grouped.set_axis(["known", "round", "proposals", "rate", "n"], axis=1)
+    return frame.assign(known=[in_words(known) for known in frame["known"]])
+
+
+def in_words(known: tuple[int, int]) -> str:
+    """What is pending: whether it has an answer, how many proposals gave it, and what reviews said."""
+    agreeing, status = known
+    if status == UNPARSED:
+        return "no answer"
+    return f"{'1 proposal' if agreeing == 1 else '2+ agree'}, {_VOTES[status]}"

@@ -1,0 +1,159 @@
+"""The tables of a report: figures of every point, comparisons with a reference, and matched token budgets."""
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.report.load import Results
+from benchmarks.report.scores import FIGURES, Scores
+from benchmarks.report.statistics import (
+    bracket,
+    holm,
+    interpolate,
+    interval95,
+    mcnemar_p,
+    probability_of_improvement,
+    undominated,
+)
+from tracer_env.seeding import stream
+
+
+def points_table(results: Results, scores: Scores) -> pd.DataFrame:
+    """One row a point: every figure with its interval, training cost, and accuracy by seed.
+
+    ``frontier``: no other point has at most its tokens and at least its accuracy. Training tokens and questions are
+    means over the cells.
+    """
+    accuracy, tokens = scores.figures["accuracy"].value, scores.figures["tokens"].value
+    frontier = undominated(tokens, accuracy)
+    rows = []
+    for at, point in enumerate(scores.points):
+        row: dict[str, object] = {
+            "task": scores.label,
+            "method": point.method,
+            "point": point.label,
+            "headline": point.headline,
+            "frontier": bool(frontier[at]),
+            "n": scores.n,
+        }
+        for name in FIGURES:
+            estimate = scores.figures[name]
+            row |= {
+                name: estimate.value[at],
+                f"{name}_low": estimate.interval[0, at],
+                f"{name}_high": estimate.interval[1, at],
+            }
+        cells = [
+            cell
+            for cell in results.cells
+            if cell.method == point.method and cell.task in scores.right and cell.seed in scores.seeds
+        ]
+        by_seed = np.mean([runs[:, at] for runs in scores.runs.values()], axis=0) if _same_seeds(scores) else None
+        row |= {
+            "training_tokens": float(np.mean([cell.training_tokens for cell in cells])),
+            "training_questions": float(np.mean([cell.training_questions for cell in cells])),
+            "seeds": len(scores.seeds),
+            "accuracy_by_seed": "" if by_seed is None else " ".join(f"{one:.4f}" for one in by_seed),
+            "accuracy_sd": np.nan if by_seed is None or len(by_seed) < 2 else float(np.std(by_seed, ddof=1)),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _same_seeds(scores: Scores) -> bool:
+    return len({len(runs) for runs in scores.runs.values()}) == 1
+
+
+def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.DataFrame:
+    """The reference's headline minus every other method's, on the same questions; empty without the reference.
+
+    Intervals are paired bootstraps. ``p`` is exact McNemar's, over all tasks' questions for the mean; ``p_holm`` is
+    adjusted for all rows of this table. ``improvement`` is P(a run of the reference > a run of the method).
+    """
+    mine = scores.headline(reference)
+    if mine is None:
+        return pd.DataFrame()
+    rows = []
+    for theirs, point in enumerate(scores.points):
+        if not point.headline or point.method == reference:
+            continue
+        right = np.concatenate(list(scores.right.values()))
+        a, b = right[:, mine], right[:, theirs]
+        row: dict[str, object] = {
+            "task": scores.label,
+            "reference": scores.points[mine].label,
+            "method": point.method,
+            "point": point.label,
+            "n": scores.n,
+        }
+        for name in ("accuracy", "tokens", "utility"):
+            estimate = scores.figures[name]
+            low, high = interval95((estimate.draws[:, mine] - estimate.draws[:, theirs])[:, None])[:, 0]
+            row |= {name: estimate.value[mine] - estimate.value[theirs], f"{name}_low": low, f"{name}_high": high}
+        improvement, low, high = probability_of_improvement(
+            [runs[:, mine] for runs in scores.runs.values()],
+            [runs[:, theirs] for runs in scores.runs.values()],
+            resamples=resamples,
+            rng=stream("improvement", scores.label, point.label),
+        )
+        row |= {
+            "only_reference_right": int((a & ~b).sum()),
+            "only_method_right": int((~a & b).sum()),
+            "p": mcnemar_p(a, b),
+            "improvement": improvement,
+            "improvement_low": low,
+            "improvement_high": high,
+        }
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    return frame.assign(p_holm=holm(frame["p"].to_list())) if rows else frame
+
+
+def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
+    """The reference's headline against every method of several points, at the reference's tokens a question.
+
+    ``at`` is ``"at most"`` for the method's point with the most tokens not above the reference's, ``"next above"``
+    for the one with the fewest above, and ``"equal"`` for the straight line between the two. ``difference`` is the
+    reference's accuracy minus theirs, with its paired bootstrap interval; which two points stand next to the budget
+    is taken as given. The utility of the points themselves is in the table of points.
+    """
+    mine = scores.headline(reference)
+    if mine is None:
+        return pd.DataFrame()
+    tokens, accuracy = scores.figures["tokens"], scores.figures["accuracy"]
+    budget = tokens.value[mine]
+    rows = []
+    for method in dict.fromkeys(point.method for point in scores.points):
+        columns = np.array(scores.of(method))
+        if method == reference or len(columns) < 2:
+            continue
+        sides = [None if side is None else columns[side] for side in bracket(tokens.value[columns], budget)]
+        found = [
+            (at, scores.points[side].label, tokens.value[side], accuracy.value[side], accuracy.draws[:, side])
+            for at, side in zip(("at most", "next above"), sides, strict=True)
+            if side is not None
+        ]
+        if sides[0] is not None and sides[1] is not None:
+            low, high = sides
+            of_values, of_draws = (
+                interpolate((t[..., low], t[..., high]), (s[..., low], s[..., high]), t[..., mine])
+                for t, s in ((tokens.value, accuracy.value), (tokens.draws, accuracy.draws))
+            )
+            found.append(("equal", "on the line between", budget, of_values, of_draws))
+        for at, label, spent, value, draws in found:
+            low, high = interval95((accuracy.draws[:, mine] - draws)[:, None])[:, 0]
+            rows.append(
+                {
+                    "task": scores.label,
+                    "reference": scores.points[mine].label,
+                    "method": method,
+                    "at": at,
+                    "point": label,
+                    "reference_tokens": budget,
+                    "tokens": spent,
+                    "accuracy": float(value),
+                    "difference": accuracy.value[mine] - float(value),
+                    "difference_low": low,
+                    "difference_high": high,
+                }
+            )
+    return pd.DataFrame(rows)
