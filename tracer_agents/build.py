@@ -4,6 +4,7 @@ import atexit
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,14 +13,16 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from tracer_agents.config import BackendConfig, Config, SpeakersConfig
+from tracer_agents.config import Config, SpeakersConfig
 from tracer_agents.generation.base import Engine, GenerationBackend
 from tracer_agents.generation.parity import Check
 from tracer_agents.generation.sglang_backend import Patience, ServedPolicy, SGLangBackend
-from tracer_agents.generation.sglang_weights import DiskWeights, TensorWeights
+from tracer_agents.generation.sglang_weights import AdapterWeights, DiskWeights, TensorWeights, WeightTransport
 from tracer_agents.generation.sglang_wire import Deadlines, Worker, discover
 from tracer_agents.generation.transformers_backend import TransformersBackend, stop_ids
+from tracer_agents.generation.weights import LoraAdapters, Shelf, Weights, WholeModel
 from tracer_agents.learners.gspo import GSPOLearner
+from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.probe import PolicyProbe
 from tracer_agents.speakers.model import ModelSpeakers, View
 from tracer_env.dialogue import Role
@@ -37,12 +40,20 @@ TINY = Path(__file__).parent / "assets" / "tracer-tiny"
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A causal LM with its tokenizer; ``pad_id`` fills padding, ``style`` names its prompt texts."""
+    """A causal LM with its tokenizer; ``pad_id`` fills padding, ``style`` names its prompt texts.
 
-    model: PreTrainedModel
+    ``weights`` says which of the model's speak for whom: there may be several policies.
+    """
+
+    weights: Weights
     tokenizer: PreTrainedTokenizerBase
     pad_id: int
     style: str
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model that all policies share."""
+        return self.weights.model
 
 
 def build_task(config: Config) -> Task:
@@ -51,84 +62,159 @@ def build_task(config: Config) -> Task:
     return make_task(task.name, data=task.data, eval_data=task.eval_data, **task.options)
 
 
-def load_policy(config: SpeakersConfig, weights: Path | None = None) -> Policy:
-    """Loads the model and tokenizer of the settings; ``weights`` is a checkpoint's folder to take them from.
+def load_policy(config: Config, weights: Path | None = None) -> Policy:
+    """Loads the model and tokenizer of the settings; ``weights`` is a checkpoint's folder with what was trained.
 
     Raises:
         ConfigError: the model cannot be loaded, or its tokenizer has no chat template.
+        RunError: the checkpoint's adapters do not fit the settings.
     """
-    source = str(weights or (TINY if config.model == "tiny" else config.model))
+    speakers = config.speakers
+    source = TINY if speakers.model == "tiny" else Path(speakers.model)
+    whole = speakers.lora_rank is None
+    latest = weights if whole and weights else source
+    tokenizer = _tokenizer(str(latest))
+    initial = None
+    if whole and config.gspo.kl and config.credit.train:
+        initial = Shelf(list(_model(source, speakers).parameters()), _temporary("tracer-initial-"))
+    model = _model(latest, speakers)
+    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    if not isinstance(pad_id, int):
+        raise ConfigError(f"speakers.model: the tokenizer of {str(source)!r} has neither a pad nor an end token")
+    return Policy(
+        weights=WholeModel(model, initial) if whole else _adapters(config, model, weights),
+        tokenizer=tokenizer,
+        pad_id=pad_id,
+        style=speakers.style or ("tiny" if speakers.model == "tiny" else "chat"),
+    )
+
+
+def _tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"speakers.model: cannot load {source!r}: {error}") from error
+    if tokenizer.chat_template is None:
+        raise ConfigError(f"speakers.model: the tokenizer of {source!r} has no chat template; use a chat model")
+    return tokenizer
+
+
+def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
+    try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source,
+            str(source),
             dtype=getattr(torch, config.dtype),
             attn_implementation="sdpa",
             device_map={"": str(_device(config.device))},
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"speakers.model: cannot load {source!r}: {error}") from error
-    if tokenizer.chat_template is None:
-        raise ConfigError(f"speakers.model: the tokenizer of {source!r} has no chat template; use a chat model")
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    if not isinstance(pad_id, int):
-        raise ConfigError(f"speakers.model: the tokenizer of {source!r} has neither a pad nor an end token")
-    style = config.style or ("tiny" if config.model == "tiny" else "chat")
+        raise ConfigError(f"speakers.model: cannot load {str(source)!r}: {error}") from error
     for parameter in model.parameters():  # out of the file's mapping into aligned memory, so that equal weights
         parameter.data = parameter.data.clone()  # give equal bits whichever file they were loaded from
-    return Policy(model=model.eval(), tokenizer=tokenizer, pad_id=pad_id, style=style)
+    return model.eval()
+
+
+def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None) -> LoraAdapters:
+    speakers = config.speakers
+    assert speakers.lora_rank is not None
+    try:
+        adapters = LoraAdapters(
+            model,
+            config.policies,
+            rank=speakers.lora_rank,
+            alpha=speakers.lora_alpha or 2 * speakers.lora_rank,
+            targets=speakers.lora_targets,
+            seed=config.seed,
+        )
+    except ValueError as error:
+        raise ConfigError(f"speakers.lora_targets: {error}") from error
+    if checkpoint is not None:
+        adapters.load(checkpoint)
+    return adapters
+
+
+def _temporary(prefix: str) -> Path:
+    """A folder that goes when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def build_backend(config: Config, policy: Policy) -> Engine:
-    """The engine that generates with the policy."""
+    """The engine that generates with the policies."""
     if config.backend.name == "sglang":
-        return build_sglang(config.backend, policy)
+        return build_sglang(config, policy)
     return TransformersBackend(
-        policy.model, policy.tokenizer, pad_id=policy.pad_id, batch_size=config.backend.batch_size
+        policy.weights, policy.tokenizer, pad_id=policy.pad_id, batch_size=config.backend.batch_size
     )
 
 
-def build_sglang(config: BackendConfig, policy: Policy) -> SGLangBackend:
-    """The client of the servers that the settings name; the policy's weights are what it sends them.
+def build_sglang(config: Config, policy: Policy) -> SGLangBackend:
+    """The client of the servers that the settings name; the policies' weights are what it sends them.
 
     Raises:
-        ConfigError: a policy is named that the speakers do not have.
+        ConfigError: servers and policies do not match.
     """
-    if set(config.servers) != {"shared"}:
-        raise ConfigError(
-            f"backend.urls: the speakers have one policy, 'shared'; got servers for {sorted(config.servers)}"
-        )
-    client = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=config.in_flight + 8))
+    settings = config.backend
+    client = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=settings.in_flight + 8))
     deadlines = Deadlines(
-        connect=config.connect_seconds,
-        generate=config.generate_seconds,
-        sync=config.sync_seconds,
-        recover=config.recover_seconds,
+        connect=settings.connect_seconds,
+        generate=settings.generate_seconds,
+        sync=settings.sync_seconds,
+        recover=settings.recover_seconds,
     )
-    folder = Path(config.weights_folder or tempfile.mkdtemp(prefix="tracer-weights-"))
-    policies = {
-        name: ServedPolicy(
-            workers=tuple(
-                Worker(found, client, deadlines) for url in urls for found in discover(url, client, deadlines)
-            ),
-            weights=TensorWeights(named=policy.model.named_parameters)
-            if config.weights == "tensor"
-            else DiskWeights(save=policy.model.save_pretrained, folder=folder / name),
-        )
-        for name, urls in config.servers.items()
-    }
     backend = SGLangBackend(
-        policies,
+        _served(config, policy.weights, client, deadlines),
         policy.tokenizer,
         stops=sorted(stop_ids(policy.model, policy.tokenizer)),
         client=client,
-        patience=Patience(attempts=config.attempts, backoff_seconds=config.backoff_seconds),
-        in_flight=config.in_flight,
+        patience=Patience(attempts=settings.attempts, backoff_seconds=settings.backoff_seconds),
+        in_flight=settings.in_flight,
     )
     atexit.register(backend.close)
-    if config.weights_folder is None:
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return backend
+
+
+def _served(config: Config, weights: Weights, client: httpx.Client, deadlines: Deadlines) -> dict[str, ServedPolicy]:
+    """The servers of each policy: adapters share servers, whole models do not."""
+    settings = config.backend
+    servers = settings.servers(weights.names)
+    if set(servers) != set(weights.names):
+        raise ConfigError(f"backend.urls: the speakers' policies are {[*weights.names]}; got servers for {[*servers]}")
+    folder = Path(settings.weights_folder) if settings.weights_folder else _temporary("tracer-weights-")
+    found = {
+        name: tuple(url for given in urls for url in discover(given, client, deadlines))
+        for name, urls in servers.items()
+    }
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, urls in found.items():
+        groups.setdefault(urls, []).append(name)
+    served: dict[str, ServedPolicy] = {}
+    for urls, names in groups.items():
+        workers = tuple(Worker(url, client, deadlines) for url in urls)
+        group = ServedPolicy(workers=workers, weights=_transport(config, weights, names, folder))
+        served |= dict.fromkeys(names, group)
+    urls = [url for group in groups for url in group]
+    if len(set(urls)) < len(urls):
+        raise ConfigError("backend.urls: policies that share a server must share all their servers")
+    return served
+
+
+def _transport(config: Config, weights: Weights, names: list[str], folder: Path) -> WeightTransport:
+    """How the policies in ``names`` reach the servers that hold them."""
+    if isinstance(weights, LoraAdapters) and config.backend.weights == "adapter":
+        return AdapterWeights(
+            save={name: partial(weights.save_adapter, name) for name in names}, folder=folder / "-".join(names)
+        )
+    [name, *others] = names
+    if others:
+        raise ConfigError(
+            f"a server holds one policy, got {', '.join(names)}: give each its own in backend.urls, or, "
+            "where servers have a GPU, set backend.weights: adapter"
+        )
+    if config.backend.weights == "tensor":
+        return TensorWeights(named=partial(weights.merged, name))
+    return DiskWeights(save=partial(weights.export, name), folder=folder / name)
 
 
 def build_speakers(
@@ -143,23 +229,26 @@ def build_speakers(
         proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,
         reviewer_max_new_tokens=config.speakers.reviewer_max_new_tokens,
         context=policy.model.config.max_position_embeddings,
+        policy=config.speakers.policy,
         temperature=temperature,
     )
 
 
-def build_learner(config: Config, policy: Policy) -> GSPOLearner:
-    """The optimiser of the policy."""
-    return GSPOLearner(policy.model, pad_id=policy.pad_id, config=config.gspo)
+def build_learner(config: Config, policy: Policy) -> PolicyLearners:
+    """The optimisers of the policies."""
+    weights = policy.weights
+    learners = {name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in weights.names}
+    return PolicyLearners(learners, weights)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything a run is made of; the backend and the learner share the policy's model."""
+    """Everything a run is made of; the backend and the learner share the policies' model."""
 
     task: Task
     policy: Policy
     backend: Engine
-    learner: GSPOLearner
+    learner: PolicyLearners
     training_speakers: ModelSpeakers  # sample at temperature 1
     speakers: ModelSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ModelSpeakers
@@ -177,7 +266,7 @@ class Parts:
             for text in _PROBES
         ]
         return self.backend.gate(
-            PolicyProbe(self.policy.model, self.policy.tokenizer),
+            {name: PolicyProbe(self.policy.weights, name, self.policy.tokenizer) for name in self.policy.weights.names},
             prompts,
             _PROBES,
             max_new_tokens=min(config.speakers.proposer_max_new_tokens, 64),
@@ -187,9 +276,9 @@ class Parts:
 
 
 def build(config: Config, weights: Path | None = None) -> Parts:
-    """Builds a run's objects; ``weights`` is a checkpoint's folder to take the policy from."""
+    """Builds a run's objects; ``weights`` is a checkpoint's folder with what was trained."""
     task = build_task(config)
-    policy = load_policy(config.speakers, weights)
+    policy = load_policy(config, weights)
     backend = build_backend(config, policy)
     training, evaluation, greedy = (
         build_speakers(config, policy, backend, task, temperature=temperature)

@@ -1,12 +1,13 @@
 """The settings of a run: typed, documented field by field, validated on construction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tracer_env.dialogue import Rules
+from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError
 from tracer_env.rewards import Utility
 
@@ -18,6 +19,7 @@ MinimiserName = Literal[
     "DiscountedRegretMatching",
     "Hedge",
 ]
+PolicyScheme = Literal["shared", "per_role", "per_agent_role"]
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -61,7 +63,18 @@ class SpeakersConfig(_Section):
     """The language model behind proposers and reviewers."""
 
     model: str = Field(default="tiny", description="'tiny' (shipped), a folder, or a hub name")
-    policy: Literal["shared"] = Field(default="shared", description="shared: one policy for all agents and roles")
+    policy: PolicyScheme = Field(
+        default="shared", description="who shares a policy: everybody, all agents in a role, or nobody"
+    )
+    lora_rank: int | None = Field(
+        default=None, ge=1, description="rank of LoRA adapters on the frozen model; null: it is trained whole"
+    )
+    lora_alpha: int | None = Field(
+        default=None, gt=0, description="adapters are scaled by alpha / rank; by default 2 · rank"
+    )
+    lora_targets: Literal["all-linear"] | list[str] = Field(
+        default="all-linear", description="modules with adapters: endings of names, or every linear layer"
+    )
     style: Literal["tiny", "chat"] | None = Field(default=None, description="prompt texts; by default the model's")
     proposer_max_new_tokens: int = Field(default=96, ge=1, description="longest proposal, tokens")
     reviewer_max_new_tokens: int = Field(default=96, ge=1, description="longest review, tokens")
@@ -73,6 +86,21 @@ class SpeakersConfig(_Section):
     def max_new_tokens(self) -> int:
         """The longest utterance of either role, tokens."""
         return max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
+
+    @model_validator(mode="after")
+    def _trainable(self) -> "SpeakersConfig":
+        if self.policy != "shared" and self.lora_rank is None:
+            raise ValueError(f"policy {self.policy!r} takes adapters on one frozen model: set speakers.lora_rank")
+        return self
+
+    def policies(self, n_agents: int) -> tuple[str, ...]:
+        """The names of all policies."""
+        return tuple(dict.fromkeys(policy_of(self.policy, role, agent) for agent in range(n_agents) for role in Role))
+
+
+def policy_of(scheme: PolicyScheme, role: Role, agent: int) -> str:
+    """The name of the policy that an agent speaks with in a role."""
+    return {"shared": "shared", "per_role": str(role), "per_agent_role": f"{role}_{agent}"}[scheme]
 
 
 class BackendConfig(_Section):
@@ -86,8 +114,9 @@ class BackendConfig(_Section):
     urls: dict[str, str | list[str]] = Field(
         default_factory=dict, description="sglang: policy -> address or addresses, instead of url"
     )
-    weights: Literal["disk", "tensor"] = Field(
-        default="disk", description="sglang: how new weights reach servers; tensor: shared memory of this machine"
+    weights: Literal["disk", "tensor", "adapter"] = Field(
+        default="disk",
+        description="sglang: how new weights reach servers: whole by disk or by shared memory, or adapters alone",
     )
     weights_folder: str | None = Field(
         default=None, description="sglang: where weights are written for servers to read; by default a temporary one"
@@ -111,11 +140,10 @@ class BackendConfig(_Section):
             raise ValueError("sglang needs backend.url, or backend.urls with one entry a policy; not both")
         return self
 
-    @property
-    def servers(self) -> dict[str, list[str]]:
+    def servers(self, policies: Sequence[str]) -> dict[str, list[str]]:
         """Addresses by policy."""
         if self.url is not None:
-            return {"shared": [self.url]}
+            return {policy: [self.url] for policy in policies}
         return {policy: [urls] if isinstance(urls, str) else list(urls) for policy, urls in self.urls.items()}
 
 
@@ -167,6 +195,7 @@ class GSPOConfig(_Section):
     importance_cap: float | None = Field(
         default=None, gt=0, description="truncated importance weight of learner over engine; null: off"
     )
+    kl: float = Field(default=0.0, ge=0, description="coefficient of KL to the model as it was before training")
 
 
 class TrainerConfig(_Section):
@@ -207,6 +236,11 @@ class Config(_Section):
     gspo: GSPOConfig = GSPOConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The names of the speakers' policies."""
+        return self.speakers.policies(self.dialogue.n_agents)
 
     @property
     def weighting(self) -> Literal["gradient", "counterfactual"]:
@@ -257,6 +291,8 @@ def load_config(
         source = str(file) if file else f"preset {preset}" if preset else "settings"
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise ConfigError(f"{source}: {problems}") from error
+    if config.backend.weights == "adapter" and config.speakers.lora_rank is None:
+        raise ConfigError("backend.weights: adapter needs adapters: set speakers.lora_rank")
     if config.trainer.controller_steps > config.trainer.steps:
         raise ConfigError("trainer.controller_steps must not exceed trainer.steps")
     if config.evaluation.certificate_questions == 1:

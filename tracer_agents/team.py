@@ -81,7 +81,8 @@ class Team:
         spoken = [round_ for round_, mode in enumerate(info["prefix"], start=1) if mode == "1"]
         proposed = max((round_ for round_ in spoken if round_ % 2), default=0)
         view = View(  # the modes tell an empty utterance from none
-            role=Role.PROPOSER if info["round"] % 2 else Role.REVIEWER,
+            role=Role(info["role"]),
+            agent=info["agent"],
             question=observation["question"],
             solution=observation["solution"] if proposed else None,
             review=observation["review"] if any(round_ > proposed for round_ in spoken) else None,

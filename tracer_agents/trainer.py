@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tracer_agents.build import Parts
-from tracer_agents.config import Config
+from tracer_agents.config import Config, policy_of
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
-from tracer_agents.credit.groups import Groups, sample_groups
+from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.empirical import EmpiricalGame
@@ -28,10 +28,11 @@ from tracer_agents.game.tree import Tree, expand, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOStats
+from tracer_agents.learners.policies import pooled
 from tracer_agents.run import RunDirectory
 from tracer_agents.speakers.model import ModelUtterance
 from tracer_agents.types import Controller
-from tracer_env.dialogue import Dialogue, Role, Utterance
+from tracer_env.dialogue import Dialogue, Role
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import stream
 
@@ -55,7 +56,8 @@ class StepReport:
     all_tokens: int  # generated this step, in trees and groups
     groups: int
     groups_dropped: int
-    gspo: GSPOStats | None
+    gspo: GSPOStats | None  # over all policies
+    gspo_by_policy: dict[str, GSPOStats]  # where there are several
     infosets: int
     regret_iterations: int
     policy_version: int
@@ -97,9 +99,9 @@ class Trainer:
         clock.lap("expand")
         groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
         clock.lap("groups")
-        gspo = self._train_speakers(groups, number) if groups else None
+        gspo = self._train_speakers(groups, number) if groups else {}
         clock.lap("gspo")
-        if gspo:
+        if groups:
             self._label(self.version + 1)
         clock.lap("sync")
         if self.config.controllers.train:
@@ -132,7 +134,7 @@ class Trainer:
 
     def save(self, folder: Path, step: int) -> None:
         """Writes everything that ``load`` needs to go on to the same bits."""
-        self.parts.policy.model.save_pretrained(folder)
+        self.parts.policy.weights.save(folder)
         self.parts.policy.tokenizer.save_pretrained(folder)
         self.parts.learner.save(folder)
         self.tables.save(folder / "controllers.npz")
@@ -184,13 +186,15 @@ class Trainer:
             normalise_std=credit.normalise_std,
         )
 
-    def _train_speakers(self, groups: Groups, number: int) -> GSPOStats:
+    def _train_speakers(self, groups: Groups, number: int) -> dict[str, GSPOStats]:
+        """What each policy's steps did."""
+        scheme = self.config.speakers.policy
         samples = [
-            _sample(candidate.utterance, candidate.role, advantage)
+            _sample(candidate, advantage, policy_of(scheme, candidate.role, candidate.request.state.agent))
             for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
             if signal
         ]
-        return self.parts.learner.update(samples, stream(self.config.seed, "minibatches", number))
+        return self.parts.learner.update(samples, lambda: stream(self.config.seed, "minibatches", number))
 
     def _train_controllers(self, number: int, game: EmpiricalGame) -> RegretTables:
         settings = self.config.controllers
@@ -222,7 +226,7 @@ class Trainer:
         lost: Sequence[Tree],
         lines: Sequence[Dialogue],
         groups: Groups | None,
-        gspo: GSPOStats | None,
+        gspo: dict[str, GSPOStats],
         seconds: dict[str, float],
     ) -> StepReport:
         right = np.array([tree.right(line) for tree, line in zip(trees, lines, strict=True)])
@@ -246,7 +250,8 @@ class Trainer:
             all_tokens=sum(utterance.generated_tokens for utterance in said),
             groups=groups.n_groups if groups else 0,
             groups_dropped=groups.n_dropped if groups else 0,
-            gspo=gspo,
+            gspo=pooled(gspo.values()) if gspo else None,
+            gspo_by_policy=gspo if len(gspo) > 1 else {},
             infosets=len(self.tables.keys),
             regret_iterations=self.tables.iterations,
             policy_version=self.version,
@@ -266,15 +271,16 @@ class Explorer:
         return (1 - self._epsilon) * self._controller.speak_probability(states) + self._epsilon / 2
 
 
-def _sample(utterance: Utterance, role: Role, advantage: float) -> Sample:
-    assert isinstance(utterance, ModelUtterance)  # the speakers being trained are models
-    generation = utterance.generation
+def _sample(candidate: Candidate, advantage: float, policy: str) -> Sample:
+    assert isinstance(candidate.utterance, ModelUtterance)  # the speakers being trained are models
+    generation = candidate.utterance.generation
     return Sample(
         prompt_ids=generation.prompt_ids,
         output_ids=generation.output_ids,
         logps_engine=generation.logps,
-        role=role,
+        role=candidate.role,
         advantage=float(advantage),
+        policy=policy,
     )
 
 

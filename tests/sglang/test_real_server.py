@@ -51,7 +51,7 @@ def _requests(parts, count: int, *, temperature: float = 1.0, copies: int = 1) -
 
 def _differences(parts, generations) -> np.ndarray:
     """|server's − learner's log-probability| of every token."""
-    probe = PolicyProbe(parts.policy.model, parts.policy.tokenizer)
+    probe = PolicyProbe(parts.policy.weights, "shared", parts.policy.tokenizer)
     scores = probe.score([(g.prompt_ids, g.output_ids) for g in generations], 1.0)
     return np.abs(
         [a - b for g, score in zip(generations, scores, strict=True) for a, b in zip(g.logps, score.logp, strict=True)]

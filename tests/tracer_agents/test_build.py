@@ -9,7 +9,7 @@ from tracer_env.errors import ConfigError
 
 def test_parts_share_one_model(small_config):
     parts = build(small_config())
-    assert parts.backend._model is parts.policy.model is parts.learner._model
+    assert parts.backend._weights is parts.policy.weights is parts.learner._weights
     assert not parts.policy.model.training  # no dropout, neither when sampling nor when scoring
     temperatures = (parts.training_speakers.temperature, parts.speakers.temperature, parts.greedy_speakers.temperature)
     assert temperatures == (1.0, 1.0, 0.0)
@@ -22,30 +22,30 @@ def test_evaluation_may_sample_at_another_temperature_but_training_may_not(small
 
 def test_weights_come_from_the_checkpoint(small_config, tmp_path):
     config = small_config()
-    first = load_policy(config.speakers)
+    first = load_policy(config)
     with torch.no_grad():
         next(first.model.parameters()).mul_(2)
     first.model.save_pretrained(tmp_path)
     first.tokenizer.save_pretrained(tmp_path)
-    again, original = load_policy(config.speakers, tmp_path), load_policy(config.speakers)
+    again, original = load_policy(config, tmp_path), load_policy(config)
     assert torch.equal(next(again.model.parameters()), next(first.model.parameters()))
     assert not torch.equal(next(again.model.parameters()), next(original.model.parameters()))
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "chat"), ("tiny", "tiny"), ("chat", "chat")])
 def test_prompt_style_follows_the_model_unless_named(small_config, given, used):
-    assert load_policy(small_config({"speakers.style": given}).speakers).style == used
+    assert load_policy(small_config({"speakers.style": given})).style == used
 
 
 def test_precision_is_the_one_asked_for(small_config):
-    policy = load_policy(small_config({"speakers.dtype": "bfloat16"}).speakers)
+    policy = load_policy(small_config({"speakers.dtype": "bfloat16"}))
     assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
 
 
 def test_devices_that_are_not_there(small_config):
     for name in ("abacus", "cuda:99"):
         with pytest.raises(ConfigError, match=r"speakers\.device"):
-            load_policy(small_config({"speakers.device": name}).speakers)
+            load_policy(small_config({"speakers.device": name}))
 
 
 def test_task_options_reach_the_task(small_config):

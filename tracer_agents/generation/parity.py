@@ -124,7 +124,6 @@ def _checks(subject: Subject) -> Iterator[_Finding]:
         if temperature == 1.0:
             yield _diversity(samples)
     yield _ends(subject, label)
-    yield _adapter(subject, label)
     yield from _swap(subject, label)
 
 
@@ -190,6 +189,7 @@ def _ends(subject: Subject, label: str) -> _Finding:
 
 
 def _adapter(subject: Subject, label: str) -> _Finding:
+    """Asked under perturbed weights: an untrained adapter changes nothing."""
     name = "adapter is applied"
     if subject.worker.info().get("device") == "cpu":
         return name, "not applicable", "cpu: SGLang has no LoRA there, servers hold merged weights"
@@ -219,6 +219,7 @@ def _swap(subject: Subject, label: str) -> Iterator[_Finding]:
         swapped = _sample(subject, other, 1.0)
         new = _difference(swapped, _score(subject, swapped, 1.0))
         moved = _difference(before, _score(subject, before, 1.0))
+        applied = _adapter(subject, other)
     label = subject.reload()
     restored = _sample(subject, label, 1.0)
     back = _difference(restored, _score(subject, restored, 1.0))
@@ -229,6 +230,7 @@ def _swap(subject: Subject, label: str) -> Iterator[_Finding]:
         yield "prefix cache is flushed", "not applicable", f"the server keeps none: {cache}"
     else:
         yield "prefix cache is flushed", _passed(cold.cached_tokens == 0), cache
+    yield applied
     worse = max(new, back, key=lambda difference: difference.mean)
     arrived = new.within(subject.tolerance) and back.within(subject.tolerance)
     detail = (

@@ -29,7 +29,7 @@ from tracer_agents.types import FAILED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedPolicy:
-    """One policy: the servers that hold it, and the way its weights reach them."""
+    """The servers that hold a policy, and the way its weights reach them; policies may share both."""
 
     workers: tuple[Worker, ...]
     weights: WeightTransport
@@ -92,7 +92,7 @@ class SGLangBackend:
             GenerationFailed: a server did not take them within its deadlines, or says another label afterwards.
         """
         self.publish(version)
-        pairs = [(served, worker) for served in self.policies.values() for worker in served.workers]
+        pairs = [(served, worker) for served in self._served() for worker in served.workers]
         with ThreadPoolExecutor(len(pairs)) as pool:
             late = [fault for fault in pool.map(lambda pair: self._deliver(*pair), pairs) if fault is not None]
         if late:
@@ -105,11 +105,15 @@ class SGLangBackend:
         """Fixes the learner's present weights under a new label, which every completion must carry from now on."""
         self._published += 1
         label = f"{self._run}-{self._published}-v{version}"
-        for served in self.policies.values():
+        for served in self._served():
             served.weights.publish(label)
         self._versions[label] = version
         self._label = label
         return label
+
+    def _served(self) -> list[ServedPolicy]:
+        """Each once, also where several policies share it."""
+        return list({id(served): served for served in self.policies.values()}.values())
 
     def _deliver(self, served: ServedPolicy, worker: Worker) -> EngineFault | None:
         try:
@@ -142,7 +146,7 @@ class SGLangBackend:
 
     def gate(
         self,
-        learner: Learner,
+        learners: Mapping[str, Learner],
         prompts: Sequence[tuple[int, ...]],
         texts: Sequence[str],
         *,
@@ -150,20 +154,22 @@ class SGLangBackend:
         temperatures: tuple[float, ...],
         tolerance: float,
     ) -> list[Check]:
-        """Examines every server (see ``parity``), then gives all of them the learner's true weights.
+        """Examines every server for every policy it holds (see ``parity``), then gives all of them the true weights.
+
+        ``learners`` are by policy.
 
         Raises:
             GenerationFailed: a server does not answer.
         """
         version = 0 if self._label is None else self._versions[self._label]
         checks: list[Check] = []
-        for served in self.policies.values():
+        for policy, served in self.policies.items():
             for worker in served.workers:
                 subject = Subject(
                     worker=worker,
-                    learner=learner,
+                    learner=learners[policy],
                     reload=partial(self._reload, served, worker, version),
-                    adapter=served.weights.adapter,
+                    adapter=partial(served.weights.adapter, policy=policy),
                     prompts=prompts,
                     texts=texts,
                     stops=self._stops,
@@ -222,7 +228,7 @@ class SGLangBackend:
         """One round: the completions that came, by row, and the last fault met."""
         jobs: list[tuple[Worker, Order, list[int]]] = []
         for name, served in self.policies.items():
-            wanted = self._orders(requests, [row for row in rows if requests[row].policy == name], served)
+            wanted = self._orders(requests, [row for row in rows if requests[row].policy == name], name)
             workers = self._usable(served, suspects) if wanted else []
             jobs += [(worker, order, at) for (order, at), worker in zip(wanted, cycle(workers), strict=False)]
         came: dict[int, Completion] = {}
@@ -253,11 +259,11 @@ class SGLangBackend:
         return came, fault
 
     def _orders(
-        self, requests: Sequence[GenerationRequest], rows: Sequence[int], served: ServedPolicy
+        self, requests: Sequence[GenerationRequest], rows: Sequence[int], policy: str
     ) -> list[tuple[Order, list[int]]]:
         """Rows with the same prompt and settings make one order, so that they share a prefix."""
         assert self._label is not None  # generate syncs first
-        adapter = served.weights.adapter(self._label)
+        adapter = self.policies[policy].weights.adapter(self._label, policy)
         alike: dict[tuple, list[int]] = {}
         for row in rows:
             request = requests[row]

@@ -75,7 +75,7 @@ class ServerSpec:
             words += ["--mem-fraction-static", "0.2", "--max-total-tokens", str(self.cache_tokens)]
         else:
             words += ["--dtype", self.dtype, "--mem-fraction-static", f"{self.memory_fraction:g}"]
-            words += ["--enable-lora", "--max-lora-rank", "64"] if self.adapters else []
+            words += ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"] if self.adapters else []
         if self.context_length is not None:
             words += ["--context-length", str(self.context_length)]
         return [*words, *self.further]

@@ -1,4 +1,4 @@
-"""Carries the learner's weights to SGLang servers: by disk, by tensor, or as a LoRA adapter.
+"""Carries the learner's weights to SGLang servers: by disk, by tensor, or as LoRA adapters.
 
 A transport first *publishes*, which fixes the present weights under a label, then *loads* them into one server at a
 time; a server that restarts is loaded again from what was published. The server takes up a label only together with
@@ -8,7 +8,7 @@ the weights that carry it, so a load that fails half-way can never be mistaken f
 import base64
 import io
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import multiprocessing
 
+from tracer_agents.errors import EngineFault
 from tracer_agents.generation.sglang_wire import Worker
 
 _KEPT = 2  # published versions that stay on disk: the present one, and the one before it while servers change over
@@ -37,8 +38,8 @@ class WeightTransport(Protocol):
         """
         ...
 
-    def adapter(self, label: str) -> str | None:
-        """The adapter that every request must name, if the weights are one."""
+    def adapter(self, label: str, policy: str) -> str | None:
+        """The adapter that every request of the policy must name, if the weights are one."""
         ...
 
 
@@ -64,7 +65,7 @@ class DiskWeights:
         worker.load("/update_weights_from_disk", body)
         worker.flush()
 
-    def adapter(self, label: str) -> None:
+    def adapter(self, label: str, policy: str) -> None:
         """None: the weights are the model's own."""
 
 
@@ -95,42 +96,56 @@ class TensorWeights:
         worker.load("/end_weight_update", {})
         worker.flush()
 
-    def adapter(self, label: str) -> None:
+    def adapter(self, label: str, policy: str) -> None:
         """None: the weights are the model's own."""
 
 
 @dataclass(kw_only=True)
 class AdapterWeights:
-    """A LoRA adapter on a server started with ``--enable-lora`` (a GPU server: SGLang has no LoRA on CPU).
+    """LoRA adapters, a policy each, on servers started with ``--enable-lora`` (SGLang has no LoRA on CPU).
 
     Args:
-        save: writes the adapter in PEFT's format into the folder it is given.
+        save: by policy; writes its adapter in PEFT's format into the folder it is given.
         folder: where adapters are written; it must have the same path on the servers' machines.
     """
 
-    save: Callable[[Path], None]
+    save: Mapping[str, Callable[[Path], None]]
     folder: Path
     _labels: set[str] = field(default_factory=set, init=False)  # all that this transport ever published
 
     def publish(self, label: str) -> None:
-        """Writes ``folder/label``, at once: a folder that exists is complete."""
-        _write(self.folder, label, self.save)
+        """Writes ``folder/label/POLICY``, at once: a folder that exists is complete."""
+        _write(self.folder, label, self._save)
         self._labels.add(label)
 
     def load(self, worker: Worker, label: str) -> None:
-        """Loads the adapter under its label, labels the server with it, then drops the adapter before it."""
+        """Loads the adapters under their names, labels the server, then drops the adapters before them."""
         before = worker.version()
         if before == label:
             return
-        worker.load("/load_lora_adapter", {"lora_name": label, "lora_path": str(self.folder / label)})
+        for policy in self.save:
+            self._load(worker, self.adapter(label, policy), self.folder / label / policy)
         worker.flush()
         worker.load("/update_weight_version", {"new_version": label, "abort_all_requests": False})
         if before in self._labels:
-            worker.load("/unload_lora_adapter", {"lora_name": before})
+            for policy in self.save:
+                worker.load("/unload_lora_adapter", {"lora_name": self.adapter(before, policy)})
 
-    def adapter(self, label: str) -> str:
-        """The adapter goes by its label."""
-        return label
+    def adapter(self, label: str, policy: str) -> str:
+        """Adapters go by label and policy."""
+        return f"{label}-{policy}"
+
+    def _save(self, folder: Path) -> None:
+        for policy, save in self.save.items():
+            save(folder / policy)
+
+    def _load(self, worker: Worker, name: str, folder: Path) -> None:
+        body = {"lora_name": name, "lora_path": str(folder)}
+        try:
+            worker.load("/load_lora_adapter", body)
+        except EngineFault:  # a load that ended half-way may have left it there, which SGLang refuses to repeat
+            worker.load("/unload_lora_adapter", {"lora_name": name})
+            worker.load("/load_lora_adapter", body)
 
 
 def _write(folder: Path, label: str, save: Callable[[Path], None]) -> None:

@@ -6,7 +6,7 @@ last bits of the logits (DESIGN, section 5).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import stream
 
 
@@ -60,7 +61,7 @@ class TransformersBackend:
     """Generates with a causal LM that lives in this process.
 
     Args:
-        model: the learner's own model object: new weights need no copy, ``sync`` only labels them. Its generation
+        weights: the learner's own: new ones need no copy, ``sync`` only labels them. The model's generation
             settings are replaced by its end tokens alone: shipped penalties and cut-offs are not of the policy.
         tokenizer: the model's; its ``eos_token`` ends a completion.
         pad_id: fills padding (masked everywhere).
@@ -68,9 +69,10 @@ class TransformersBackend:
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, pad_id: int, batch_size: int = 128
+        self, weights: Weights, tokenizer: PreTrainedTokenizerBase, *, pad_id: int, batch_size: int = 128
     ) -> None:
-        self._model: Any = model  # generate() comes from a mix-in that PreTrainedModel's type does not show
+        self._weights = weights
+        self._model = model = weights.model
         self._tokenizer = tokenizer
         self._pad_id = pad_id
         self._batch_size = batch_size
@@ -83,11 +85,14 @@ class TransformersBackend:
         self._version = version
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One completion a request, in order, in length-bucketed batches.
+        """One completion a request, in order, in length-bucketed batches that mix policies.
 
         Raises:
-            GenerationFailed: the prompt and the completion do not fit into the model's context.
+            GenerationFailed: a policy is unknown, or prompt and completion do not fit into the model's context.
         """
+        unknown = {request.policy for request in requests} - set(self._weights.names)
+        if unknown:
+            raise GenerationFailed(f"no policy {sorted(unknown)[0]!r}; speakers.policy makes {[*self._weights.names]}")
         self._check_lengths(requests)
         done: list[Generation | None] = [None] * len(requests)
         for rows in self._buckets(requests):
@@ -130,7 +135,8 @@ class TransformersBackend:
         config = GenerationConfig(
             do_sample=False, max_new_tokens=steps, pad_token_id=pad, eos_token_id=sorted(self._stops), use_cache=True
         )
-        output = self._model.generate(
+        output = self._weights.generate(
+            [request.policy for request in batch],
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             generation_config=config,

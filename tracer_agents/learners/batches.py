@@ -11,13 +11,14 @@ from tracer_env.dialogue import Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One completion to learn from: the engine's own tokens, its role and its advantage."""
+    """One completion to learn from: the engine's own tokens, its role, its advantage, and which policy said it."""
 
     prompt_ids: tuple[int, ...]
     output_ids: tuple[int, ...]
     logps_engine: tuple[float, ...]
     role: Role
     advantage: float
+    policy: str = "shared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.attention import attention
+from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.ops import (
     grpo_loss,
     gspo_loss,
     gspo_token_loss,
     is_clipped,
+    kl_to_reference,
     sequence_log_ratio,
     token_logps,
     truncated_importance_weight,
@@ -27,6 +28,7 @@ class GSPOStats:
     """What one rollout batch did to the policy; means are over the sequences trained on."""
 
     sequences: int
+    tokens: int
     optimiser_steps: int
     skipped_minibatches: int
     loss: float
@@ -36,27 +38,32 @@ class GSPOStats:
     gradient_norm: float
     engine_logp_difference: float  # mean |logp_old − logp_engine| over tokens
     engine_logp_difference_max: float
+    kl: float | None  # to the reference, per token; None: not asked for
 
 
 class GSPOLearner:
-    """Full fine-tuning of one causal LM by GSPO (arXiv 2507.18071).
+    """Trains one policy by GSPO (arXiv 2507.18071).
 
     Args:
-        model: trained in place; generation backends that share the object see the new weights at once.
+        weights: trained in place; generation backends that share the object see the new ones at once.
+        policy: which of them.
         pad_id: the token that fills padding (masked everywhere).
         config: learning rate, clip range, optimiser steps a batch.
     """
 
-    def __init__(self, model: PreTrainedModel, *, pad_id: int, config: GSPOConfig) -> None:
-        self._model = model.eval()  # no dropout: sampling and scoring must be the same function
+    def __init__(self, weights: Weights, policy: str = "shared", *, pad_id: int, config: GSPOConfig) -> None:
+        self._weights = weights
+        self._policy = policy
+        self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
         self._pad_id = pad_id
         self._config = config
+        self._parameters = weights.parameters(policy)
         self._optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+            self._parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
         )
 
     def logps(self, batch: MicroBatch) -> torch.Tensor:
-        """log-probabilities at temperature 1 of the completion tokens, (B, T)."""
+        """log-probabilities at temperature 1 of the completion tokens under the active weights, (B, T)."""
         width = batch.completion_width
         positions = (batch.attention_mask.cumsum(-1) - 1).clamp_(min=0)
         logits = self._model(
@@ -74,21 +81,22 @@ class GSPOLearner:
         Each minibatch's loss is, for each role, the mean over its own sequences, summed over roles.
         """
         kernel = "eager" if self._model.device.type == "cpu" else "sdpa"  # sdpa's backward pass is slow on CPUs
-        with attention(self._model, kernel):
+        with attention(self._model, kernel), self._weights.active(self._policy):
             return self._update(self._minibatches(samples, rng), samples)
 
     def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
-        logp_old = [[self._score(batch) for batch in minibatch] for minibatch in minibatches]
+        logp_old = self._score(minibatches)
+        reference = self._score_reference(minibatches)
         taken = _Tally()
-        for minibatch, olds in zip(minibatches, logp_old, strict=True):
+        for minibatch, olds, initial in zip(minibatches, logp_old, reference, strict=True):
             if not minibatch:
                 taken.skipped += 1
                 continue
             weights = _role_weights([samples[row] for batch in minibatch for row in batch.rows])
             self._optimiser.zero_grad(set_to_none=True)
-            for batch, old in zip(minibatch, olds, strict=True):
-                self._backward(batch, old, [samples[row] for row in batch.rows], weights, taken)
-            norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.max_gradient_norm)
+            for batch, old, ref in zip(minibatch, olds, initial, strict=True):
+                self._backward(batch, old, ref, [samples[row] for row in batch.rows], weights, taken)
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_gradient_norm)
             self._optimiser.step()
             taken.gradient_norms.append(float(norm))
             taken.close_minibatch()
@@ -101,13 +109,21 @@ class GSPOLearner:
         return [micro_batches(samples, p, pad_id=self._pad_id, max_tokens=limit, device=device) for p in parts]
 
     @torch.no_grad()
-    def _score(self, batch: MicroBatch) -> torch.Tensor:
-        return self.logps(batch)
+    def _score(self, minibatches: list[list[MicroBatch]]) -> list[list[torch.Tensor]]:
+        return [[self.logps(batch) for batch in minibatch] for minibatch in minibatches]
+
+    def _score_reference(self, minibatches: list[list[MicroBatch]]) -> list[list[torch.Tensor]] | list[list[None]]:
+        """The log-probabilities before any training, which the KL term is measured to; None without one."""
+        if not self._config.kl:
+            return [[None] * len(minibatch) for minibatch in minibatches]
+        with self._weights.reference():
+            return self._score(minibatches)
 
     def _backward(
         self,
         batch: MicroBatch,
         logp_old: torch.Tensor,
+        logp_reference: torch.Tensor | None,
         samples: Sequence[Sample],
         weights: dict[str, float],
         taken: "_Tally",
@@ -126,6 +142,9 @@ class GSPOLearner:
             loss = gspo_loss(log_ratio, advantage, config.clip_low, config.clip_high)
         if config.importance_cap is not None:
             loss = loss * truncated_importance_weight(logp_old, batch.logp_engine, batch.mask, config.importance_cap)
+        kl = None if logp_reference is None else kl_to_reference(logp, logp_reference, batch.mask)
+        if kl is not None:
+            loss = loss + config.kl * kl
         total = (loss * weight).sum()
         total.backward()
         with torch.no_grad():
@@ -135,6 +154,7 @@ class GSPOLearner:
                 deviation=(log_ratio.exp() - 1).abs(),
                 difference=((logp_old - batch.logp_engine).abs() * batch.mask),
                 tokens=float(batch.mask.sum()),
+                kl=None if kl is None else float((kl * batch.mask.sum(-1)).sum()),
             )
 
     def _clipped(
@@ -178,9 +198,17 @@ class _Tally:
         self._clipped: list[torch.Tensor] = []
         self._deviations: list[list[torch.Tensor]] = [[]]
         self._difference = self._difference_max = self._tokens = 0.0
+        self._kl: float | None = None
 
     def add(
-        self, *, loss: float, clipped: torch.Tensor, deviation: torch.Tensor, difference: torch.Tensor, tokens: float
+        self,
+        *,
+        loss: float,
+        clipped: torch.Tensor,
+        deviation: torch.Tensor,
+        difference: torch.Tensor,
+        tokens: float,
+        kl: float | None,
     ) -> None:
         self._losses[-1] += loss
         self._clipped.append(clipped)
@@ -188,6 +216,7 @@ class _Tally:
         self._difference += float(difference.sum())
         self._difference_max = max(self._difference_max, float(difference.max()))
         self._tokens += tokens
+        self._kl = self._kl if kl is None else (self._kl or 0.0) + kl
 
     def close_minibatch(self) -> None:
         self._losses.append(0.0)
@@ -199,6 +228,7 @@ class _Tally:
         clipped = torch.cat(self._clipped) if self._clipped else torch.zeros(1)
         return GSPOStats(
             sequences=sum(len(part) for part in self._clipped),
+            tokens=int(self._tokens),
             optimiser_steps=steps,
             skipped_minibatches=self.skipped,
             loss=sum(self._losses) / max(steps, 1),
@@ -208,4 +238,5 @@ class _Tally:
             gradient_norm=sum(self.gradient_norms) / max(steps, 1),
             engine_logp_difference=self._difference / max(self._tokens, 1.0),
             engine_logp_difference_max=self._difference_max,
+            kl=None if self._kl is None else self._kl / self._tokens,
         )

@@ -76,6 +76,15 @@ def grpo_loss(
     return (loss * mask).sum(-1) / mask.sum(-1)
 
 
+def kl_to_reference(logp: torch.Tensor, logp_reference: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """An estimate of KL(π ‖ π_ref) of each sequence, (B, T)³ -> (B,): the mean over its tokens of r − log r − 1.
+
+    r = π_ref / π. Unbiased for tokens sampled from π, never negative (GRPO, arXiv 2402.03300, equation 4).
+    """
+    log_ratio = logp_reference - logp
+    return ((log_ratio.exp() - log_ratio - 1) * mask).sum(-1) / mask.sum(-1)
+
+
 def is_clipped(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
     """Which gradients the clip removes, of sequences or of tokens: bool, in the shape of ``log_ratio``."""
     ratio = log_ratio.exp()

@@ -4,30 +4,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from transformers import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.generation.parity import Scores
+from tracer_agents.generation.weights import Weights
 
-_SCALE = 1.25  # of norm gains and biases: enough to move every position's distribution, harmless to undo
+_SCALE = 1.25  # of norm gains and biases: enough to move every position's distribution
+_NOISE = 0.05  # added to adapters, which have neither
 
 
 class PolicyProbe:
-    """Scores completions with the model that is being trained.
+    """Scores completions with a policy that is being trained.
 
     Args:
-        model: the learner's own object.
+        weights: the learner's own.
+        policy: which of them.
         tokenizer: the model's.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._model = model
+    def __init__(self, weights: Weights, policy: str, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._weights = weights
+        self._policy = policy
+        self._model = weights.model
         self._tokenizer = tokenizer
 
     @torch.no_grad()
     def score(self, completions: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], temperature: float) -> list[Scores]:
         """Scores (prompt ids, output ids) pairs one by one, unpadded; the gate asks for few."""
-        return [self._score(prompt, output, temperature) for prompt, output in completions]
+        with self._weights.active(self._policy):
+            return [self._score(prompt, output, temperature) for prompt, output in completions]
 
     def _score(self, prompt: tuple[int, ...], output: tuple[int, ...], temperature: float) -> Scores:
         ids = torch.tensor([[*prompt, *output]], device=self._model.device)
@@ -41,17 +46,22 @@ class PolicyProbe:
 
     @contextmanager
     def perturbed(self) -> Iterator[None]:
-        """Scales every norm gain and bias while it is open; the true bits come back from copies."""
-        vectors = [parameter for parameter in self._model.parameters() if parameter.ndim == 1]
-        kept = [parameter.detach().clone() for parameter in vectors]
+        """Scales norm gains and biases, or blurs an adapter, while it is open; the true bits come back from copies."""
+        parameters = self._weights.parameters(self._policy)
+        moved = [parameter for parameter in parameters if parameter.ndim == 1] or parameters
+        kept = [parameter.detach().clone() for parameter in moved]
+        generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for parameter in vectors:
-                parameter.mul_(_SCALE)
+            for parameter in moved:
+                if parameter.ndim == 1:
+                    parameter.mul_(_SCALE)
+                else:
+                    parameter.add_(_NOISE * torch.randn(parameter.shape, generator=generator).to(parameter))
         try:
             yield
         finally:
             with torch.no_grad():
-                for parameter, value in zip(vectors, kept, strict=True):
+                for parameter, value in zip(moved, kept, strict=True):
                     parameter.copy_(value)
 
     def tokenize(self, text: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from tracer_agents.config import PolicyScheme, policy_of
 from tracer_agents.generation.base import Generation, GenerationBackend, GenerationRequest
 from tracer_agents.speakers.prompts import messages
 from tracer_agents.types import SpeakRequest
@@ -26,9 +27,11 @@ class View:
     """All that a speaker sees, and the seed of its noise.
 
     ``solution`` is the pending solution's text and ``review`` the last spoken review of it; None: there is none.
+    ``agent`` tells who speaks where agents have policies of their own.
     """
 
     role: Role
+    agent: int = 0
     question: str
     solution: str | None
     review: str | None
@@ -40,7 +43,9 @@ def view_of(state: Dialogue, seed: int) -> View:
     solution = state.pending.utterance.text if state.pending and state.pending.utterance else None
     reviews = state.reviews_of_pending()
     review = reviews[-1].utterance.text if reviews and reviews[-1].utterance else None
-    return View(role=state.role, question=state.question, solution=solution, review=review, seed=seed)
+    return View(
+        role=state.role, agent=state.agent, question=state.question, solution=solution, review=review, seed=seed
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,7 @@ class ModelSpeakers:
         style: which of the prompt texts, see ``prompts``.
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
         reviewer_max_new_tokens: the longest review.
+        policy: who shares a policy with whom.
         context: the model's context, tokens; a prompt that leaves no room for its completion loses its beginning.
         temperature: of sampling; 0 is greedy.
     """
@@ -65,6 +71,7 @@ class ModelSpeakers:
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
     context: int
+    policy: PolicyScheme = "shared"
     temperature: float = 1.0
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[ModelUtterance]:
@@ -85,6 +92,7 @@ class ModelSpeakers:
                     seed=view.seed,
                     max_new_tokens=self._limit(view.role),
                     temperature=self.temperature,
+                    policy=policy_of(self.policy, view.role, view.agent),
                 )
             )
         generations = self.backend.generate(requests)

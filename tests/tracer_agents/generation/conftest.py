@@ -14,7 +14,7 @@ import pytest
 
 from tracer_agents.generation.parity import Scores
 from tracer_agents.generation.sglang_backend import Patience, ServedPolicy, SGLangBackend
-from tracer_agents.generation.sglang_weights import DiskWeights
+from tracer_agents.generation.sglang_weights import AdapterWeights, DiskWeights
 from tracer_agents.generation.sglang_wire import Deadlines, Worker
 
 SCRIPT = Path(__file__).with_name("sglang_double.py")
@@ -93,13 +93,20 @@ def server(doubles) -> DoubleProcess:
 
 
 class BigramLearner:
-    """The learner of the double's model."""
+    """The learner of the double's model.
 
-    def __init__(self) -> None:
-        self.weights = double.initial_weights() * 0.9  # not what a server starts with
+    Its weights are ``scale`` times those that a server starts with.
+    """
+
+    def __init__(self, scale: float = 0.9) -> None:
+        self.weights = double.initial_weights() * scale
 
     def save(self, folder: Path) -> None:
         np.save(folder / "weights.npy", self.weights)
+
+    def save_adapter(self, folder: Path) -> None:
+        folder.mkdir()
+        np.save(folder / "adapter.npy", self.weights - double.initial_weights())
 
     def score(self, completions, temperature: float) -> list[Scores]:
         return [self._score(prompt, output, temperature) for prompt, output in completions]
@@ -128,6 +135,25 @@ class BigramLearner:
 def learner() -> BigramLearner:
     """Its weights differ from those a server starts with."""
     return BigramLearner()
+
+
+@pytest.fixture
+def adapters(fleet, server, tmp_path):
+    """Makes a backend whose policies are adapters of one server that has a GPU, with their learners by policy."""
+
+    def make(scales: dict[str, float]) -> tuple[SGLangBackend, dict[str, BigramLearner]]:
+        server.post("/set", device="cuda")
+        learners = {policy: BigramLearner(scale) for policy, scale in scales.items()}
+        save = {policy: learner.save_adapter for policy, learner in learners.items()}
+        backend = fleet({"shared": [server]})
+        served = ServedPolicy(
+            workers=backend.policies.pop("shared").workers,
+            weights=AdapterWeights(save=save, folder=tmp_path / "adapters"),
+        )
+        backend.policies.update(dict.fromkeys(scales, served))
+        return backend, learners
+
+    return make
 
 
 @pytest.fixture

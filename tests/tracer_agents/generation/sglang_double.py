@@ -42,7 +42,7 @@ class State:
         self.faults: dict[str, int] = {}
         self.cache: set[tuple[int, ...]] = set()
         self.rng = np.random.default_rng()
-        self.adapters: list[str] = []
+        self.adapters: dict[str, np.ndarray] = {}  # what each adds to the weights
         self.calls: list[str] = []
         self.device = "cpu"
         self.workers: list[str] = []
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/workers" and STATE.workers:
             self._answer({"workers": [{"url": url} for url in STATE.workers]})
         elif self.path == "/calls":
-            self._answer({"calls": STATE.calls, "adapters": STATE.adapters})
+            self._answer({"calls": STATE.calls, "adapters": list(STATE.adapters)})
         else:
             self._answer({"detail": "Not Found"}, 404)
 
@@ -105,11 +105,10 @@ class Handler(BaseHTTPRequestHandler):
             STATE.version = body["new_version"]
             self._answer({"success": True})
         elif path == "/load_lora_adapter":
-            STATE.adapters.append(body["lora_name"])
-            self._answer({"success": True})
+            self._load_adapter(body)
         elif path == "/unload_lora_adapter":
-            STATE.adapters.remove(body["lora_name"])
-            self._answer({"success": True})
+            known = STATE.adapters.pop(body["lora_name"], None) is not None
+            self._answer({"success": known}, 200 if known else 400)
         else:
             self._generate(body)
 
@@ -122,6 +121,14 @@ class Handler(BaseHTTPRequestHandler):
         if not STATE.strikes("keeps label"):
             STATE.version = body["weight_version"]
         self._answer({"success": True, "message": ""})
+
+    def _load_adapter(self, body: dict) -> None:
+        if body["lora_name"] in STATE.adapters:
+            self._answer({"success": False, "error_message": "already exists"}, 400)
+            return
+        STATE.adapters[body["lora_name"]] = np.load(Path(body["lora_path"]) / "adapter.npy")
+        failed = STATE.strikes("fails half-way")  # the adapter is there, and nobody was told
+        self._answer({"success": not failed}, 500 if failed else 200)
 
     def _generate(self, body: dict) -> None:
         if STATE.strikes("die"):
@@ -137,6 +144,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if STATE.strikes("malformed"):
             self._answer({"error": {"message": "the prompt is too long"}}, 400)
+            return
+        if body.get("lora_path") and body["lora_path"] not in STATE.adapters:
+            self._answer({"error": {"message": "no such adapter"}}, 400)
             return
         sampling = body["sampling_params"]
         rows = [self._complete(body, sampling) for _ in range(sampling["n"])]
@@ -156,12 +166,12 @@ class Handler(BaseHTTPRequestHandler):
         heat = 1.0 if greedy or STATE.strikes("ignores temperature") else sampling["temperature"]
         ids: list[int] = []
         logps = []
+        adapter = None if STATE.strikes("ignores adapters") else body.get("lora_path")
+        weights = STATE.weights + STATE.adapters.get(adapter, 0.0)
         while len(ids) < sampling["max_new_tokens"] and (not ids or ids[-1] not in sampling["stop_token_ids"]):
-            logits = STATE.weights[(prompt + tuple(ids))[-1]] / heat
+            logits = weights[(prompt + tuple(ids))[-1]] / heat
             for token, bias in sampling.get("logit_bias", {}).items():
                 logits = logits + bias * (np.arange(VOCABULARY) == int(token))
-            if body.get("lora_path"):
-                logits = logits * 1.5
             logp = log_softmax(logits)
             ids.append(int(logp.argmax() if greedy else rng.choice(VOCABULARY, p=np.exp(logp))))
             logps.append(float(logp[ids[-1]]))

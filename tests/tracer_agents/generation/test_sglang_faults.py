@@ -159,3 +159,26 @@ def test_a_routers_servers_are_all_found_and_a_server_is_its_own(fleet, doubles)
     assert discover(doubles[0].url, client, Deadlines()) == [doubles[0].url]
     doubles[0].post("/set", workers=["http://a:1", "http://b:2"])
     assert discover(doubles[0].url, client, Deadlines()) == ["http://a:1", "http://b:2"]
+
+
+def test_each_policy_speaks_with_its_own_adapter(adapters):
+    backend, learners = adapters({"proposer": 0.9, "reviewer": 1.4})
+    for version in (1, 2):
+        backend.sync(version)
+        requests = [request for policy in learners for request in _requests(6, policy=policy)]
+        generations = backend.generate(requests)
+        for at, learner in enumerate(learners.values()):
+            rows = slice(6 * at, 6 * at + 6)
+            _assert_true_samples(generations[rows], requests[rows], learner)
+        assert {generation.policy_version for generation in generations} == {version}
+        for learner in learners.values():
+            learner.weights = learner.weights[::-1]
+
+
+def test_adapters_that_were_loaded_half_way_are_loaded_again(adapters, server):
+    backend, learners = adapters({"proposer": 0.9, "reviewer": 1.4})
+    server.plant("fails half-way", times=1)
+    backend.sync(1)
+    assert server.get("/calls")["adapters"] == [f"{backend._label}-{policy}" for policy in learners]
+    requests = _requests(3, policy="reviewer")
+    _assert_true_samples(backend.generate(requests), requests, learners["reviewer"])

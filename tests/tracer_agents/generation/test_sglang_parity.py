@@ -4,13 +4,13 @@ import pytest
 
 from tracer_agents.errors import ParityFailed
 from tracer_agents.generation.parity import require
-from tracer_agents.generation.sglang_weights import AdapterWeights
 
 PROMPTS = [(2, 3, 4), (5, 6, 7, 8)]
 
 
 def _gate(backend, learner):
-    return backend.gate(learner, PROMPTS, ["How many?"], max_new_tokens=24, temperatures=(1.0, 0.7), tolerance=1e-6)
+    learners = learner if isinstance(learner, dict) else dict.fromkeys(backend.policies, learner)
+    return backend.gate(learners, PROMPTS, ["How many?"], max_new_tokens=24, temperatures=(1.0, 0.7), tolerance=1e-6)
 
 
 def test_an_honest_server_passes_and_holds_the_true_weights_after(fleet, server, learner):
@@ -46,14 +46,20 @@ def _failing_gate(backend, learner):
     return _gate(backend, learner)
 
 
-def test_an_adapter_must_change_the_output(fleet, server, learner, tmp_path):
-    server.post("/set", device="cuda")
-    backend = fleet({"shared": [server]})
-    [served] = backend.policies.values()
-    weights = AdapterWeights(save=lambda folder: None, folder=tmp_path / "adapters")
-    backend.policies["shared"] = type(served)(workers=served.workers, weights=weights)
-    learner.weights = learner.weights / 0.9 * 1.5  # what the double makes of its weights under an adapter
-    by_name = {check.name: check for check in _gate(backend, learner)}
-    assert by_name["adapter is applied"].status == "passed"
-    assert by_name["log-probs at temperature 1"].status == "passed"
-    assert server.get("/calls")["adapters"] == [backend._label]  # the ones before were dropped
+def test_adapters_on_one_server_pass_one_by_one(adapters, server):
+    backend, learners = adapters({"proposer": 0.9, "reviewer": 1.2})
+    checks = _gate(backend, learners)
+    require(checks)
+    assert [check.status for check in checks if check.name == "adapter is applied"] == ["passed", "passed"]
+    assert {check.status for check in checks} == {"passed"}
+    names = [f"{backend._label}-{policy}" for policy in learners]
+    assert server.get("/calls")["adapters"] == names  # the ones before were dropped
+
+
+def test_an_untrained_adapter_is_told_from_one_that_is_ignored(adapters, server):
+    """At first adapters change nothing; the gate looks at them under other weights."""
+    backend, learners = adapters({"proposer": 1.0})
+    require(_gate(backend, learners))
+    server.plant("ignores adapters")
+    with pytest.raises(ParityFailed, match=r"adapter is applied: log-probabilities move by 0, needed more"):
+        require(_gate(backend, learners))

@@ -18,13 +18,13 @@ LIMIT = 24
 
 @pytest.fixture(scope="module")
 def policy(small_settings):
-    return load_policy(load_config(overrides=small_settings).speakers)
+    return load_policy(load_config(overrides=small_settings))
 
 
 @pytest.fixture
 def backend(policy):
     return lambda batch_size=64: TransformersBackend(
-        policy.model, policy.tokenizer, pad_id=policy.pad_id, batch_size=batch_size
+        policy.weights, policy.tokenizer, pad_id=policy.pad_id, batch_size=batch_size
     )
 
 
@@ -48,7 +48,7 @@ def requests(policy) -> list[GenerationRequest]:
 
 @pytest.fixture(scope="module")
 def generations(policy, requests):
-    return TransformersBackend(policy.model, policy.tokenizer, pad_id=policy.pad_id).generate(requests)
+    return TransformersBackend(policy.weights, policy.tokenizer, pad_id=policy.pad_id).generate(requests)
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 64])
@@ -83,7 +83,7 @@ def test_log_probabilities_are_those_of_a_teacher_forced_pass(policy, requests, 
         )
         for row in at_one
     ]
-    learner = GSPOLearner(policy.model, pad_id=policy.pad_id, config=GSPOConfig())
+    learner = GSPOLearner(policy.weights, pad_id=policy.pad_id, config=GSPOConfig())
     device = torch.device("cpu")
     [batch] = micro_batches(samples, np.arange(len(samples)), pad_id=policy.pad_id, max_tokens=10**6, device=device)
     with torch.no_grad():
@@ -149,21 +149,21 @@ def test_sampled_first_tokens_follow_the_model(policy, backend):
 
 def test_the_models_own_sampling_settings_change_nothing(small_config, requests, generations):
     """Chat models ship with repetition penalties and the like: the policy that is trained has none."""
-    policy = load_policy(small_config().speakers)
+    policy = load_policy(small_config())
     settings = policy.model.generation_config
     assert settings is not None
     settings.repetition_penalty, settings.no_repeat_ngram_size, settings.suppress_tokens = 1.8, 2, [5, 6]
     settings.temperature, settings.top_k, settings.top_p, settings.min_new_tokens = 0.3, 2, 0.5, 5
-    backend = TransformersBackend(policy.model, policy.tokenizer, pad_id=policy.pad_id)
+    backend = TransformersBackend(policy.weights, policy.tokenizer, pad_id=policy.pad_id)
     assert [one.output_ids for one in backend.generate(requests)] == [one.output_ids for one in generations]
 
 
 def test_every_end_token_of_the_model_ends_a_completion(small_config, policy, requests, generations):
     """Chat models may have several end tokens; the completion is cut at whichever comes first."""
-    other = load_policy(small_config().speakers)
+    other = load_policy(small_config())
     eight = policy.tokenizer.encode("8", add_special_tokens=False)[0]
     other.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, eight]
-    backend = TransformersBackend(other.model, other.tokenizer, pad_id=other.pad_id)
+    backend = TransformersBackend(other.weights, other.tokenizer, pad_id=other.pad_id)
     cut = 0
     for one, whole in zip(backend.generate(requests), generations, strict=True):
         at = whole.output_ids.index(eight) + 1 if eight in whole.output_ids else len(whole.output_ids)

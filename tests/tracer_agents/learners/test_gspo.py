@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tracer_agents.config import GSPOConfig
+from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
 from tracer_env.dialogue import Role
@@ -92,7 +93,7 @@ def taken_steps(model, samples, config=CONFIG) -> tuple[list[Step], GSPOStats]:
 
     hook = register_optimizer_step_pre_hook(keep)
     try:
-        stats = GSPOLearner(model, pad_id=PAD, config=config).update(samples, stream(0, "minibatches"))
+        stats = GSPOLearner(WholeModel(model), pad_id=PAD, config=config).update(samples, stream(0, "minibatches"))
     finally:
         hook.remove()
     return steps, stats
@@ -288,11 +289,11 @@ def test_importance_weights_scale_sequences_up_to_the_cap(model, samples):
 
 def test_optimiser_state_survives_a_round_trip(model, samples, tmp_path):
     config = CONFIG.model_copy(update={"optimiser_steps": 2})
-    whole = GSPOLearner(model, pad_id=PAD, config=config)
+    whole = GSPOLearner(WholeModel(model), pad_id=PAD, config=config)
     whole.update(samples, stream(0, 1))
     whole.save(tmp_path)
     twin = copy.deepcopy(model)
-    again = GSPOLearner(twin, pad_id=PAD, config=config)
+    again = GSPOLearner(WholeModel(twin), pad_id=PAD, config=config)
     again.load(tmp_path)
     for learner in (whole, again):
         learner.update(samples, stream(0, 2))

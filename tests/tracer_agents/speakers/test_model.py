@@ -17,7 +17,7 @@ EPISODE = Episode(question=Question(id="q", text="How many?", gold="7"), seed=5)
 
 @pytest.fixture(scope="module")
 def tokenizer(small_settings):
-    return load_policy(load_config(overrides=small_settings).speakers).tokenizer
+    return load_policy(load_config(overrides=small_settings)).tokenizer
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""The learners of several policies that share a model: each trains on what its own policy said."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tracer_agents.generation.weights import Weights
+from tracer_agents.learners.batches import Sample
+from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
+
+
+class PolicyLearners:
+    """One learner a policy: each trains on what its own policy said, one after the other.
+
+    Args:
+        learners: by policy.
+        weights: which they train.
+    """
+
+    def __init__(self, learners: Mapping[str, GSPOLearner], weights: Weights) -> None:
+        self._learners = dict(learners)
+        self._weights = weights
+
+    def update(self, samples: Sequence[Sample], rng: Callable[[], np.random.Generator]) -> dict[str, GSPOStats]:
+        """Takes each policy's steps; ``rng`` makes equal generators, so that no policy depends on the others' samples.
+
+        Returns:
+            Statistics by policy.
+        """
+        return {
+            name: learner.update([sample for sample in samples if sample.policy == name], rng())
+            for name, learner in self._learners.items()
+        }
+
+    def save(self, checkpoint: Path) -> None:
+        """Writes every optimiser's state beside its policy's weights."""
+        for name, learner in self._learners.items():
+            learner.save(self._weights.folder(checkpoint, name))
+
+    def load(self, checkpoint: Path) -> None:
+        """Reads what ``save`` wrote."""
+        for name, learner in self._learners.items():
+            learner.load(self._weights.folder(checkpoint, name))
+
+
+def pooled(stats: Collection[GSPOStats]) -> GSPOStats:
+    """The figures of several policies as one policy's: sums, maxima, and means weighted by what they are means of."""
+
+    def mean(field: str, weight: str) -> float:
+        total = sum(getattr(one, weight) for one in stats)
+        return sum((getattr(one, field) or 0.0) * getattr(one, weight) for one in stats) / max(total, 1)
+
+    if len(stats) == 1:
+        return next(iter(stats))
+    return GSPOStats(
+        sequences=sum(one.sequences for one in stats),
+        tokens=sum(one.tokens for one in stats),
+        optimiser_steps=sum(one.optimiser_steps for one in stats),
+        skipped_minibatches=sum(one.skipped_minibatches for one in stats),
+        loss=mean("loss", "optimiser_steps"),
+        clip_fraction=mean("clip_fraction", "sequences"),
+        ratio_first_deviation=max(one.ratio_first_deviation for one in stats),
+        ratio_max_deviation=max(one.ratio_max_deviation for one in stats),
+        gradient_norm=mean("gradient_norm", "optimiser_steps"),
+        engine_logp_difference=mean("engine_logp_difference", "tokens"),
+        engine_logp_difference_max=max(one.engine_logp_difference_max for one in stats),
+        kl=None if all(one.kl is None for one in stats) else mean("kl", "tokens"),
+    )
