@@ -37,7 +37,7 @@ venv-sglang: $(SGLANG_STAMP)  ## a real SGLang server for machines without a GPU
 test-sglang: $(STAMP) $(SGLANG_STAMP)  ## tests against a real SGLang server on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sglang tests/sglang
 
-test-full: test slow docs  ## everything
+test-full: test slow docs test-sglang  ## everything
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

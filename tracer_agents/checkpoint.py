@@ -4,13 +4,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tracer_agents.errors import RunError
 
+_LOCK_ATTEMPTS, _LOCK_SECONDS = 20, 2.0
 _STEP = re.compile(r"step_(\d+)")
 
 
@@ -89,8 +91,13 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Rewrites a JSONL file with only the rows to keep, at once, and returns them."""
     rows = [row for row in read_lines(path) if keep(row)]
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_lines(path, rows)
     return rows
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces a JSONL file at once."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -103,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps two processes from writing one run.
+    """Keeps two processes from writing one run; one that was just killed may hold it for a moment longer.
 
     Raises:
         RunError: another live process holds the run, or the folder cannot be written.
@@ -116,10 +123,14 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
     with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                f"{folder}: another process is writing this run; wait for it or choose another --out"
-            ) from error
+        for attempt in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if attempt == _LOCK_ATTEMPTS - 1:
+                    raise RunError(
+                        f"{folder}: another process is writing this run; wait for it or choose another --out"
+                    ) from error
+                time.sleep(_LOCK_SECONDS / _LOCK_ATTEMPTS)
         yield

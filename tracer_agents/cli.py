@@ -90,7 +90,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
         command.add_argument("--seed", type=int, help="of every random choice")
         command.add_argument("--out", type=Path, required=True, help="the directory to write")
 
-    overrides, argv = _take_settings(argv)
+    overrides, argv = take_settings(argv)
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ConfigError(f"unknown argument {unknown[0]!r}; settings are given as --section.field VALUE")
@@ -103,7 +103,7 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     return arguments, overrides | {name: value for name, value in named.items() if value is not None}
 
 
-def _take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+def take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     """``--section.field VALUE`` or ``--section.field=VALUE`` pairs, values read as YAML, and all other words.
 
     They are taken out before argparse sees them: it would mistake their values for positional arguments.

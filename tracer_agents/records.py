@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tracer_agents.game.tree import grade_dialogues, is_right
 from tracer_agents.types import FAILED, Episode
 from tracer_env.dialogue import Dialogue, Mode, Role, Turn
 from tracer_env.rewards import proposer_reward, reviewer_reward
-from tracer_env.tasks.base import Grade, Task
+from tracer_env.tasks.base import Grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +67,19 @@ class DialogueRecord:
         return asdict(self)
 
 
+class Judge(Protocol):
+    """Whatever grades answers: a task, or grades given before."""
+
+    def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
+        """One grade an answer."""
+        ...
+
+
 def record_dialogues(
-    episodes: Sequence[Episode], finals: Sequence[Dialogue], task: Task, *, method: str, phase: str, seed: int
+    episodes: Sequence[Episode], finals: Sequence[Dialogue], judge: Judge, *, method: str, phase: str, seed: int
 ) -> list[DialogueRecord]:
     """Grades finished dialogues, every proposal in them included, in one batch."""
-    graded = grade_dialogues(episodes, finals, task.grade)
+    graded = grade_dialogues(episodes, finals, judge.grade)
     return [
         _record(episode, final, grades, method=method, phase=phase, seed=seed)
         for episode, final, grades in zip(episodes, finals, graded, strict=True)

@@ -1,0 +1,159 @@
+"""``python -m benchmarks run | report | methods``: the comparison of methods on the same questions."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks.cells import Job
+from benchmarks.methods import METHODS
+from benchmarks.plan import Plan, make_plan, read_plan, task_of_label
+from benchmarks.runner import run_plan
+from tracer_agents.cli import take_settings
+from tracer_env.errors import ConfigError, TracerError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    try:
+        settings, argv = take_settings(list(sys.argv[1:] if argv is None else argv))
+        options = _parser().parse_args(argv)
+        if settings and options.command is not _run:
+            raise ConfigError(f"--{next(iter(settings))}: settings belong to run; records are what they are")
+        options.command(options, settings)
+    except TracerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what is answered is on disk: run the same command to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="answer every (method, task, seed) that is not answered yet",
+        epilog="further --section.field VALUE pairs change the settings of all cells, as with tracer train",
+    )
+    run.add_argument("--config", type=Path, help="a YAML file with the fields of a plan; options below override it")
+    run.add_argument("--methods", nargs="+", help="names, or 'all'; see python -m benchmarks methods")
+    run.add_argument("--tasks", nargs="+", metavar="T", help="gsm8k, math500, arithmetic-3, …")
+    run.add_argument("--data", nargs="+", default=[], metavar="T=FILE", help="local test file of a task")
+    run.add_argument("--train", metavar="T", help="the task that is trained on; by default each task's own questions")
+    run.add_argument("--seeds", nargs="+", type=int)
+    run.add_argument("--questions", type=int, help="held-out questions a cell")
+    run.add_argument("--preset", help="the settings that cells start from; by default demo")
+    run.add_argument("--out", type=Path, required=True, help="the folder of the records")
+    run.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    run.set_defaults(command=_run)
+    report = commands.add_parser("report", help="rebuild tables and plots from the records")
+    report.add_argument("out", type=Path, help="the folder of the records")
+    report.add_argument("--compare", default="tracer", help="the method that the others are compared with")
+    report.set_defaults(command=_report)
+    commands.add_parser("methods", help="list the methods").set_defaults(command=_methods)
+    return parser
+
+
+def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
+    """The plan that a command line and its file describe.
+
+    Raises:
+        ConfigError: it describes none.
+    """
+    fields: dict[str, Any] = read_plan(options.config) if options.config else {}
+    given = {
+        "methods": sorted(METHODS) if options.methods == ["all"] else options.methods,
+        "tasks": {label: task_of_label(label).model_dump() for label in options.tasks} if options.tasks else None,
+        "seeds": options.seeds,
+        "questions": options.questions,
+        "preset": options.preset,
+        "train": options.train,
+    }
+    fields |= {name: value for name, value in given.items() if value is not None}
+    if settings:
+        fields["settings"] = {**fields.get("settings", {}), **settings}
+    train = fields.get("train")
+    if train is not None and train not in {**fields.get("tasks", {}), **fields.get("train_tasks", {})}:
+        fields["train_tasks"] = {**fields.get("train_tasks", {}), train: task_of_label(train).model_dump()}
+    for pair in options.data:
+        label, _, file = pair.partition("=")
+        task = fields.get("tasks", {}).get(label)
+        if task is None or not file:
+            raise ConfigError(
+                f"--data {pair}: expected TASK=FILE with one of the tasks {sorted(fields.get('tasks', {}))}"
+            )
+        fields["tasks"] = {**fields["tasks"], label: {**task, "eval_data": file}}
+    return make_plan(fields, str(options.config or "the command line"))
+
+
+def _run(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    plan = plan_of(options, settings)
+    with Display() as display:
+        jobs = run_plan(plan, options.out, jobs=options.jobs, watch=display.watch)
+    print(f"{len(jobs)} jobs done; python -m benchmarks report {options.out}")
+
+
+def _report(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from benchmarks.report import write
+
+    print(*write(options.out, reference=options.compare), sep="\n")
+
+
+def _methods(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    table = Table("name", "title", "what it is")
+    for method in METHODS.values():
+        table.add_row(method.name, method.title, method.reference)
+    Console().print(table)
+
+
+class Display:
+    """A bar of everything to be done, in questions and training steps, and what is under way."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar = self._progress.add_task("starting")
+        self._done: dict[str, int] = {}
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def watch(self, jobs: Sequence[Job], running: Sequence[Job]) -> None:
+        """Shows how things stand; jobs that are done are not looked at again."""
+        under_way = {job.name for job in running}
+        for job in jobs:
+            known = self._done.get(job.name)
+            if known is None or known < job.size:
+                self._done[job.name] = job.size if job.is_done else job.completed()
+                if self._done[job.name] == job.size and known is not None and known < job.size:
+                    self._progress.console.print(f"done: {job.name}", highlight=False)
+        left = sum(self._done[job.name] < job.size for job in jobs)
+        now = "; ".join(sorted(under_way)) or "–"
+        self._progress.update(
+            self._bar,
+            description=f"{left} of {len(jobs)} jobs left, now: {now[:100]}",
+            completed=sum(self._done.values()),
+            total=sum(job.size for job in jobs),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

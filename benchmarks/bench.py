@@ -1,0 +1,169 @@
+"""What a method may use in one cell: questions, speakers, trained speakers, and recorded trees."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import recordings
+from benchmarks.plan import Plan
+from benchmarks.recordings import Recording
+from tracer_agents.build import Parts, build, build_task
+from tracer_agents.config import Config
+from tracer_agents.evaluation import draw_episodes
+from tracer_agents.generation.parity import require
+from tracer_agents.run import RunDirectory
+from tracer_agents.trainer import Trainer, train
+from tracer_agents.types import Controller, Episode
+from tracer_env.infosets import Infosets
+from tracer_env.tasks.base import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a method's speakers are trained; methods that name the same recipe share the trained speakers.
+
+    Args:
+        name: of the folder they are kept in.
+        settings: dotted overrides of the plan's settings.
+        line: who plays the dialogues that speakers are trained on; by default regret-matching controllers that
+            learn along with them.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    line: Controller | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One (task, seed) of a plan.
+
+    Args:
+        plan: the benchmark.
+        out: its folder.
+        label: of the evaluated task.
+        seed: of every random choice.
+    """
+
+    plan: Plan
+    out: Path
+    label: str
+    seed: int
+    _drawn: dict[Split, list[Episode]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def config(self) -> Config:
+        """The settings, with the evaluated task."""
+        return self.plan.config(self.label, self.seed)
+
+    @property
+    def infosets(self) -> Infosets:
+        """What controllers know."""
+        return Infosets(self.config.dialogue.infoset, self.config.dialogue.rules)
+
+    @property
+    def train_label(self) -> str:
+        """The label of the task that is trained on."""
+        return self.plan.train_label(self.label)
+
+    def parts(self, recipe: Recipe | None = None, split: Split = "test") -> Parts:
+        """The task of a split with the initial speakers, or with those of a recipe that was trained before.
+
+        Raises:
+            RunError: the recipe has not been trained.
+        """
+        weights = None
+        if recipe is not None:
+            self.training_cost(recipe)
+            weights = self.run(recipe).checkpoints.latest()
+        config = self.plan.config(self._label_of(split), self.seed)
+        parts = build(config, weights=weights)
+        if config.backend.name != "transformers":
+            parts.backend.sync(0)
+            require(parts.gate(config))
+        return parts
+
+    # training
+
+    def train(self, recipe: Recipe, on_step: Callable[[int], None] = lambda step: None) -> None:
+        """Trains a recipe's speakers, or goes on from the last checkpoint of a killed training."""
+        config = self.training_config(recipe)
+        folder = self.run(recipe).folder
+        begun = (folder / "checkpoints").is_dir()
+        opened = RunDirectory.resume(folder, config) if begun else RunDirectory.create(folder, config)
+        with opened as run:
+            done = run.checkpoints.steps()
+            parts = build(config, weights=run.checkpoints.latest() if done else None)
+            trainer = Trainer(config, parts, recipe.line)
+            step = trainer.load(run.checkpoints.latest()) if done else 0
+            if not done:
+                run.checkpoints.save(0, lambda at: trainer.save(at, 0))
+            run.keep_metrics(step)
+            train(trainer, run, done=step, on_step=lambda report: on_step(report.step))
+            tokens = sum(row["all_tokens"] for row in run.metrics())
+            run.write_summary({"generated_tokens": tokens, "questions": questions_seen(config)})
+
+    def training_config(self, recipe: Recipe) -> Config:
+        """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings."""
+        base = self.plan.base.trainer
+        steps = {"trainer.steps": base.steps - base.controller_steps, "trainer.controller_steps": 0}
+        return self.plan.config(self.train_label, self.seed, {**steps, **recipe.settings})
+
+    def training_cost(self, recipe: Recipe) -> tuple[int, int]:
+        """Tokens generated, and questions seen, to train a recipe's speakers.
+
+        Raises:
+            RunError: they have not been trained to the end.
+        """
+        summary = self.run(recipe).summary()
+        return summary["generated_tokens"], summary["questions"]
+
+    # recordings
+
+    def episodes(self, split: Split) -> list[Episode]:
+        """The questions of a split: ``test`` of the evaluated task, ``train`` and ``validation`` of the other.
+
+        Training questions follow those that training of ordinary length has met; none comes twice.
+        """
+        if split not in self._drawn:
+            self._drawn[split] = self._draw(split)
+        return self._drawn[split]
+
+    def _draw(self, split: Split) -> list[Episode]:
+        plan, config = self.plan, self.plan.config(self._label_of(split), self.seed)
+        start = questions_seen(config) if split == "train" else 0
+        count = {"train": plan.fit_questions, "validation": plan.validation_questions, "test": plan.questions}[split]
+        drawn = draw_episodes(build_task(config), split, start, count, seed=self.seed, phase=f"benchmark {split}")
+        return list({episode.question.id: episode for episode in reversed(drawn)}.values())[::-1]
+
+    def record(self, split: Split, recipe: Recipe | None) -> None:
+        """Expands a split's questions with the initial speakers or a recipe's, and keeps everything said."""
+        parts = self.parts(recipe, split)
+        path, rules = self.recording_path(split, recipe), self.config.dialogue.rules
+        recordings.record(path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk)
+
+    def recording(self, split: Split, recipe: Recipe | None = None) -> Recording:
+        """A recording that was made before.
+
+        Raises:
+            RunError: it was not, or not to its end.
+        """
+        return recordings.load(self.recording_path(split, recipe), self.episodes(split))
+
+    def recording_path(self, split: Split, recipe: Recipe | None) -> Path:
+        """Where a recording is kept; those of training questions serve every task evaluated after the training."""
+        speakers = recipe.name if recipe else "initial"
+        return self.out / "recordings" / speakers / self._label_of(split) / f"seed-{self.seed}" / split / "trees.jsonl"
+
+    def _label_of(self, split: Split) -> str:
+        return self.label if split == "test" else self.train_label
+
+    def run(self, recipe: Recipe) -> RunDirectory:
+        """The run directory of a recipe's training."""
+        return RunDirectory(self.out / "speakers" / recipe.name / self.train_label / f"seed-{self.seed}")
+
+
+def questions_seen(config: Config) -> int:
+    """The training questions that speakers meet."""
+    return (config.trainer.steps - config.trainer.controller_steps) * config.trainer.questions_per_step

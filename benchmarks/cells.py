@@ -1,0 +1,180 @@
+"""The jobs of a benchmark: what each needs, what it leaves on disk, and how it goes on after a kill."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.bench import Bench, Recipe
+from benchmarks.methods import METHODS, Method
+from benchmarks.plan import Plan
+from tracer_agents.checkpoint import append_lines, locked, read_lines, write_lines, write_text
+from tracer_agents.errors import RunError
+from tracer_agents.types import Episode
+from tracer_env.errors import ConfigError
+from tracer_env.tasks.base import Split
+
+Kind = Literal["train", "record", "cell"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One thing to be done once: train a recipe, record a split, or answer a cell's questions.
+
+    Args:
+        size: its length, in questions (of a training: steps).
+        progress: the file that tells how far it is: one ``mark`` a question or step.
+        done: the file that is there when it is done; None: it is done when progress says so.
+        needs: names of the jobs to be done before.
+    """
+
+    name: str
+    kind: Kind
+    bench: Bench
+    size: int
+    progress: Path
+    mark: bytes = b"\n"
+    done: Path | None
+    needs: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    split: Split | None = None
+    method: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was done to its end."""
+        return self.done.is_file() if self.done else self.completed() >= self.size
+
+    def completed(self) -> int:
+        """How much of it is on disk, at most ``size``."""
+        if not self.progress.is_file():
+            return 0
+        return min(self.size, self.progress.read_bytes().count(self.mark))
+
+    def run(self) -> None:
+        """Does what is missing of it; two processes never do so at once.
+
+        Raises:
+            RunError: another process is at it, or its folder holds something else.
+        """
+        if self.kind == "train" and self.recipe is not None:
+            self.bench.train(self.recipe)
+        elif self.kind == "record" and self.split is not None:
+            with locked(self.progress.parent):
+                self.bench.record(self.split, self.recipe)
+        elif self.method is not None:
+            with locked(self.progress.parent):
+                answer_cell(self.bench, METHODS[self.method], self.progress.parent)
+
+
+def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
+    """Answers the questions of a cell that ``records.jsonl`` does not hold yet, then writes ``cell.json``.
+
+    A question's records depend on the question alone, so a cell that was killed ends with the same ones.
+
+    Raises:
+        RunError: the file holds other questions or other points.
+    """
+    start = time.perf_counter()
+    prepared, episodes = method.prepare(bench), bench.episodes("test")
+    path, points = folder / "records.jsonl", prepared.points
+    rows = list(read_lines(path))
+    answered = len(rows) // len(points)
+    whole = rows[: answered * len(points)]
+    _check(path, whole, points, episodes)
+    write_lines(path, whole)
+    for first in range(answered, len(episodes), bench.plan.chunk):
+        part = episodes[first : first + bench.plan.chunk]
+        records = prepared.answer(part)
+        append_lines(path, [records[point][index].as_json() for index in range(len(part)) for point in points])
+    facts = {
+        "method": method.name,
+        "task": bench.label,
+        "seed": bench.seed,
+        "questions": len(episodes),
+        "points": list(points),
+        "training_tokens": prepared.training_tokens,
+        "training_questions": prepared.training_questions,
+        "timing": {"seconds": round(time.perf_counter() - start, 1), "questions": len(episodes) - answered},
+    }
+    write_text(folder / "cell.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _check(path: Path, rows: Sequence[Mapping[str, Any]], points: Sequence[str], episodes: Sequence[Episode]) -> None:
+    for index, row in enumerate(rows):
+        question, point = divmod(index, len(points))
+        expected = (episodes[question].question.id, points[point]) if question < len(episodes) else None
+        if (row["question_id"], row["method"]) != expected:
+            raise RunError(
+                f"{path}, line {index + 1}: holds {row['method']!r} on {row['question_id']!r} where the plan asks for "
+                f"{expected}; choose another --out, or remove the folder to answer anew"
+            )
+
+
+def jobs_of(plan: Plan, out: Path) -> list[Job]:
+    """Every job of a plan, each after those it needs; what methods share is one job.
+
+    Raises:
+        ConfigError: a method that does not exist.
+    """
+    unknown = [name for name in plan.methods if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {', '.join(sorted(METHODS))}")
+    jobs: dict[str, Job] = {}
+    for seed in plan.seeds:
+        for label in plan.tasks:
+            bench = Bench(plan=plan, out=out, label=label, seed=seed)
+            for name in plan.methods:
+                for job in _jobs_of_cell(bench, METHODS[name]):
+                    jobs.setdefault(job.name, job)
+    return sorted(jobs.values(), key=lambda job: ("train", "record", "cell").index(job.kind))
+
+
+def _jobs_of_cell(bench: Bench, method: Method) -> Iterator[Job]:
+    recipes = {recipe.name: _training(bench, recipe) for recipe in method.recipes}
+    yield from recipes.values()
+    recorded = [_recording(bench, split, recipe) for split, recipe in method.recordings]
+    yield from recorded
+    folder = bench.out / "cells" / method.name / bench.label / f"seed-{bench.seed}"
+    needs = (*(job.name for job in recipes.values()), *(job.name for job in recorded))
+    yield Job(
+        name=f"{method.name} on {bench.label}, seed {bench.seed}",
+        kind="cell",
+        bench=bench,
+        size=len(bench.episodes("test")),
+        done=folder / "cell.json",
+        progress=folder / "records.jsonl",
+        mark=b'{"method": "%b"' % method.headline(bench.plan).encode(),
+        needs=needs,
+        method=method.name,
+    )
+
+
+def _training(bench: Bench, recipe: Recipe) -> Job:
+    folder = bench.run(recipe).folder
+    return Job(
+        name=f"train {recipe.name} on {bench.train_label}, seed {bench.seed}",
+        kind="train",
+        bench=bench,
+        size=bench.training_config(recipe).trainer.steps,
+        done=folder / "summary.json",
+        progress=folder / "metrics.jsonl",
+        recipe=recipe,
+    )
+
+
+def _recording(bench: Bench, split: Split, recipe: Recipe | None) -> Job:
+    path = bench.recording_path(split, recipe)
+    return Job(
+        name=f"record {path.parent.relative_to(bench.out / 'recordings')}",
+        kind="record",
+        bench=bench,
+        size=len(bench.episodes(split)),
+        done=None,
+        progress=path,
+        needs=(_training(bench, recipe).name,) if recipe else (),
+        recipe=recipe,
+        split=split,
+    )

@@ -1,0 +1,78 @@
+"""Controllers fitted on recorded trees: seconds, and no model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.bench import Bench, Recipe
+from benchmarks.plan import Plan
+from benchmarks.recordings import Recording
+from tracer_agents.controllers.regret import MINIMISERS
+from tracer_agents.controllers.solve import solve
+from tracer_agents.controllers.tables import RegretTables
+from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
+from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.values import Weighting, expected_utility
+from tracer_env.infosets import Infosets
+
+ITERATIONS = 500  # a fit has converged long before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Games:
+    """The empirical games of training and of validation questions."""
+
+    fit: EmpiricalGame
+    validation: EmpiricalGame
+    infosets: Infosets
+
+    @classmethod
+    def of(cls, training: Recording, validation: Recording, infosets: Infosets, token_budget: int) -> "Games":
+        """Expands both recordings under the infosets' rules."""
+        fit, check = (
+            EmpiricalGame.from_trees(recording.trees(infosets.rules), infosets, token_budget=token_budget)
+            for recording in (training, validation)
+        )
+        return cls(fit=fit, validation=check, infosets=infosets)
+
+
+def fitted(
+    games: Games,
+    *,
+    price: float,
+    minimiser: str,
+    weighting: Weighting,
+    iterations: int = ITERATIONS,
+    plays: tuple[Play, ...] = PLAYS,
+) -> TabularController:
+    """Regret matching on the training questions; of ``plays``, the strategy that is best on the validation ones."""
+    tables = solve(
+        games.fit.at(price), RegretTables.empty(), MINIMISERS[minimiser](), iterations=iterations, weighting=weighting
+    )
+    check = games.validation.at(price)
+    candidates = [TabularController(games.infosets, tables, play) for play in plays]
+    return max(candidates, key=lambda one: expected_utility(check, one.profile(check.trie.keys)))
+
+
+def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: str) -> Mapping[str, TabularController]:
+    """Controllers fitted at every price of the plan, by the label of their point."""
+    config = bench.config
+    games = Games.of(
+        bench.recording("train", recipe),
+        bench.recording("validation", recipe),
+        bench.infosets,
+        config.token_budget,
+    )
+    return {
+        price_label(name, price): fitted(games, price=price, minimiser=minimiser, weighting=config.weighting)
+        for price in bench.plan.all_prices
+    }
+
+
+def price_label(name: str, price: float) -> str:
+    """The label of a method's point at a price of speech."""
+    return f"{name}@price={price:g}"
+
+
+def headline_price(name: str, plan: Plan) -> str:
+    """The label of a method's point at the price of the main table."""
+    return price_label(name, plan.price)

@@ -1,0 +1,80 @@
+"""What a method of the benchmark is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.bench import Bench, Recipe
+from benchmarks.plan import Plan
+from tracer_agents.records import DialogueRecord
+from tracer_agents.types import Episode
+from tracer_env.tasks.base import Split
+
+PHASE = "benchmark"  # the phase of every record
+Messages = list[dict[str, str]]
+Answer = Callable[[Sequence[Episode]], Mapping[str, Sequence[DialogueRecord]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A method ready to answer the questions of one cell.
+
+    Args:
+        points: labels of what is recorded for every question: the method's name, or one a setting as ``name@k=3``.
+        answer: questions -> the records of every point, in the questions' order, each with its point's label as
+            ``method``. A question's records depend on nothing but the question.
+        training_tokens: generated to train or fit the method.
+        training_questions: distinct questions that it was trained or fitted on.
+    """
+
+    points: tuple[str, ...]
+    answer: Answer
+    training_tokens: int = 0
+    training_questions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Utterances a question that a method generates at most in a cell, beyond recordings and training."""
+
+    proposals: float = 0.0
+    reviews: float = 0.0
+
+
+def _by_label(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
+    points: dict[str, list[DialogueRecord]] = {}
+    for record in records:
+        points.setdefault(record.method, []).append(record)
+    return points
+
+
+def _no_further_prompts(style: str) -> dict[str, Messages]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row of the table.
+
+    Args:
+        name: in commands, files and labels.
+        title: in tables.
+        reference: the paper it is from, or what it is.
+        prepare: makes it ready for a cell; recipes and recordings that it names are there already.
+        cost: what answering generates, for ``--dry-run``.
+        recipes: speakers to be trained before.
+        recordings: (split, recipe or None for the initial speakers) to be made before.
+        headline: the label of the point that stands in the main table.
+        points: records -> its points by label; by default the labels that were recorded.
+        prompts: style -> its prompts by name, where it has others than the dialogue's.
+    """
+
+    name: str
+    title: str
+    reference: str
+    prepare: Callable[[Bench], Prepared]
+    cost: Callable[[Plan], Cost]
+    recipes: tuple[Recipe, ...] = ()
+    recordings: tuple[tuple[Split, Recipe | None], ...] = ()
+    headline: Callable[[Plan], str]
+    points: Callable[[Sequence[DialogueRecord]], Mapping[str, Sequence[DialogueRecord]]] = _by_label
+    prompts: Callable[[str], Mapping[str, Messages]] = _no_further_prompts

@@ -1,0 +1,34 @@
+"""The best fixed controller, chosen on training questions."""
+
+from functools import partial
+
+from benchmarks.bench import Bench
+from benchmarks.fitting import headline_price, price_label
+from benchmarks.methods.base import Cost, Method, Prepared
+from benchmarks.methods.played import played
+from tracer_agents.controllers.fixed import best_fixed
+
+NAME = "best_fixed"
+
+
+def _prepare(bench: Bench) -> Prepared:
+    config = bench.config
+    trees = bench.recording("train").trees(config.dialogue.rules)
+    chosen = {}
+    for price in bench.plan.all_prices:
+        utility = bench.plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
+        chosen[price_label(NAME, price)] = best_fixed(trees, utility)[1]
+    return played(bench, None, chosen, fit=True)
+
+
+METHODS = (
+    Method(
+        name=NAME,
+        title="Best fixed rule",
+        reference="of always, never, random and stop on agreement, by utility on training questions",
+        prepare=_prepare,
+        cost=lambda plan: Cost(),
+        recordings=(("train", None), ("validation", None), ("test", None)),
+        headline=partial(headline_price, NAME),
+    ),
+)

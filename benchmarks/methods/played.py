@@ -1,0 +1,75 @@
+"""Methods that are controllers: played on recorded trees, so that all of them share what was generated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from benchmarks.bench import Bench, Recipe
+from benchmarks.fitting import headline_price, over_prices
+from benchmarks.methods.base import PHASE, Cost, Method, Prepared
+from benchmarks.plan import Plan
+from tracer_agents.game.tree import play
+from tracer_agents.records import DialogueRecord, record_dialogues
+from tracer_agents.types import Controller, Episode
+
+
+def fixed(name: str, *, title: str, reference: str, controller: Callable[[Bench], Controller]) -> Method:
+    """The method of one controller that learns nothing, with the initial speakers."""
+    return Method(
+        name=name,
+        title=title,
+        reference=reference,
+        prepare=lambda bench: played(bench, None, {name: controller(bench)}),
+        cost=_nothing,
+        recordings=(("test", None),),
+        headline=lambda plan: name,
+    )
+
+
+def learned(
+    name: str, *, title: str, reference: str, minimiser: Callable[[Plan], str], recipe: Recipe | None
+) -> Method:
+    """The method of regret-matching controllers, fitted at every price of the plan."""
+
+    def prepare(bench: Bench) -> Prepared:
+        return played(bench, recipe, over_prices(bench, recipe, name=name, minimiser=minimiser(bench.plan)), fit=True)
+
+    return Method(
+        name=name,
+        title=title,
+        reference=reference,
+        prepare=prepare,
+        cost=_nothing,
+        recipes=(recipe,) if recipe else (),
+        recordings=(("train", recipe), ("validation", recipe), ("test", recipe)),
+        headline=partial(headline_price, name),
+    )
+
+
+def played(
+    bench: Bench, recipe: Recipe | None, controllers: Mapping[str, Controller], *, fit: bool = False
+) -> Prepared:
+    """Plays controllers, by the label of their point, on the recorded test questions.
+
+    Args:
+        fit: whether they were fitted on recorded training questions, which are then counted as training.
+    """
+    recording, rules = bench.recording("test", recipe), bench.config.dialogue.rules
+
+    def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+        trees = recording.trees(rules, episodes)
+        return {
+            label: record_dialogues(
+                episodes, play(trees, controller), recording, method=label, phase=PHASE, seed=bench.seed
+            )
+            for label, controller in controllers.items()
+        }
+
+    tokens, questions = (0, 0) if recipe is None else bench.training_cost(recipe)
+    for split in ("train", "validation") if fit else ():
+        fitted_on = bench.recording(split, recipe)
+        tokens, questions = tokens + fitted_on.generated_tokens, questions + len(fitted_on.episodes)
+    return Prepared(points=tuple(controllers), answer=answer, training_tokens=tokens, training_questions=questions)
+
+
+def _nothing(plan: Plan) -> Cost:
+    return Cost()
