@@ -1,0 +1,86 @@
+"""What was recorded once plays every controller as the speakers would have."""
+
+import pytest
+
+from benchmarks import recordings
+from tracer_agents.build import build
+from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
+from tracer_agents.errors import RunError
+from tracer_agents.evaluation import draw_episodes, play_team
+from tracer_agents.game.tree import expand, play
+from tracer_agents.records import record_dialogues
+from tracer_env.dialogue import Rules
+from tracer_env.tasks.base import Grade
+
+
+@pytest.fixture(scope="module")
+def made(small_settings, tmp_path_factory):
+    from tracer_agents.config import load_config
+
+    config = load_config(overrides=small_settings)
+    parts = build(config)
+    episodes = draw_episodes(parts.task, "test", 0, 5, seed=0, phase="recording")
+    path = tmp_path_factory.mktemp("recording") / "trees.jsonl"
+    recordings.record(path, episodes, config.dialogue.rules, parts.speakers, parts.task, chunk=2)
+    return config, parts, episodes, path
+
+
+@pytest.mark.parametrize("controller", [AlwaysSpeak(), RandomSpeech(p=0.5)])
+def test_a_replayed_controller_is_the_generated_one(made, controller):
+    config, parts, episodes, path = made
+    rules = config.dialogue.rules
+    recording = recordings.load(path, episodes)
+    replayed = record_dialogues(
+        episodes, play(recording.trees(rules), controller), recording, method="m", phase="p", seed=0
+    )
+    spoken = play_team(episodes, rules, parts.speakers, controller, parts.task, method="m", phase="p", seed=0)
+    assert replayed == spoken
+    assert recording.generated_tokens > sum(record.generated_tokens for record in spoken)
+
+
+def test_a_killed_recording_is_continued_to_the_same_bytes(made, tmp_path):
+    config, parts, episodes, path = made
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    torn = tmp_path / "trees.jsonl"
+    torn.write_bytes(b"".join(lines[:3]) + lines[3][:40])
+    recordings.record(torn, episodes, config.dialogue.rules, parts.speakers, parts.task, chunk=2)
+    assert torn.read_bytes() == whole
+
+
+def test_other_questions_are_refused(made):
+    _, parts, episodes, path = made
+    others = draw_episodes(parts.task, "test", 1, 5, seed=0, phase="recording")
+    with pytest.raises(RunError, match=r"trees\.jsonl, line 1: holds question"):
+        recordings.load(path, others)
+    more = draw_episodes(parts.task, "test", 0, 6, seed=0, phase="recording")
+    with pytest.raises(RunError, match="holds 5 of 6 questions; continue"):
+        recordings.load(path, more)
+    assert len(recordings.load(path, episodes).episodes) == 5
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(rounds=3), Rules(n_agents=3), Rules(schedule="parity"), Rules(n_agents=1), Rules(force_on_unparsed=True)],
+    ids=["fewer rounds", "three agents", "parity", "alone", "forced"],
+)
+def test_one_recording_serves_other_rules(made, rules):
+    """Prompts do not say who is active, so a fresh expansion under other rules has the same utterances."""
+    _, parts, episodes, path = made
+    fresh = expand(episodes, rules, parts.speakers, parts.task.grade)
+    replayed = recordings.load(path, episodes).trees(rules)
+    for one, other in zip(fresh, replayed, strict=True):
+        assert one.states.keys() == other.states.keys()
+        for prefix, said in one.spoken():
+            assert (said.text, said.answer, said.verdict) == (
+                other.utterance(prefix).text,
+                other.utterance(prefix).answer,
+                other.utterance(prefix).verdict,
+            )
+        assert one.grades == {answer: other.grades[answer] for answer in one.grades}
+
+
+def test_an_unreadable_answer_is_wrong(made):
+    _, _, episodes, path = made
+    recording = recordings.load(path, episodes)
+    assert recording.grade([None], [episodes[0].question.gold]) == [Grade.WRONG]
