@@ -9,7 +9,7 @@ from tracer_env.rendering import escape
 MAX_CHARACTERS = 160  # of one text that a model or a data set wrote
 MISSING = "–"
 
-_MARKDOWN = re.compile(r"""[&<>|\\`*\[\]$~#]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.""")
+_MARKDOWN = re.compile(r"[&<>|\\`*{}$~#]|(?<=\])[(\[]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -54,11 +54,11 @@ def fenced(text: str, language: str = "text") -> str:
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of plain texts; columns after the first are aligned to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-    text = [f"| {' | '.join(markdown(cell) for cell in line)} |" for line in (lines[0], *rows)]
-    return "\n".join([text[0], f"|{'|'.join(lines[1])}|", *text[1:]])
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """A Markdown table of plain texts; the columns after the first ``words`` are aligned to the right."""
+    head, *body = (f"| {' | '.join(markdown(cell) for cell in line)} |" for line in (header, *rows))
+    aligned = ["---"] * words + ["---:"] * (len(header) - words)
+    return "\n".join([head, f"|{'|'.join(aligned)}|", *body])
 
 
 def latex_table(header: Sequence[str], groups: Iterable[tuple[str, Iterable[Sequence[str]]]]) -> str:
@@ -79,7 +79,7 @@ def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
     """A number with so many digits after the point; a dash for NaN."""
     if math.isnan(value):
         return MISSING
-    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    text = f"{round(value, digits) + 0.0:{'+' if signed else ''},.{digits}f}"  # + 0.0: no negative zero
     return text.replace("-", "−")
 
 

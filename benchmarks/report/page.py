@@ -95,6 +95,7 @@ def report_page(
         markdown_table(
             ["Method", "Name", "Source"],
             [[method.title, method.name, method.reference] for method in results.methods.values()],
+            words=3,
         ),
         "## Prompts",
         *_prompts(results.methods.values(), results.plan.base.speakers),
@@ -158,11 +159,17 @@ def _section(section: Section, results: Results, reference: str) -> list[str]:
     scores = section.scores
     seeds = f"seed{'s' if len(scores.seeds) > 1 else ''} {', '.join(map(str, scores.seeds))}"
     parts = [f"## {markdown(section.title)}", f"{scores.n:,} answers of each method: {seeds}.", _main(section, results)]
+    for trouble in ("ungradable", "failed"):
+        rows = section.points[section.points[trouble] > 0].to_dict("records")
+        if rows:
+            shares = "; ".join(f"{markdown(row['point'])} {number(row[trouble])}" for row in rows)
+            parts.append(f"**{trouble.capitalize()}**, and counted as wrong: {shares}.")
     if not section.comparisons.empty:
         parts += [f"### {markdown(_title(results, reference))} against the others", _comparisons(section, results)]
-    if not section.budgets.empty:
-        tokens = number(section.budgets["reference_tokens"].iloc[0], 1)
-        parts += [f"### At equal tokens: {tokens} a question", _budgets(section, results)]
+    at_headline = section.budgets[section.budgets["headline"]] if not section.budgets.empty else section.budgets
+    if not at_headline.empty:
+        tokens = number(at_headline["reference_tokens"].iloc[0], 1)
+        parts += [f"### At equal tokens: {tokens} a question", _budgets(at_headline, results)]
     frontier = section.points[section.points["frontier"]].sort_values("tokens")
     rows = [[row["point"], number(row["tokens"], 1), _figure(row, "accuracy")] for row in frontier.to_dict("records")]
     parts += ["### The frontier of all points", markdown_table(["Point", "Tokens", "Accuracy [95%]"], rows)]
@@ -185,7 +192,7 @@ def _main(section: Section, results: Results) -> str:
             number(row["correction"]),
             number(row["preservation"]),
             number(row["speak_rate"]),
-            number(row["no_answer"] + row["failed"] + row["ungradable"]),
+            number(row["no_answer"]),
             number(row["training_tokens"], 0),
         ]
         for row in _headlines(section)
@@ -212,7 +219,7 @@ def _comparisons(section: Section, results: Results) -> str:
     return markdown_table(header, rows)
 
 
-def _budgets(section: Section, results: Results) -> str:
+def _budgets(budgets: pd.DataFrame, results: Results) -> str:
     rows = [
         [
             _title(results, row["method"]),
@@ -222,10 +229,10 @@ def _budgets(section: Section, results: Results) -> str:
             number(row["accuracy"]),
             _figure(row, "difference", signed=True),
         ]
-        for row in section.budgets.to_dict("records")
+        for row in budgets.to_dict("records")
     ]
     header = ["Method", "At", "Point", "Tokens", "Accuracy", "Reference minus it [95%]"]
-    return markdown_table(header, rows)
+    return markdown_table(header, rows, words=3)
 
 
 def _opinions(opinions: Mapping[str, Opinion]) -> str:
@@ -250,7 +257,7 @@ def _opinions(opinions: Mapping[str, Opinion]) -> str:
             ]
             parts += [
                 f"Disagreements on {markdown(task)}, {len(opinion.disputed)} distinct{more}:",
-                markdown_table(["Answer", "Gold", "First", "Second", "Answers"], rows),
+                markdown_table(["Answer", "Gold", "First", "Second", "Answers"], rows, words=4),
             ]
     return "\n\n".join(parts)
 

@@ -85,10 +85,9 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], title: str) ->
                 axes.plot(mean.index, smoothed(list(mean)), color=colour, linewidth=1.8, label=_plain(recipe))
         _tidy(axes)
         axes.set_title(label, fontsize=9, loc="left")
-    figure.supxlabel("training step", fontsize=9)
-    figure.suptitle(_plain(title), fontsize=10)
+    figure.supxlabel(f"training step, {_plain(title)}", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=6, frameon=False, fontsize=8)
     return figure
 
 
@@ -114,7 +113,9 @@ def speak_heat_map(rates: pd.DataFrame, title: str) -> Figure:
     axes.set_xticks(range(len(columns)), kinds, fontsize=7)
     axes.set_yticks(range(len(rows)), rows, fontsize=7)
     axes.set_title(_plain(title), fontsize=9, loc="left")
-    figure.colorbar(image, ax=axes, label="share of decisions to speak", shrink=0.8).ax.tick_params(labelsize=7)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of decisions to speak", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     return figure
 
 
@@ -125,7 +126,7 @@ def _series(run: pd.DataFrame, field: str) -> pd.Series:
 def _styled(scores: Scores, reference: str) -> list[tuple[dict[str, Any], str]]:
     """A colour and marker a method, the same in every picture of a report; the reference last, so on top."""
     methods = list(dict.fromkeys(point.method for point in scores.points))
-    palette = colormaps["tab20"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    palette = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
     styled = []
     for at, method in enumerate(methods):
         mine = method == reference

@@ -1,5 +1,7 @@
 """The tables of a report: figures of every point, comparisons with a reference, and matched token budgets."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -109,51 +111,55 @@ def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.D
 
 
 def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
-    """The reference's headline against every method of several points, at the reference's tokens a question.
+    """Each point of the reference against every other method of several points, at the point's tokens a question.
 
-    ``at`` is ``"at most"`` for the method's point with the most tokens not above the reference's, ``"next above"``
-    for the one with the fewest above, and ``"equal"`` for the straight line between the two. ``difference`` is the
+    ``at`` is ``"at most"`` for the method's point with the most tokens not above the budget, ``"next above"`` for the
+    one with the fewest above, and ``"equal"`` for the straight line between the two. ``difference`` is the
     reference's accuracy minus theirs, with its paired bootstrap interval; which two points stand next to the budget
-    is taken as given. The utility of the points themselves is in the table of points.
+    is taken as given.
     """
-    mine = scores.headline(reference)
-    if mine is None:
-        return pd.DataFrame()
-    tokens, accuracy = scores.figures["tokens"], scores.figures["accuracy"]
-    budget = tokens.value[mine]
+    others = dict.fromkeys(point.method for point in scores.points if point.method != reference)
+    families = [(method, np.array(scores.of(method))) for method in others]
+    accuracy = scores.figures["accuracy"]
     rows = []
-    for method in dict.fromkeys(point.method for point in scores.points):
-        columns = np.array(scores.of(method))
-        if method == reference or len(columns) < 2:
-            continue
-        sides = [None if side is None else columns[side] for side in bracket(tokens.value[columns], budget)]
-        found = [
-            (at, scores.points[side].label, tokens.value[side], accuracy.value[side], accuracy.draws[:, side])
-            for at, side in zip(("at most", "next above"), sides, strict=True)
-            if side is not None
-        ]
-        if sides[0] is not None and sides[1] is not None:
-            low, high = sides
-            of_values, of_draws = (
-                interpolate((t[..., low], t[..., high]), (s[..., low], s[..., high]), t[..., mine])
-                for t, s in ((tokens.value, accuracy.value), (tokens.draws, accuracy.draws))
-            )
-            found.append(("equal", "on the line between", budget, of_values, of_draws))
-        for at, label, spent, value, draws in found:
-            low, high = interval95((accuracy.draws[:, mine] - draws)[:, None])[:, 0]
-            rows.append(
-                {
-                    "task": scores.label,
-                    "reference": scores.points[mine].label,
-                    "method": method,
-                    "at": at,
-                    "point": label,
-                    "reference_tokens": budget,
-                    "tokens": spent,
-                    "accuracy": float(value),
-                    "difference": accuracy.value[mine] - float(value),
-                    "difference_low": low,
-                    "difference_high": high,
-                }
-            )
+    for mine in scores.of(reference):
+        for method, columns in families:
+            for at, label, tokens, value, draws in _at_budget(scores, columns, mine):
+                low, high = interval95((accuracy.draws[:, mine] - draws)[:, None])[:, 0]
+                rows.append(
+                    {
+                        "task": scores.label,
+                        "reference": scores.points[mine].label,
+                        "headline": scores.points[mine].headline,
+                        "reference_tokens": scores.figures["tokens"].value[mine],
+                        "reference_accuracy": accuracy.value[mine],
+                        "method": method,
+                        "at": at,
+                        "point": label,
+                        "tokens": tokens,
+                        "accuracy": value,
+                        "difference": accuracy.value[mine] - value,
+                        "difference_low": low,
+                        "difference_high": high,
+                    }
+                )
     return pd.DataFrame(rows)
+
+
+def _at_budget(scores: Scores, columns: np.ndarray, mine: int) -> Iterator[tuple[str, str, float, float, np.ndarray]]:
+    """(at, label, tokens, accuracy, its draws) of a method's points next to the tokens of the point ``mine``."""
+    tokens, accuracy = scores.figures["tokens"], scores.figures["accuracy"]
+    if len(columns) < 2:
+        return
+    sides = [None if side is None else columns[side] for side in bracket(tokens.value[columns], tokens.value[mine])]
+    for at, side in zip(("at most", "next above"), sides, strict=True):
+        if side is not None:
+            value = float(accuracy.value[side])
+            yield at, scores.points[side].label, float(tokens.value[side]), value, accuracy.draws[:, side]
+    low, high = sides
+    if low is not None and high is not None:
+        value, draws = (
+            interpolate((t[..., low], t[..., high]), (s[..., low], s[..., high]), t[..., mine])
+            for t, s in ((tokens.value, accuracy.value), (tokens.draws, accuracy.draws))
+        )
+        yield "equal", "on the line between", float(tokens.value[mine]), float(value), draws

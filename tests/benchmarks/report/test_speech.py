@@ -1,0 +1,70 @@
+"""Tests of when controllers speak, from records."""
+
+import pytest
+
+from benchmarks.report.speech import Decision, decisions, in_words, is_dialogue, speak_rates
+from tracer_env.dialogue import Rules
+from tracer_env.infosets import Infosets
+
+
+def test_decisions_by_hand(make_turn, make_record):
+    turns = [
+        make_turn(1, right=True),
+        make_turn(2, right=False),
+        make_turn(3, right=True),
+        make_turn(4, right=None),
+        make_turn(5, right=False, wrong=None),
+    ]
+
+    made = list(decisions(make_record("tracer", "q", turns), Rules()))
+
+    assert made == [
+        Decision(known=(1, 2), round=2, proposals=1, spoke=True),
+        Decision(known=(1, 1), round=3, proposals=1, spoke=True),  # after a WRONG
+        Decision(known=(2, 2), round=4, proposals=2, spoke=False),  # two agree, votes reset
+        Decision(known=(2, 2), round=5, proposals=2, spoke=True),
+    ]
+
+
+def test_known_and_round_and_proposals_are_the_whole_infoset():
+    rules = Rules()
+    stage, status, last, cycle, proposals, agreeing = range(6)
+
+    names = Infosets("consensus", rules).sizes
+
+    assert len(names) == len({stage, status, last, cycle, proposals, agreeing})
+    # stage, last and cycle follow from the round
+    assert {(round_, 1 - round_ % 2, (round_ - 1) // 2) for round_ in range(1, 6)} == {
+        (1, 0, 0),
+        (2, 1, 0),
+        (3, 0, 1),
+        (4, 1, 1),
+        (5, 0, 2),
+    }
+
+
+def test_rates_count_the_choices_at_each_place(make_turn, make_record):
+    skips = [make_turn(at, right=None) for at in (3, 4, 5)]
+    reviewed = make_record("t", "a", [make_turn(1, right=True), make_turn(2, right=True), *skips])
+    silent = make_record("t", "b", [make_turn(1, right=True), make_turn(2, right=None), *skips])
+    unread = make_record("t", "c", [make_turn(1, right=False, wrong=None), make_turn(2, right=True), *skips])
+
+    rates = speak_rates([reviewed, silent, silent, unread], Rules()).set_index(["known", "round"])
+
+    assert rates.loc[("1 proposal, votes 0", 2), "rate"] == pytest.approx(1 / 3)
+    assert rates.loc[("1 proposal, votes 0", 2), "n"] == 3
+    assert rates.loc[("1 proposal, votes +1", 3), "n"] == 1
+    assert rates.loc[("no answer", 2), "rate"] == 1.0
+    assert rates.index[0][0] == "no answer"
+
+
+def test_what_is_known_in_words():
+    assert in_words((0, 5)) == "no answer"
+    assert in_words((1, 0)) == "1 proposal, votes ≤ −2"
+    assert in_words((2, 4)) == "2+ agree, votes ≥ +2"
+
+
+def test_votes_are_no_dialogue(make_turn, make_record):
+    assert not is_dialogue(make_record("v", "q", [make_turn(1, right=True)] * 5), Rules())
+    assert is_dialogue(make_record("v", "q", [make_turn(at, right=True) for at in range(1, 6)]), Rules())
+    assert not is_dialogue(make_record("v", "q", [make_turn(1, right=True)]), Rules())
