@@ -81,8 +81,9 @@ def same_answer(gold: Answer, answer: Answer) -> bool:
     r"""Whether two answers denote the same; symmetric.
 
     Forgiven: the variable before ``=`` if the other has none (``x=5`` and ``5``), braces around a list, order and
-    repetition in it, a per cent sign (``50\%`` is 50 and 0.5), a non-zero factor of an equation or ratio, a
-    column for a tuple. Not forgiven: a base left out, a decimal that is not exact, brackets left out.
+    repetition in it, a per cent sign (``50\%`` is 50 and 0.5, but ``0.5\%`` is not 0.5), a non-zero factor of an
+    equation or ratio, a column for a tuple. Not forgiven: a base left out, a decimal that is not exact, brackets left
+    out.
     """
     match gold, answer:
         case Relation(), Relation():
@@ -119,11 +120,14 @@ def _covers(some: Sequence[Answer], others: Sequence[Answer]) -> bool:
 
 
 def _same_scalar(a: Scalar, b: Scalar) -> bool:
-    if pw.same(a.values, b.values):
-        return True
     if a.percent == b.percent:
-        return False
+        return pw.same(a.values, b.values)
     percent, number = (a, b) if a.percent else (b, a)
+    below_one = pw.same(percent.values, pw.constant(Fraction(0))) or any(
+        value is not None and abs(value) < 1 for value in percent.values
+    )
+    if not below_one and pw.same(percent.values, number.values):
+        return True
     return pw.same(pw.pointwise(pw.divide, percent.values, pw.constant(Fraction(100))), number.values)
 
 

@@ -16,7 +16,7 @@ MAX_WORDS = 3  # of prose outside a box; more is a sentence
 _DELIMITED = re.compile(r"[*\s:]{0,8}(?:\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*)")
 _SENTENCE = re.compile(r"[.;!?](?:\s|$)")
 _CLAUSE = re.compile(r"[.,;:!?](?:\s|$)|\s(?:because|since|as|which|for|in|on|from|so|after|when|if|but|per)\s")
-_LEADING_NUMBER = re.compile(r"[-+−$€£\s]{0,4}\d[\d,]*(?:\.\d+)?%?(?![\d/^_])")
+_LEADING_NUMBER = re.compile(r"[-+−$€£\s]{0,4}\d[\d,]*(?:\.\d+)?%?(?!\s?[\d/^_!])")
 
 
 class ByValue:
@@ -75,16 +75,17 @@ def _tidy(text: str) -> str:
 
 def _candidates(text: str) -> Iterator[str]:
     """What of the text behind a marker may be the answer and can be read, the likeliest first."""
-    text = text.lstrip("*: ").rstrip("* ")
+    text = text.lstrip(": ")
     delimited = _DELIMITED.match(text)
-    number = _LEADING_NUMBER.match(text)
+    number = _LEADING_NUMBER.match(text.lstrip("* "))
     tries = [
         *([group for group in delimited.groups() if group] if delimited else []),
         _SENTENCE.split(text, maxsplit=1)[0],
         _CLAUSE.split(text, maxsplit=1)[0],
         *([number[0]] if number else []),
     ]
-    return (_tidy(attempt) for attempt in tries if _readable(attempt.strip("* ")) is not None)
+    bare_tries = (_tidy(attempt).strip("* ") for attempt in tries)
+    return (attempt for attempt in bare_tries if _readable(attempt) is not None)
 
 
 def _readable(text: str) -> Answer | None:

@@ -9,9 +9,11 @@ MAX_ANSWER_CHARACTERS = 2_000  # longer answers are left as they are, and no gra
 
 _SYMBOLS = {
     "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "×": r"\times ", "·": r"\cdot ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "θ": r"\theta ", "°": "", "²": "^2", "³": "^3",
+    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "θ": r"\theta ", "°": r"^\circ ", "²": "^2", "³": "^3",
 }  # fmt: skip
 _SYMBOL = re.compile("|".join(_SYMBOLS))
+_DEGREES = r"\^\s{0,4}(?:\{\s{0,4}\\circ\s{0,4}\}|\\circ(?![A-Za-z]))|\\(?:degrees?|circ)(?![A-Za-z])"
+_TRIGONOMETRIC = r"(\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])[\s({]{0,4})"
 _RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -24,7 +26,11 @@ _RULES = tuple(
         (r"\\leq(?:slant)?(?![A-Za-z])", r"\\le"),
         (r"\\geq(?:slant)?(?![A-Za-z])", r"\\ge"),
         (r"\\(?:mbox|textbf|textrm|textit|mathrm|mathbf|operatorname)(?=\s{0,4}\{)", r"\\text"),
-        (r"\^\s{0,4}(?:\{\s{0,4}\\circ\s{0,4}\}|\\circ(?![A-Za-z]))|\\(?:degrees?|circ)(?![A-Za-z])", ""),
+        (rf"{_TRIGONOMETRIC}(\d{{1,6}})\s{{0,2}}(?:{_DEGREES})", r"\1\\frac{\2\\pi}{180}"),
+        (_DEGREES, ""),
+        (r"\\varnothing(?![A-Za-z])", r"\\emptyset"),
+        (r"\\\\\s?\[[^\[\]]{0,10}\]", r"\\\\"),  # the space after a row
+        (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
         (r"(?<!\\)%", r"\\%"),
     )
 )
@@ -35,7 +41,8 @@ _SHORT_FRACTION = re.compile(r"\\frac\s*+(\{[^{}]*\}|\d)\s*+(\{[^{}]*\}|\d)")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*+(\d)")
 _SLASH = re.compile(r"(-?)(\d{1,64})/(\d{1,64})")
 _NEGATIVE_FRACTION = re.compile(r"\\frac\{-(\w{1,64})\}")
-_SINGLE = re.compile(r"([\^_])\{(\w)\}")
+_SINGLE = re.compile(r"([\^_])\{(\w)\}(?!\d)")
+_ARTICLE = re.compile(r"(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
 _ASSIGNED = re.compile(r"[A-Za-z](?:=|\\in(?![A-Za-z]))")
 _WORDS = re.compile(r"[A-Za-z][a-z]{2,}(?: [A-Za-z][a-z]*)*+")
 _LABEL = re.compile(r"\(([A-Z])\)")
@@ -49,7 +56,8 @@ def is_words(answer: str) -> bool:
 def canonical_latex(text: str) -> str | None:
     r"""The canonical form of ``text``, the inside of a box or a data set's gold; None if nothing is left.
 
-    Dropped: dollar signs, sizes and spaces of LaTeX, degree signs, a unit at the end (``\text{ cm}^2``), a
+    Dropped: dollar signs, sizes and spaces of LaTeX, degree signs (in a trigonometric function they become
+    radians), articles, a unit at the end (``\text{ cm}^2``), a
     variable before the only ``=`` or ``\in`` (``x=5`` is ``5``), grouping commas of a lone number, trailing
     zeros. Unified: the kinds of ``\frac``, ``\le`` and text, short forms (``\frac43``, ``x^{2}``, ``1/2``), the
     sign of a fraction. Words are lower case, a choice ``\text{(C)}`` is ``C``. Nothing is evaluated. Text longer
@@ -65,8 +73,8 @@ def canonical_latex(text: str) -> str | None:
     text = _TRAILING_UNIT.sub("", text)
     only_text = _ONLY_TEXT.fullmatch(text)
     if only_text:
-        text = only_text[1].strip()
-    text = " ".join(text.split())
+        text = only_text[1].strip().rstrip(".,;:")
+    text = _ARTICLE.sub("", " ".join(text.split()), count=1) if only_text else " ".join(text.split())
     if is_words(text):
         return text.lower()
     return _compact(text) or None

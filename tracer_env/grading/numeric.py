@@ -13,9 +13,10 @@ _LATEX_NOISE = re.compile(r"\\[!,;: $]|\\left|\\right|[$€£¥₹₩₽]|\{(?=,
 _LATEX_FRACTION = re.compile(r"\\[dtc]?frac\s{0,4}(?:\{(-?\d{1,18})\}|(\d))\s{0,4}(?:\{(\d{1,18})\}|(\d))")
 _NUMERAL = r"(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+])?\s?(?<![\w.])(?P<numeral>{_NUMERAL})"
+    rf"(?P<sign>[-+])?\s?(?<![\w.^])(?P<numeral>{_NUMERAL})"
     r"(?:[eE](?P<exponent>[-+]?\d{1,2})(?!\w))?"
-    r"(?:\s{1,4}(?P<over>\d{1,18})\s{0,4}/\s{0,4}(?P<part>\d{1,18})|\s{0,4}/\s{0,4}(?P<under>[\d,]{1,64}(?:\.\d{1,64})?))?",
+    r"(?:\s{1,4}(?P<over>\d{1,18})\s{0,4}/\s{0,4}(?P<part>\d{1,18})|\s{0,4}/\s{0,4}(?P<under>[\d,]{1,64}(?:\.\d{1,64})?))?+"
+    r"(?!\s?\^)",  # a power is more than a number
     re.ASCII,
 )
 _SENTENCE_END = re.compile(r"[.!?;](?:\s|$)")

@@ -18,6 +18,7 @@ _FORMULA = re.compile(r"(?![aAI]\s+[A-Za-z]{2})(?:[-+.\d(\[{|\\]|[A-Za-z](?![A-Z
 _FORMULA_END = re.compile(r"\s(?=(?!sqrt|pi\b|sin|cos|tan|log|ln\b)[A-Za-z]{2})|[.;!?,](?:\s|$)|\*\*")
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
 _PRODUCT = re.compile(r"((?<![_\d.])\d+(?:\.\d+)?|\))(?=\()")  # no base or index before a bracket
+_BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
@@ -28,10 +29,10 @@ class Symbolic:
     $…$``, ``#### …``, ``A: …``, with or without dollar signs); else after the last one that a single word follows.
     A completion that is one formula or word needs no marker.
 
-    Equal canonical strings are right and unequal integers wrong without the child; each distinct pair of a batch
-    is compared once. Gold or answer beyond ``MAX_ANSWER_CHARACTERS``, and an answer nested
-    beyond ``MAX_NESTING``, is ungradable and never reaches the child. What math-verify forgives, this forgives: the
-    base of a numeral, ``50\%`` for 50 or 0.5, decimals right to six places.
+    Equal canonical strings are right, unequal integers and unequal numerals in stated bases wrong without the
+    child; each distinct pair of a batch is compared once. Gold or answer beyond ``MAX_ANSWER_CHARACTERS``, and an
+    answer nested beyond ``MAX_NESTING``, is ungradable and never reaches the child. What math-verify forgives, this
+    forgives: a base left out, ``50\%`` for 50 or 0.5, decimals right to six places.
 
     Args:
         deadline_seconds: the most wall time one comparison may take.
@@ -88,7 +89,7 @@ class Symbolic:
             return Grade.RIGHT
         if _nesting(answer) > MAX_NESTING:
             return Grade.UNGRADABLE
-        if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
+        if any(pattern.fullmatch(answer) and pattern.fullmatch(gold) for pattern in (_INTEGER, _BASED)):
             return Grade.WRONG
         return self.worker.compare(_latex(gold), _latex(answer))
 

@@ -25,7 +25,7 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,8}(?:(\{)|(\w))?")
 _LINE = re.compile(r"####|^[ \t*]{0,8}A[*]{0,2}:", re.MULTILINE)
 _HASHES = re.compile(r"####")
-_PHRASE = re.compile(r"\banswer\b[^\S\n]{0,4}[*]{0,2}[^\S\n]{0,4}(?:is\b|[:=])", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer\b[^\S\n]{0,4}[*]{0,2}[^\S\n]{0,4}(?:is\b(?!\s{1,4}not\b)|[:=])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,9 @@ def tokens(text: str) -> list[Token]:
             found.append(Token("symbol", piece, spaced))
         else:
             found.append(Token(kind, piece, spaced))
-    if len(found) > 1 and found[-1].text in _LETTER_UNITS and found[-1].spaced and found[-2].kind == "number":
-        found[-1] = Token("word", found[-1].text, True)
+    last = len(found) - (3 if len(found) > 3 and found[-2].text == "^" else 1)  # m, m^2
+    if last > 0 and found[last].text in _LETTER_UNITS and found[last].spaced and found[last - 1].kind == "number":
+        found[last] = Token("word", found[last].text, True)
     return found
 
 

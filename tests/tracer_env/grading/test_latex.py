@@ -38,10 +38,17 @@ SAME = [
     (r"50\%", r"50\%"),
     ("50%", r"50\%"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
-    (r"\begin{pmatrix} -1 & 0 \\[1ex] 0 & -1 \end{pmatrix}", r"\begin{pmatrix}-1&0\\[1ex]0&-1\end{pmatrix}"),
+    (r"\begin{pmatrix} -1 & 0 \\[1ex] 0 & -1 \end{pmatrix}", r"\begin{pmatrix}-1&0\\0&-1\end{pmatrix}"),
     ("x ≤ 3", r"x\le3"),
     (r"x \leq 3", r"x\le3"),
     ("1, -2", "1,-2"),
+    (r"\sin 90^\circ", r"\sin\frac{90\pi}{180}"),
+    ("cos 3°", "cos3"),
+    ("2 pi", r"2\pi"),
+    (r"\varnothing", r"\emptyset"),
+    (r"2^{3} 5", "2^{3}5"),
+    (r"\text{an ellipse}", "ellipse"),
+    (r"\text{Yes.}", "yes"),
 ]
 
 

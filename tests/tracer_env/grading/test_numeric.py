@@ -74,6 +74,8 @@ UNREADABLE = [
     "<solution>\n#### 18",
     "#### 18 </solution>",
     "1e5 or 1e6",
+    "The answer is not 18.",
+    r"\boxed{10^5}",
 ]
 
 
