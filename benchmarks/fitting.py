@@ -7,11 +7,11 @@ from benchmarks.bench import Bench, Recipe
 from benchmarks.plan import Plan
 from benchmarks.recordings import Recording
 from tracer_agents.controllers.regret import MINIMISERS
-from tracer_agents.controllers.solve import solve
+from tracer_agents.controllers.solve import Turns, solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.values import Weighting, expected_utility
+from tracer_agents.game.values import Game, Weighting, expected_utility
 from tracer_env.infosets import Infosets
 
 ITERATIONS = 500  # a fit has converged long before
@@ -41,15 +41,27 @@ def fitted(
     price: float,
     minimiser: str,
     weighting: Weighting,
+    turns: Turns = "alternating",
     iterations: int = ITERATIONS,
     plays: tuple[Play, ...] = PLAYS,
 ) -> TabularController:
     """Regret matching on the training questions; of ``plays``, the strategy that is best on the validation ones."""
     tables = solve(
-        games.fit.at(price), RegretTables.empty(), MINIMISERS[minimiser](), iterations=iterations, weighting=weighting
+        games.fit.at(price),
+        RegretTables.empty(),
+        MINIMISERS[minimiser](),
+        iterations=iterations,
+        weighting=weighting,
+        turns=turns,
     )
-    check = games.validation.at(price)
-    candidates = [TabularController(games.infosets, tables, play) for play in plays]
+    return best_play(tables, games.infosets, games.validation.at(price), plays)
+
+
+def best_play(
+    tables: RegretTables, infosets: Infosets, check: Game, plays: tuple[Play, ...] = PLAYS
+) -> TabularController:
+    """Of ``plays``, the strategy of learned tables that is best in a game of validation questions."""
+    candidates = [TabularController(infosets, tables, play) for play in plays]
     return max(candidates, key=lambda one: expected_utility(check, one.profile(check.trie.keys)))
 
 
