@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan import Plan, dump_plan, make_plan
+from benchmarks.report import write
 from tracer_agents.evaluation import majority
 from tracer_agents.records import DialogueRecord, TurnRecord
 from tracer_env.seeding import stream
@@ -141,10 +142,8 @@ def write_cell(out: Path, method: str, task: str, seed: int, records: Sequence[D
     return folder
 
 
-@pytest.fixture
-def out(tmp_path) -> Path:
+def write_benchmark(folder: Path) -> Path:
     """A benchmark of four methods, two tasks and two seeds, whose speakers were trained for three steps."""
-    folder = tmp_path / "bench"
     folder.mkdir()
     (folder / "plan.yaml").write_text(dump_plan(make_plan(PLAN, "test")), encoding="utf-8")
     for task in PLAN["tasks"]:
@@ -162,6 +161,20 @@ def out(tmp_path) -> Path:
             ]
             (run / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    """The small benchmark, to be changed."""
+    return write_benchmark(tmp_path / "bench")
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Path:
+    """The small benchmark with its report, to be looked at."""
+    out = write_benchmark(tmp_path_factory.mktemp("reported") / "bench")
+    write(out, methods=METHODS, resamples=200)
+    return out
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.report.speech import Decision, decisions, in_words, is_dialogue, speak_rates
-from tracer_env.dialogue import Rules
+from tracer_env.dialogue import Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.infosets import Infosets
+from tracer_env.seeding import stream
 
 
 def test_decisions_by_hand(make_turn, make_record):
@@ -26,21 +27,38 @@ def test_decisions_by_hand(make_turn, make_record):
     ]
 
 
-def test_known_and_round_and_proposals_are_the_whole_infoset():
-    rules = Rules()
-    stage, status, last, cycle, proposals, agreeing = range(6)
+def random_record(rng, make_turn, make_record):
+    """A dialogue of random choices and utterances, as a record."""
+    turns = []
+    for round_ in range(1, 6):
+        right = True if round_ == 1 else [None, True, False][rng.integers(3)]
+        turns.append(make_turn(round_, right=right, wrong=["8", None][rng.integers(2)]))
+    return make_record("tracer", "q", turns)
 
-    names = Infosets("consensus", rules).sizes
 
-    assert len(names) == len({stage, status, last, cycle, proposals, agreeing})
-    # stage, last and cycle follow from the round
-    assert {(round_, 1 - round_ % 2, (round_ - 1) // 2) for round_ in range(1, 6)} == {
-        (1, 0, 0),
-        (2, 1, 0),
-        (3, 0, 1),
-        (4, 1, 1),
-        (5, 0, 2),
+def keys_met(record, rules):
+    """The consensus keys at which a choice was made."""
+    state, key = initial(rules, record.question), Infosets("consensus", rules).key
+    for turn in record.turns:
+        if turn.round > 1:
+            yield key(state)
+        state = transition(state, Mode(turn.mode))
+        if turn.mode:
+            verdict = Verdict(turn.verdict) if turn.verdict else None
+            state = transition(state, Utterance(text="", answer=turn.answer, verdict=verdict))
+
+
+def test_a_place_on_the_heat_map_is_an_infoset(make_turn, make_record):
+    rng, rules = stream(1), Rules()
+    records = [random_record(rng, make_turn, make_record) for _ in range(300)]
+
+    pairs = {
+        (made[:3], key)
+        for record in records
+        for made, key in zip(decisions(record, rules), keys_met(record, rules), strict=True)
     }
+
+    assert len(pairs) == len({place for place, _ in pairs}) == len({key for _, key in pairs}) > 20
 
 
 def test_rates_count_the_choices_at_each_place(make_turn, make_record):

@@ -1,6 +1,7 @@
 """Tests of the report's figures, comparisons and budgets against numbers computed from the records by hand."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,6 @@ def test_a_task_of_which_nothing_ended_has_no_scores(out, methods):
 
 
 def test_a_headline_that_was_not_recorded_is_named(out, methods):
-    from dataclasses import replace
-
     methods["tracer"] = replace(methods["tracer"], head="tracer@price=7")
 
     with pytest.raises(DataError, match="headline 'tracer@price=7'"):

@@ -1,0 +1,144 @@
+"""Tests of the whole report: rebuilt from records alone, the same every time, and honest about what is missing."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from benchmarks.report import write
+from tracer_env.errors import DataError
+
+
+def page_of(out: Path) -> str:
+    return (out / "report" / "report.md").read_text("utf-8")
+
+
+def rewrite(out: Path, change) -> None:
+    """Changes every record of ``single`` on the first task."""
+    for path in out.glob("cells/single/arithmetic-3/*/records.jsonl"):
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        path.write_text("".join(json.dumps(change(row)) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_the_page_links_every_picture_and_each_is_there(reported):
+    linked = {unquote(name) for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page_of(reported))}
+
+    assert linked == {path.name for path in (reported / "report").glob("*.png")}
+    assert len(linked) == 3 * 2 + 2 + 2  # frontier and correction thrice; when it speaks, and learning, twice
+    assert all((reported / "report" / name).read_bytes().startswith(b"\x89PNG") for name in linked)
+
+
+def test_the_tables_agree_with_each_other(reported):
+    table = pd.read_csv(reported / "report" / "table.csv").set_index(["task", "point"])
+    comparisons = pd.read_csv(reported / "report" / "comparisons.csv").set_index(["task", "method"])
+    mine = table.loc[("mean", "tracer@price=0.1")]
+    theirs = table.loc[("mean", "always_speak")]
+
+    difference = comparisons.loc[("mean", "always_speak"), "accuracy"]
+    assert difference == pytest.approx(mine["accuracy"] - theirs["accuracy"], abs=1e-5)
+    row = f"| Always speak | {theirs['accuracy']:.3f} [{theirs['accuracy_low']:.3f}, {theirs['accuracy_high']:.3f}] |"
+    assert row in page_of(reported)
+    assert f"Always speak & {theirs['accuracy']:.3f} [" in (reported / "report" / "table.tex").read_text("utf-8")
+
+
+def test_prompts_terms_plan_and_sources_are_on_the_page(reported):
+    page = page_of(reported)
+
+    assert "tracer: vote\n\n````text\n[user]\n```Who is {right}?\n````" in page
+    assert "dialogue: revise" in page
+    assert "**Holm**" in page
+    assert "fit_questions: 384" in page
+    assert "| Self-consistency | self_consistency | a paper |" in page
+    assert "Not ended" not in page
+
+
+def test_the_same_records_give_the_same_bytes(out, methods, tmp_path):
+    first = {path: path.read_bytes() for path in write(out, methods=methods, resamples=100)}
+
+    again = write(out, methods=methods, resamples=100)
+
+    assert {path: path.read_bytes() for path in again} == first
+    assert again[0] == out / "report" / "report.md"
+    assert {path.name for path in again} == {path.name for path in (out / "report").iterdir()}
+
+
+def test_what_has_not_ended_is_named(out, methods):
+    (out / "cells" / "always_speak" / "arithmetic-3" / "seed-1" / "cell.json").unlink()
+
+    write(out, methods=methods, resamples=50)
+
+    page = page_of(out)
+    assert "15 cells (method, task, seed) have ended of 16" in page
+    assert "**Not ended:** always_speak on arithmetic-3, seed 1." in page
+    task = page[page.index("## arithmetic-3") : page.index("## arithmetic-4")]
+    assert "Always speak" not in task
+    assert "Always speak" in page[page.index("## arithmetic-4") :]
+
+
+def test_hostile_answers_on_which_graders_disagree_are_listed_harmlessly(out, methods):
+    hostile = "7 | <img src=x> `a` [b](c)\n# \x1b[31m"
+    rewrite(out, lambda row: {**row, "answer": hostile, "correct": True, "grade": "right"})
+    rewrite(out, lambda row: {**row, "answer": "07.0", "correct": False, "grade": "wrong"} if row["seed"] else row)
+
+    write(out, methods=methods, resamples=50)
+
+    page = page_of(out)
+    assert "<img" not in page
+    assert "\x1b" not in page
+    [line] = [line for line in page.splitlines() if line.startswith("| 07.0 |")]
+    assert line == "| 07.0 | 7 | wrong | right | 30 |"
+    listed = [json.loads(line) for line in (out / "report" / "disagreements.jsonl").read_text("utf-8").splitlines()]
+    assert {"answer": "07.0", "gold": "7", "first": "wrong", "second": "right", "answers": 30} in [
+        {name: value for name, value in row.items() if name != "task"} for row in listed
+    ]
+
+
+def test_failed_and_ungradable_answers_are_told_apart_and_are_wrong(out, methods):
+    rewrite(out, lambda row: {**row, "correct": False, "grade": "failed" if row["seed"] else "ungradable"})
+
+    write(out, methods=methods, resamples=50)
+
+    page = page_of(out)
+    assert "**Failed**, and counted as wrong: single 0.500." in page
+    assert "**Ungradable**, and counted as wrong: single 0.500." in page
+    assert "| Single answer | 0.000 [0.000, 0.000] |" in page
+
+
+def test_a_reference_that_was_not_run_leaves_figures_without_comparisons(out, methods):
+    write(out, compare="oracle", methods=methods, resamples=50)
+
+    page = page_of(out)
+    assert "the plan has no method oracle" in page
+    assert "against the others" not in page
+    assert "| TRACER (price=0.1) |" in page
+    assert (out / "report" / "comparisons.csv").read_text("utf-8").strip() == ""
+
+
+def test_a_reference_of_votes_has_no_heat_map(out, methods):
+    paths = write(out, compare="self_consistency", methods=methods, resamples=50)
+
+    assert not [path for path in paths if path.name.startswith("speaks")]
+    assert "### Self-consistency against the others" in page_of(out)
+
+
+def test_without_training_the_page_says_so(out, methods):
+    for path in out.glob("speakers/*/*/*/metrics.jsonl"):
+        path.unlink()
+
+    write(out, methods=methods, resamples=50)
+
+    assert "No speakers were trained." in page_of(out)
+
+
+def test_broken_records_leave_an_earlier_report_alone(out, methods):
+    write(out, methods=methods, resamples=50)
+    before = page_of(out)
+    (out / "cells" / "single" / "arithmetic-3" / "seed-0" / "records.jsonl").write_text("{}\n", encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"records\.jsonl, line 1"):
+        write(out, methods=methods, resamples=50)
+
+    assert page_of(out) == before
