@@ -10,7 +10,7 @@ from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.game.tree import rollout
 from tracer_agents.records import DialogueRecord, record_dialogues
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
-from tracer_env.dialogue import Mode, Rules, initial, transition
+from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
 from tracer_env.seeding import derive_seed
 from tracer_env.tasks.base import Split, Task
 
@@ -92,23 +92,36 @@ def sample_answers(
     seed: int,
 ) -> list[DialogueRecord]:
     """``votes`` independent first proposals a question, one batched call; a record's turns are the votes."""
-    starts = [transition(initial(rules, episode.question.text), Mode.SPEAK) for episode in episodes]
-    said = speakers.speak(
-        [
-            SpeakRequest(episode=episode, state=start, candidate=vote)
-            for episode, start in zip(episodes, starts, strict=True)
-            for vote in range(votes)
-        ]
-    )
-    doubled = [episode for episode in episodes for _ in range(votes)]
-    finals = [
-        transition(start, said[index * votes + vote]) for index, start in enumerate(starts) for vote in range(votes)
+    samples = first_proposals(episodes, rules, speakers, samples=votes)
+    return record_samples(episodes, samples, task, phase=phase, seed=seed)
+
+
+def first_proposals(
+    episodes: Sequence[Episode], rules: Rules, speakers: Speakers, *, samples: int
+) -> list[list[Dialogue]]:
+    """The dialogues after ``samples`` independent first proposals of every question, generated in one batched call."""
+    requests = [
+        SpeakRequest(episode=episode, state=start, candidate=candidate)
+        for episode in episodes
+        for start in (transition(initial(rules, episode.question.text), Mode.SPEAK),)
+        for candidate in range(samples)
     ]
-    alone = record_dialogues(doubled, finals, task, method="single", phase=phase, seed=seed)
-    return [
-        replace(alone[index * votes], turns=tuple(alone[index * votes + vote].turns[0] for vote in range(votes)))
-        for index in range(len(episodes))
-    ]
+    after = [transition(request.state, said) for request, said in zip(requests, speakers.speak(requests), strict=True)]
+    return [after[first : first + samples] for first in range(0, len(after), samples)]
+
+
+def record_samples(
+    episodes: Sequence[Episode], samples: Sequence[Sequence[Dialogue]], task: Task, *, phase: str, seed: int
+) -> list[DialogueRecord]:
+    """One record a question that holds the turns of all its samples, one sample after the other.
+
+    Its answer is the first sample's until something is chosen among them.
+    """
+    repeated = [episode for episode, own in zip(episodes, samples, strict=True) for _ in own]
+    flat = [sample for own in samples for sample in own]
+    records = iter(record_dialogues(repeated, flat, task, method="single", phase=phase, seed=seed))
+    grouped = [[next(records) for _ in own] for own in samples]
+    return [replace(own[0], turns=tuple(turn for record in own for turn in record.turns)) for own in grouped]
 
 
 def majority(ballot: DialogueRecord, k: int) -> DialogueRecord:

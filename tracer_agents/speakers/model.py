@@ -27,7 +27,8 @@ class View:
     """All that a speaker sees, and the seed of its noise.
 
     ``solution`` is the pending solution's text and ``review`` the last spoken review of it; None: there is none.
-    ``agent`` tells who speaks where agents have policies of their own.
+    ``agent`` tells who speaks where agents have policies of their own. In a debate, ``others`` holds the other
+    agents' last solutions and ``solution`` the speaker's own.
     """
 
     role: Role
@@ -35,6 +36,7 @@ class View:
     question: str
     solution: str | None
     review: str | None
+    others: tuple[str, ...] = ()
     seed: int
 
 
@@ -83,7 +85,7 @@ class ModelSpeakers:
         prompts: dict[tuple, tuple[int, ...]] = {}
         requests = []
         for view in views:
-            key = (view.role, view.question, view.solution, view.review)
+            key = (view.role, view.question, view.solution, view.review, view.others)
             if key not in prompts:
                 prompts[key] = self.prompt_ids(view)
             requests.append(
@@ -106,6 +108,7 @@ class ModelSpeakers:
             role=view.role,
             solution=view.solution,
             review=view.review,
+            others=view.others,
             answer_format=self.task.answer_format,
         )
         text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
