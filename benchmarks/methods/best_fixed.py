@@ -18,7 +18,7 @@ def _prepare(bench: Bench) -> Prepared:
     for price in bench.plan.all_prices:
         utility = bench.plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
         chosen[price_label(NAME, price)] = best_fixed(trees, utility)[1]
-    return played(bench, None, chosen, fit=True)
+    return played(bench, None, chosen, fitted_on=("train", "validation"))
 
 
 METHODS = (

@@ -10,6 +10,8 @@ from benchmarks.plan import Plan
 from tracer_agents.game.tree import play
 from tracer_agents.records import DialogueRecord, record_dialogues
 from tracer_agents.types import Controller, Episode
+from tracer_env.dialogue import Rules
+from tracer_env.tasks.base import Split
 
 
 def fixed(name: str, *, title: str, reference: str, controller: Callable[[Bench], Controller]) -> Method:
@@ -31,7 +33,8 @@ def learned(
     """The method of regret-matching controllers, fitted at every price of the plan."""
 
     def prepare(bench: Bench) -> Prepared:
-        return played(bench, recipe, over_prices(bench, recipe, name=name, minimiser=minimiser(bench.plan)), fit=True)
+        controllers = over_prices(bench, recipe, name=name, minimiser=minimiser(bench.plan))
+        return played(bench, recipe, controllers, fitted_on=("train", "validation"))
 
     return Method(
         name=name,
@@ -46,14 +49,20 @@ def learned(
 
 
 def played(
-    bench: Bench, recipe: Recipe | None, controllers: Mapping[str, Controller], *, fit: bool = False
+    bench: Bench,
+    recipe: Recipe | None,
+    controllers: Mapping[str, Controller],
+    *,
+    fitted_on: Sequence[Split] = (),
+    rules: Rules | None = None,
 ) -> Prepared:
     """Plays controllers, by the label of their point, on the recorded test questions.
 
     Args:
-        fit: whether they were fitted on recorded training questions, which are then counted as training.
+        fitted_on: splits whose recorded questions they were fitted on, which are then counted as training.
+        rules: of the dialogues, with no more rounds than the plan's; by default the plan's.
     """
-    recording, rules = bench.recording("test", recipe), bench.config.dialogue.rules
+    recording, rules = bench.recording("test", recipe), rules or bench.config.dialogue.rules
 
     def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
         trees = recording.trees(rules, episodes)
@@ -65,9 +74,9 @@ def played(
         }
 
     tokens, questions = (0, 0) if recipe is None else bench.training_cost(recipe)
-    for split in ("train", "validation") if fit else ():
-        fitted_on = bench.recording(split, recipe)
-        tokens, questions = tokens + fitted_on.generated_tokens, questions + len(fitted_on.episodes)
+    for split in fitted_on:
+        seen = bench.recording(split, recipe)
+        tokens, questions = tokens + seen.generated_tokens, questions + len(seen.episodes)
     return Prepared(points=tuple(controllers), answer=answer, training_tokens=tokens, training_questions=questions)
 
 

@@ -1,0 +1,118 @@
+"""Multi-agent debate (Du et al. 2023): agents answer, see each other's answers, answer again, and vote at the end.
+
+All agents have the initial speakers' weights, and answer the first time as self-consistency's samples do. Where the
+paper's agents keep the whole conversation, ours see their own last solution and the others'. The embedded model knows
+no debate: it is shown the others' solutions where it expects a review.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks.bench import Bench
+from benchmarks.methods.base import PHASE, Cost, Messages, Method, Prepared
+from tracer_agents.evaluation import first_proposals, majority
+from tracer_agents.records import DialogueRecord, record_dialogues
+from tracer_agents.speakers.model import ModelSpeakers, View
+from tracer_agents.speakers.prompts import messages
+from tracer_agents.types import Episode
+from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Turn, Utterance, initial
+from tracer_env.seeding import derive_seed
+
+NAME = "debate"
+AGENTS, ROUNDS = 3, 2  # rounds after the first answers; the paper's setting for arithmetic and GSM8K
+Answers = list[list[Utterance]]  # (questions, agents)
+
+
+def _prepare(bench: Bench) -> Prepared:
+    parts, rules = bench.parts(), bench.config.dialogue.rules
+
+    def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+        finals = debate(episodes, rules, parts.speakers)
+        records = record_dialogues(episodes, finals, parts.task, method=NAME, phase=PHASE, seed=bench.seed)
+        return {label(ROUNDS): [voted(record, ROUNDS) for record in records]}
+
+    return Prepared(points=(label(ROUNDS),), answer=answer)
+
+
+def debate(episodes: Sequence[Episode], rules: Rules, speakers: ModelSpeakers) -> list[Dialogue]:
+    """The debates as dialogues whose turns are ``AGENTS`` proposals a round, each round generated in one call."""
+    firsts = first_proposals(episodes, rules, speakers, samples=AGENTS)
+    rounds: list[Answers] = [[[_said(sample) for sample in own] for own in firsts]]
+    for round_ in range(1, ROUNDS + 1):
+        views = [
+            _view(episode, last, round_, agent)
+            for episode, last in zip(episodes, rounds[-1], strict=True)
+            for agent in range(AGENTS)
+        ]
+        said = speakers.complete(views)
+        rounds.append([list(said[first : first + AGENTS]) for first in range(0, len(said), AGENTS)])
+    return [_dialogue(rules, episode, [round_[index] for round_ in rounds]) for index, episode in enumerate(episodes)]
+
+
+def _said(sample: Dialogue) -> Utterance:
+    said = sample.turns[0].utterance
+    assert said is not None  # the first round is always spoken
+    return said
+
+
+def _view(episode: Episode, last: Sequence[Utterance], round_: int, agent: int) -> View:
+    return View(
+        role=Role.PROPOSER,
+        question=episode.question.text,
+        solution=last[agent].text,
+        review=None,
+        others=tuple(said.text for other, said in enumerate(last) if other != agent),
+        seed=derive_seed(episode.seed, NAME, round_, agent),
+    )
+
+
+def _dialogue(rules: Rules, episode: Episode, rounds: Sequence[Sequence[Utterance]]) -> Dialogue:
+    turns = tuple(
+        Turn(number, agent, Role.PROPOSER, Mode.SPEAK, True, said)
+        for number, answers in enumerate(rounds, start=1)
+        for agent, said in enumerate(answers)
+    )
+    return replace(initial(rules, episode.question.text), turns=turns, pending=turns[-1])
+
+
+def voted(record: DialogueRecord, rounds: int) -> DialogueRecord:
+    """The majority after ``rounds`` rounds of debate; the record then holds what was said up to there."""
+    said = record.turns[: AGENTS * (rounds + 1)]
+    vote = majority(replace(record, turns=said[-AGENTS:]), AGENTS)
+    return replace(vote, method=label(rounds), turns=said)
+
+
+def label(rounds: int) -> str:
+    """The label of the point after so many rounds of debate."""
+    return f"{NAME}@rounds={rounds}"
+
+
+def _points(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
+    return {label(rounds): [voted(record, rounds) for record in records] for rounds in range(ROUNDS + 1)}
+
+
+def _prompts(style: str) -> dict[str, Messages]:
+    update = messages(
+        style,
+        question="{question}",
+        role=Role.PROPOSER,
+        solution="{own solution}",
+        review=None,
+        others=[f"{{solution of another agent, {number}}}" for number in range(1, AGENTS)],
+        answer_format="{answer format}",
+    )
+    return {"update": update}
+
+
+METHODS = (
+    Method(
+        name=NAME,
+        title="Multi-agent debate",
+        reference=f"Du et al. 2023, arXiv 2305.14325: {AGENTS} agents, {ROUNDS} rounds",
+        prepare=_prepare,
+        cost=lambda plan: Cost(proposals=AGENTS * (ROUNDS + 1)),
+        headline=lambda plan: label(ROUNDS),
+        points=_points,
+        prompts=_prompts,
+    ),
+)
