@@ -1,0 +1,1 @@
+"""How often the graders err: hand-written pairs, real gold answers, fuzzed text."""

@@ -1,0 +1,107 @@
+"""The graders measured.
+
+python -m benchmarks.graders --json FILE [--math500 FILE]     hand-written pairs, and real golds if given
+python -m benchmarks.graders fuzz --texts 100000 --json FILE  nothing crashes or outlives its deadline
+python -m benchmarks.graders gold --task gsm8k --data FILE --out completions.jsonl
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.graders.fuzz import GRADERS, fuzz_all
+from benchmarks.graders.pairs import disagreement, judge_all, load_pairs, rates
+from benchmarks.graders.real import FIELDS, math500_verdicts, write_gold
+
+
+def measure(math500: Path | None) -> dict[str, Any]:
+    """The figures of the hand-written pairs and, given the file, of MATH-500."""
+    start = time.perf_counter()
+    judged = judge_all(load_pairs())
+    figures: dict[str, Any] = {
+        "versions": {name: version(name) for name in ("math-verify", "sympy", "latex2sympy2_extended")},
+        "pairs": {kind: {name: rates(found) for name, found in by.items()} for kind, by in judged.items()},
+        "disagreement": {kind: disagreement(*by.values()) for kind, by in judged.items() if len(by) == 2},
+        "errors": [
+            {"grader_class": name, **judgement.as_json()}
+            for by in judged.values()
+            for name, found in by.items()
+            for judgement in found
+            if judgement.false_right or judgement.false_wrong
+        ],
+    }
+    if math500 is not None:
+        figures["math500"] = {verdicts.name: verdicts.as_json() for verdicts in math500_verdicts(math500)}
+    return {**figures, "seconds": time.perf_counter() - start}
+
+
+def shown(figures: dict[str, Any]) -> str:
+    """The figures as Markdown: a row a grader, every error, the real golds."""
+    lines = [
+        "| pairs | grader | same, different | false right | false wrong | ungradable |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, graders in figures["pairs"].items():
+        for name, r in graders.items():
+            right, wrong = (f"{r[key]} ({r[key + '_rate']:.1%})" for key in ("false_right", "false_wrong"))
+            lines.append(
+                f"| {kind} | `{name}` | {r['same']}, {r['different']} | {right} | {wrong} | {r['ungradable']} |"
+            )
+    lines += ["", *(f"disagreement, {kind}: {rate:.1%}" for kind, rate in figures["disagreement"].items()), ""]
+    lines += ["| grader | error | gold | completion | read as |", "|---|---|---|---|---|"]
+    for e in figures["errors"]:
+        cells = (_code(e["gold"]), _code(e["text"]), _code(e["answer"]))
+        lines.append(f"| `{e['grader_class']}` | false {'wrong' if e['same'] else 'right'} | {' | '.join(cells)} |")
+    for name, found in figures.get("math500", {}).items():
+        errs = f"first errs {found['first_errs']}, second errs {found['second_errs']}, disagree {found['disagree']}"
+        lines += ["", f"MATH-500 {name}: {found['answers']} answers, {errs}"]
+        lines += [f"- {_code(e['gold'])} {_code(e['text'])}: {e['first']}, {e['second']}" for e in found["listed"]]
+    return "\n".join(lines)
+
+
+def _code(text: str | None, width: int = 60) -> str:
+    if text is None:
+        return "nothing"
+    line = text.replace("\n", "⏎").replace("|", "\\|")
+    return f"`{line if len(line) <= width else line[: width - 1] + '…'}`"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.graders", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--math500", type=Path, help="math500_test.jsonl, to measure on its golds as well")
+    commands = parser.add_subparsers(dest="command")
+    fuzzing = commands.add_parser("fuzz", help="fuzzed texts through every grader")
+    fuzzing.add_argument("--texts", type=int, default=100_000)
+    fuzzing.add_argument("--graders", nargs="+", choices=GRADERS, default=list(GRADERS))
+    fuzzing.add_argument("--seed", type=int, default=0)
+    fuzzing.add_argument("--deadline", type=float, default=5.0, help="seconds a comparison may take")
+    fuzzing.add_argument("--json", type=Path, dest="fuzz_json", help="where the figures go")
+    gold = commands.add_parser("gold", help="a data set's own solutions as recorded completions")
+    gold.add_argument("--task", choices=sorted(FIELDS), required=True)
+    gold.add_argument("--data", type=Path, required=True)
+    gold.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    if given.command == "gold":
+        print(f"{write_gold(given.task, given.data, given.out)} completions in {given.out}")
+        return
+    if given.command == "fuzz":
+        found: Any = [one.as_json() for one in fuzz_all(given.graders, given.texts, given.seed, given.deadline)]
+        report, path = json.dumps(found, indent=2), given.fuzz_json
+    else:
+        found = measure(given.math500)
+        report, path = shown(found), given.json
+    print(report)
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
