@@ -1,6 +1,7 @@
 """A small benchmark's records, written by hand: what the report is rebuilt from."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,10 @@ METHODS = {
         ),
     )
 }
+TASKS = ("arithmetic-3", "arithmetic-4")
 PLAN = {
     "methods": list(METHODS),
-    "tasks": {f"arithmetic-{level}": {"name": "arithmetic", "options": {"level": level}} for level in (3, 4)},
+    "tasks": {task: {"name": "arithmetic", "options": {"level": task[-1]}} for task in TASKS},
     "seeds": [0, 1],
     "questions": QUESTIONS,
 }
@@ -142,11 +144,12 @@ def write_cell(out: Path, method: str, task: str, seed: int, records: Sequence[D
     return folder
 
 
-def write_benchmark(folder: Path) -> Path:
-    """A benchmark of four methods, two tasks and two seeds, whose speakers were trained for three steps."""
+def write_benchmark(folder: Path, tasks: Sequence[str] = TASKS) -> Path:
+    """A benchmark of four methods and two seeds, whose speakers were trained for three steps."""
     folder.mkdir()
-    (folder / "plan.yaml").write_text(dump_plan(make_plan(PLAN, "test")), encoding="utf-8")
-    for task in PLAN["tasks"]:
+    plan = {**PLAN, "tasks": {task: PLAN["tasks"][task] for task in tasks}}
+    (folder / "plan.yaml").write_text(dump_plan(make_plan(plan, "test")), encoding="utf-8")
+    for task in tasks:
         for seed in PLAN["seeds"]:
             for method in METHODS:
                 rng = stream(seed, task, method)
@@ -165,8 +168,16 @@ def write_benchmark(folder: Path) -> Path:
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """The small benchmark, to be changed."""
+    """The small benchmark on two tasks, to be changed."""
     return write_benchmark(tmp_path / "bench")
+
+
+@pytest.fixture
+def one_task(tmp_path) -> Path:
+    """The small benchmark on one task and without training, to be changed."""
+    out = write_benchmark(tmp_path / "bench", TASKS[:1])
+    shutil.rmtree(out / "speakers")
+    return out
 
 
 @pytest.fixture(scope="module")
