@@ -1,15 +1,20 @@
 """A team as policies of the PettingZoo loop, apart from any trained run."""
 
 import pytest
+import torch
 
 from tracer_agents.build import build
 from tracer_agents.config import load_config
+from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
+from tracer_agents.game.tree import rollout
 from tracer_agents.run import RunDirectory
 from tracer_agents.team import Team, load_controller
 from tracer_agents.trainer import Trainer
+from tracer_agents.types import Episode
 from tracer_env.infosets import Infosets
+from tracer_env.tasks.base import Question
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +97,37 @@ def test_a_strategy_chosen_on_validation_is_known_once_the_run_has_ended(small_c
     assert loaded.play == "greedy"
     keys = trainer.tables.keys
     assert (loaded.profile(keys) == trainer.controller("greedy").profile(keys)).all()
+
+
+class _Talkative:
+    """Speaks whenever asked."""
+
+    def probability_of_key(self, key) -> float:
+        return 1.0
+
+
+def test_each_agent_speaks_with_its_own_policy(small_settings):
+    """In the loop as in the batched rollout: whoever a policy belongs to, and nobody before, says something new."""
+    config = load_config(overrides={**small_settings, "speakers.policy": "per_agent_role", "speakers.lora_rank": 3})
+
+    def said(changed: str | None) -> list[str | None]:
+        parts = build(config)
+        with torch.no_grad():
+            for factor in parts.policy.weights.parameters(changed) if changed else ():
+                factor.add_(0.3)
+        team = Team(config, parts, _Talkative())
+        env = team.env()
+        looped = play(team, env, 3)
+        raw = env.unwrapped
+        question = Question(id="?", text=raw.dialogue.question, gold="0")
+        episode = Episode(question=question, seed=raw.episode_seed)
+        [rolled] = rollout([episode], config.dialogue.rules, parts.speakers, AlwaysSpeak())
+        assert [turn.utterance.text for turn in rolled.turns] == looped
+        return looped
+
+    plain = said(None)
+    # agent 0 proposes in rounds 1 and 5 and reviews in 4; agent 1 reviews in 2 and proposes in 3
+    for name, first in (("proposer_0", 1), ("reviewer_1", 2), ("proposer_1", 3), ("reviewer_0", 4)):
+        changed = said(name)
+        assert changed[: first - 1] == plain[: first - 1]
+        assert changed[first - 1] != plain[first - 1]

@@ -96,6 +96,59 @@ def test_a_saved_trainer_goes_on_to_the_same_bits(trainer, tmp_path):
         assert np.array_equal(getattr(whole.tables, name), getattr(resumed.tables, name))
 
 
+ADAPTERS = {"speakers.policy": "per_role", "speakers.lora_rank": 3, "gspo.learning_rate": 1e-2}
+
+
+def adapters(trainer: Trainer) -> dict[str, list[torch.Tensor]]:
+    held = trainer.parts.policy.weights
+    return {name: [factor.detach().clone() for factor in held.parameters(name)] for name in held.names}
+
+
+def test_a_step_trains_both_adapters_and_not_the_model(trainer):
+    made = trainer({**ADAPTERS, "gspo.kl": 0.1, "trainer.questions_per_step": 3})
+    before, whole = adapters(made), weights(made)
+    report = made.step(1)
+    assert list(report.gspo_by_policy) == ["proposer", "reviewer"]
+    assert report.gspo is not None
+    assert report.gspo.sequences == sum(stats.sequences for stats in report.gspo_by_policy.values())
+    for name, stats in report.gspo_by_policy.items():
+        assert stats.optimiser_steps > 0
+        assert stats.ratio_first_deviation < 1e-6
+        assert stats.engine_logp_difference_max < 1e-4  # each policy's own samples, scored by itself
+        assert stats.kl is not None
+        assert not equal(before[name], adapters(made)[name])
+    changed = [not torch.equal(a, b) for a, b in zip(whole, weights(made), strict=True)]
+    assert 0 < sum(changed) <= sum(len(factors) for factors in before.values())
+    assert report.policy_version == 1
+
+
+def test_saved_adapters_go_on_to_the_same_bits(trainer, tmp_path):
+    whole = trainer(ADAPTERS)
+    whole.step(1)
+    whole.save(tmp_path, 1)
+    assert not (tmp_path / "model.safetensors").exists()
+    resumed = trainer(ADAPTERS, weights=tmp_path)
+    assert resumed.load(tmp_path) == 1
+    assert figures(whole.step(2)) == figures(resumed.step(2))
+    assert equal(weights(whole), weights(resumed))
+
+
+def test_kl_goes_back_to_the_beginnings_of_a_resumed_run(trainer, tmp_path):
+    """Fine-tuned whole, the model before training is not the one in the checkpoint."""
+    settings = {"gspo.kl": 0.1}
+    whole = trainer(settings)
+    whole.step(1)
+    whole.save(tmp_path, 1)
+    resumed = trainer(settings, weights=tmp_path)
+    resumed.load(tmp_path)
+    one, two = whole.step(2), resumed.step(2)
+    assert figures(one) == figures(two)
+    assert one.gspo is not None
+    assert one.gspo.kl is not None
+    assert one.gspo.kl > 1e-6
+    assert equal(weights(whole), weights(resumed))
+
+
 def test_weights_lie_aligned_wherever_they_were_loaded_from(trainer, tmp_path):
     """Kernels may round unaligned memory differently, and files hold tensors at any offset."""
     first = trainer()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -196,8 +196,7 @@ class LoraAdapters:
     def save_adapter(self, name: str, folder: Path) -> None:
         """One adapter in PEFT's format, as SGLang loads it."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = get_peft_model_state_dict(self._peft, adapter_name=name, save_embedding_layers=False)
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / _ADAPTER_FILE)
+        save_file({key: tensor.contiguous() for key, tensor in self._tensors(name).items()}, folder / _ADAPTER_FILE)
         self._peft.peft_config[name].save_pretrained(str(folder))
 
     def load(self, checkpoint: Path) -> None:
@@ -209,12 +208,23 @@ class LoraAdapters:
         for name in self.names:
             file = self.folder(checkpoint, name) / _ADAPTER_FILE
             try:
-                found = set_peft_model_state_dict(self._peft, load_file(file), adapter_name=name)
-            except (OSError, SafetensorError, RuntimeError) as error:
-                raise RunError(f"{file}: cannot be loaded as the adapter of {name!r}: {error}") from error
-            missing = [key for key in found.missing_keys if f".{name}." in key]
-            if missing or found.unexpected_keys:
-                raise RunError(f"{file}: not an adapter of this model: {[*missing, *found.unexpected_keys][0]!r}")
+                found = load_file(file)
+            except (OSError, SafetensorError) as error:
+                raise RunError(f"{file}: cannot be read as the adapter of {name!r}: {error}") from error
+            own = self._tensors(name)
+            for key in sorted(own.keys() | found.keys()):
+                shapes = [list(tensors[key].shape) if key in tensors else None for tensors in (found, own)]
+                if shapes[0] != shapes[1]:
+                    raise RunError(
+                        f"{file}: {key!r} has shape {shapes[0]}, and {shapes[1]} under speakers.lora_rank and "
+                        "lora_targets; use the settings that the run was made with"
+                    )
+            for key, tensor in own.items():
+                tensor.copy_(found[key])
+
+    def _tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """The adapter's own tensors, not copies, by PEFT's names."""
+        return get_peft_model_state_dict(self._peft, adapter_name=name, save_embedding_layers=False)
 
     def merged(self, name: str) -> Iterator[tuple[str, torch.Tensor]]:
         """The model's own parameters, those under an adapter with its product added; the model stays as it is."""

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tracer_agents.config import GSPOConfig
-from tracer_agents.generation.weights import WholeModel
+from tracer_agents.generation.weights import Shelf, WholeModel
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
 from tracer_env.dialogue import Role
@@ -83,7 +83,7 @@ def samples() -> list[Sample]:
     return made
 
 
-def taken_steps(model, samples, config=CONFIG) -> tuple[list[Step], GSPOStats]:
+def taken_steps(model, samples, config=CONFIG, initial: Shelf | None = None) -> tuple[list[Step], GSPOStats]:
     """Lets the learner work, and keeps the weights and the gradient it had at every optimiser step."""
     steps: list[Step] = []
 
@@ -93,7 +93,9 @@ def taken_steps(model, samples, config=CONFIG) -> tuple[list[Step], GSPOStats]:
 
     hook = register_optimizer_step_pre_hook(keep)
     try:
-        stats = GSPOLearner(WholeModel(model), pad_id=PAD, config=config).update(samples, stream(0, "minibatches"))
+        stats = GSPOLearner(WholeModel(model, initial), pad_id=PAD, config=config).update(
+            samples, stream(0, "minibatches")
+        )
     finally:
         hook.remove()
     return steps, stats
@@ -274,6 +276,46 @@ def test_difference_to_the_engine_is_reported(model, samples):
     tokens = sum(len(sample.output_ids) for sample in samples)
     assert stats.engine_logp_difference == pytest.approx(0.25 * len(samples[3].output_ids) / tokens, rel=1e-4)
     assert stats.engine_logp_difference_max == pytest.approx(0.25, rel=1e-4)
+
+
+def test_kl_term_has_its_gradient(model, samples, tmp_path):
+    """Towards the weights before training, which are not those before this batch."""
+    config = CONFIG.model_copy(update={"kl": 0.5, "clip_low": 0.99, "clip_high": 99.0})
+    first = copy.deepcopy(model)
+    initial = Shelf(list(model.parameters()), tmp_path)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.02)
+    before = copy.deepcopy(model)
+    steps, stats = taken_steps(model, samples, config, initial)
+    references = reference_gradients(before, steps, samples, config=config)
+    now = copy.deepcopy(before)
+    terms = []
+    for step, minibatch in zip(steps, minibatches(samples, config), strict=True):
+        with torch.no_grad():
+            for mine, learned in zip(now.parameters(), step.parameters, strict=True):
+                mine.copy_(learned)
+        terms.append(_kl_gradient(first, now, minibatch))
+    expected = [reference + config.kl * term for reference, term in zip(references, terms, strict=True)]
+    assert worst_error(steps, expected) < 1e-6
+    assert worst_error(steps, references) > 1e-3  # without the term it would show
+    assert stats.kl is not None
+    assert stats.kl > 0
+
+
+def _kl_gradient(first, now, minibatch: list[Sample]) -> torch.Tensor:
+    """Of Σ over roles of the mean over the role's sequences of the mean of r − log r − 1, one sequence at a time."""
+    total = torch.zeros((), dtype=torch.float64)
+    for sample in minibatch:
+        with torch.no_grad():
+            initial = log_probabilities(first, sample)
+        ratios = [before - new for before, new in zip(initial, log_probabilities(now, sample), strict=True)]
+        peers = sum(other.role is sample.role for other in minibatch)
+        total = total + sum(r.exp() - r - 1 for r in ratios) / len(ratios) / peers
+    slopes = torch.autograd.grad(total, list(now.parameters()), allow_unused=True)
+    return torch.cat(
+        [torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(now.parameters(), slopes, strict=True)]
+    )
 
 
 def test_importance_weights_scale_sequences_up_to_the_cap(model, samples):

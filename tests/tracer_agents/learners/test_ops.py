@@ -10,6 +10,7 @@ from tracer_agents.learners.ops import (
     gspo_loss,
     gspo_token_loss,
     is_clipped,
+    kl_to_reference,
     sequence_log_ratio,
     token_logps,
     truncated_importance_weight,
@@ -111,3 +112,21 @@ def test_grpo_clips_each_token_by_its_own_ratio():
     assert 0 < (clipped & (mask > 0)).sum() < mask.sum()
     expected = -ratio * advantage.unsqueeze(-1) * mask / mask.sum(-1, keepdim=True)
     assert torch.allclose(gradient, torch.where(clipped, torch.zeros_like(expected), expected))
+
+
+def test_kl_estimate_is_the_divergence_in_the_mean():
+    """Over all tokens of a small vocabulary, weighted by the policy, it is KL(π ‖ π_ref) exactly."""
+    policy, reference = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.3, 0.3, 0.4])
+    one_token = torch.ones(3, 1)
+    estimate = kl_to_reference(policy.log().unsqueeze(1), reference.log().unsqueeze(1), one_token)
+    assert (estimate > 0).all()
+    exact = (policy * (policy / reference).log()).sum()
+    assert float((policy * estimate).sum()) == pytest.approx(float(exact))
+
+
+def test_kl_estimate_is_a_mean_over_a_sequences_own_tokens():
+    logp, _, mask, _ = _random_batch()
+    reference = logp.detach() + 0.1
+    estimate = kl_to_reference(logp.detach(), reference, mask)
+    assert estimate.tolist() == pytest.approx([math.exp(0.1) - 0.1 - 1] * len(logp), rel=1e-4)
+    assert kl_to_reference(logp, logp, mask).abs().max() == 0
