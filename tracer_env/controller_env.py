@@ -5,12 +5,13 @@ from functools import cached_property
 from typing import Any, Protocol, Self
 
 from gymnasium.spaces import Space
+from pettingzoo.utils import BaseWrapper
 
 from tracer_env.debate import raw_env
 from tracer_env.dialogue import Dialogue
 from tracer_env.errors import ConfigError
 from tracer_env.parallel import TurnBasedParallel
-from tracer_env.turns import OrderEnforcing, TurnBasedEnv
+from tracer_env.turns import OrderEnforcing, TurnBasedEnv, fork
 
 Speak = Callable[[dict[str, Any], dict[str, Any]], str]
 
@@ -112,6 +113,26 @@ class raw_controller_env(TurnBasedEnv):
     def _inform(self) -> None:
         if not self.terminations[self.agent_selection]:
             self.infos[self.agent_selection] = dict(self._debate.infos[self.agent_selection])
+
+
+class WithoutInfos(BaseWrapper[str, Any, Any]):
+    """Any environment of this package with empty infos, for libraries that make arrays of whatever they find there.
+
+    Text cannot become a tensor, nor can an info that is there for one agent and not for another.
+    """
+
+    @property
+    def infos(self) -> dict[str, dict[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """An empty info for every living agent."""
+        return {agent: {} for agent in self.env.agents}
+
+    def last(self, observe: bool = True) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As the environment's, without the info."""
+        return *self.env.last(observe)[:4], {}
+
+    def fork(self) -> Self:
+        """An independent continuation (``TurnBasedEnv.fork``), wrapped like this one."""
+        return fork(self)
 
 
 def controller_env(speakers: Speak | Actor, **kwargs: Any) -> OrderEnforcing:

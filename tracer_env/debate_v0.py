@@ -83,7 +83,8 @@ also keeps wrappers that are not ours. What a fork shares and what it does not: 
 
 ### Controllers alone
 ``controller_env(speakers)`` plays the speakers itself and leaves only ``controller_i``: ``Box`` and ``Discrete(2)``,
-for any other MARL library; ``controller_parallel_env(speakers)`` is its parallel conversion.
+for any other MARL library; ``controller_parallel_env(speakers)`` is its parallel conversion. ``WithoutInfos(env)``
+has empty infos, for libraries that make tensors of them.
 
 ### Version history
 * v0: initial version.
@@ -91,13 +92,22 @@ for any other MARL library; ``controller_parallel_env(speakers)`` is its paralle
 
 from typing import Any
 
-from tracer_env.controller_env import controller_env, controller_parallel_env
+from tracer_env.controller_env import WithoutInfos, controller_env, controller_parallel_env
 from tracer_env.debate import env, raw_env
 from tracer_env.parallel import TurnBasedParallel
 from tracer_env.spaces import SpokenText
 from tracer_env.turns import fork
 
-__all__ = ["SpokenText", "controller_env", "controller_parallel_env", "env", "fork", "parallel_env", "raw_env"]
+__all__ = [
+    "SpokenText",
+    "WithoutInfos",
+    "controller_env",
+    "controller_parallel_env",
+    "env",
+    "fork",
+    "parallel_env",
+    "raw_env",
+]
 
 
 def parallel_env(**kwargs: Any) -> TurnBasedParallel:

@@ -42,6 +42,32 @@ def test_passes_pettingzoo_suite(suite, schedule, infoset, n_agents):
     suite.render_test(lambda render_mode: debate_v0.controller_env(speak, render_mode=render_mode, **shape))
 
 
+def test_without_infos_it_is_the_same_game(suite):
+    suite.api_test(debate_v0.WithoutInfos(debate_v0.controller_env(speak)))
+    told, untold = debate_v0.controller_env(speak), debate_v0.WithoutInfos(debate_v0.controller_env(speak))
+    for env in (told, untold):
+        env.reset(seed=3)
+    for _ in range(5):
+        assert told.infos[told.agent_selection]["role"] in ("proposer", "reviewer")
+        assert untold.infos == {"controller_0": {}, "controller_1": {}}
+        assert untold.last()[4] == {}
+        for env in (told, untold):
+            env.step(1)
+    assert told.last()[1:4] == untold.last()[1:4]
+    assert told.last()[2]
+
+
+def test_without_infos_forks_are_independent_and_have_none_either():
+    env = debate_v0.WithoutInfos(debate_v0.controller_env(speak))
+    env.reset(seed=3)
+
+    twin = env.fork()
+    twin.step(1)
+
+    assert isinstance(twin, debate_v0.WithoutInfos)
+    assert (env.unwrapped.dialogue.round, twin.unwrapped.dialogue.round) == (1, 2)
+
+
 def test_keeps_the_contract():
     report = check_dialogue_env(lambda: debate_v0.controller_env(speak, render_mode="ansi"), episodes=60)
     assert report.forks == 60
