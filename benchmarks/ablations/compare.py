@@ -1,0 +1,116 @@
+"""Outcomes of several seeds as a table of differences, with intervals and tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.ablations.replay import Outcome
+from benchmarks.report.statistics import draw_resamples, holm, interval95
+from tracer_env.seeding import stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One setting's figures, means over the questions of all seeds.
+
+    Args:
+        label: of the setting.
+        utility, accuracy, tokens: of a question.
+        difference: of utility to the default setting's, on the same questions.
+        p: two-sided bootstrap test that the difference is nil, adjusted by Holm within the table; NaN for the default.
+        generated: utterances of training questions looked at, mean over seeds.
+    """
+
+    label: str
+    utility: Estimate
+    accuracy: Estimate
+    tokens: Estimate
+    difference: Estimate
+    p: float
+    generated: float
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the row that the others are compared with."""
+        return bool(np.isnan(self.p))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the rows of a section did under one seed.
+
+    Args:
+        seed: which.
+        question_ids: of the test questions.
+        outcomes: label -> outcome.
+    """
+
+    seed: int
+    question_ids: Sequence[str]
+    outcomes: Mapping[str, Outcome]
+
+
+def compare(
+    seeds: Sequence[Measured], *, default: str, price_per_token: float, resamples: int, label: str
+) -> list[Row]:
+    """A row for every label, in order.
+
+    Args:
+        seeds: with the same labels.
+        default: the label that the others are compared with.
+        price_per_token: of utility ±1.
+        resamples: of every interval and test.
+        label: of the table; random draws depend on nothing else, so tables of the same questions share them.
+    """
+    labels = list(seeds[0].outcomes)
+    right, tokens = (
+        np.concatenate([np.stack([getattr(one.outcomes[name], field) for name in labels], axis=1) for one in seeds])
+        for field in ("right", "tokens")
+    )
+    utility = 2 * right - 1 - price_per_token * tokens
+    difference = utility - utility[:, [labels.index(default)]]
+    drawn = draw_resamples(
+        np.repeat([one.seed for one in seeds], [len(one.question_ids) for one in seeds]),
+        np.concatenate([np.asarray(one.question_ids) for one in seeds]),
+        resamples=resamples,
+        rng=stream("ablations", label),
+    )
+    columns = {"utility": utility, "accuracy": right, "tokens": tokens, "difference": difference}
+    sums = np.split(drawn.sums(np.hstack(list(columns.values()))) / len(right), len(columns), axis=1)
+    draws = dict(zip(columns, sums, strict=True))
+    others = [at for at, name in enumerate(labels) if name != default]
+    adjusted = dict(zip(others, holm([two_sided_p(draws["difference"][:, at]) for at in others]), strict=True))
+    return [
+        Row(
+            label=name,
+            **{figure: _estimate(columns[figure][:, at], draws[figure][:, at]) for figure in columns},
+            p=float(adjusted.get(at, np.nan)),
+            generated=float(np.mean([one.outcomes[name].generated for one in seeds])),
+        )
+        for at, name in enumerate(labels)
+    ]
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Twice the smaller share of resampled differences on either side of zero; ties count for both sides.
+
+    Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 15.4, with one draw added so that it is
+    never 0.
+    """
+    below, above = (int(np.count_nonzero(side)) for side in (draws <= 1e-12, draws >= -1e-12))
+    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
+
+
+def _estimate(column: np.ndarray, draws: np.ndarray) -> Estimate:
+    low, high = interval95(draws[:, None])[:, 0]
+    return Estimate(value=float(column.mean()), low=float(low), high=float(high))

@@ -1,0 +1,98 @@
+"""Ways of expanding a stream of training questions: all choices, one player's (external sampling), or single rounds.
+
+Recorded questions come in batches, as in training. Who learns from a part of a tree asks the recording for that part
+alone, and what was asked for is counted: it is what would have been generated.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
+from benchmarks.fitting import best_play
+from benchmarks.recordings import Recording
+from tracer_agents.controllers import immediate
+from tracer_agents.controllers.regret import MINIMISERS
+from tracer_agents.controllers.solve import solve
+from tracer_agents.controllers.tables import RegretTables
+from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.game.tree import Tree, expand, expand_external
+from tracer_agents.types import Episode, SpeakRequest, mode_prefix
+from tracer_env.dialogue import Utterance
+from tracer_env.seeding import derive_seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Speakers that repeat a recording and note what was asked of them.
+
+    Args:
+        recording: what is repeated.
+        heard: (question id, mode prefix) of every utterance that was asked for.
+    """
+
+    recording: Recording
+    heard: set[tuple[str, str]] = field(default_factory=set)
+
+    def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
+        """What was said at each request's place in its tree."""
+        self.heard.update((request.episode.question.id, mode_prefix(request.state)) for request in requests)
+        return self.recording.speak(requests)
+
+
+def in_full(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+    """Every choice of every question of a batch."""
+
+    def expansions(batch: Sequence[Episode], tables: RegretTables, speakers: Listener) -> Iterator[list[Tree]]:
+        yield expand(batch, setting.rules, speakers, speakers.recording.grade)
+
+    return _streamed(replay, setting, expansions, passes=passes)
+
+
+def by_external_sampling(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+    """One player's choices, then the next one's; the others' are sampled from what they play at the time."""
+
+    def expansions(batch: Sequence[Episode], tables: RegretTables, speakers: Listener) -> Iterator[list[Tree]]:
+        controller = TabularController(setting.infosets, tables)
+        for player in range(setting.rules.n_agents):
+            yield expand_external(batch, setting.rules, speakers, speakers.recording.grade, controller, player)
+
+    return _streamed(replay, setting, expansions, passes=passes)
+
+
+Expansions = Callable[[Sequence[Episode], RegretTables, Listener], Iterator[list[Tree]]]
+
+
+def _streamed(replay: Replay, setting: Setting, expansions: Expansions, *, passes: int) -> Outcome:
+    speakers = Listener(recording=replay.recordings["train"])
+    minimiser, tables = MINIMISERS[setting.minimiser](), RegretTables.empty()
+    for batch in _batches(replay, passes):
+        for trees in expansions(batch, tables, speakers):
+            game = replay.merged(trees, setting.infosets).at(setting.price)
+            tables = solve(game, tables, minimiser, iterations=replay.inner, weighting=setting.weighting)
+    validation = replay.game("validation", setting.infosets).at(setting.price)
+    return _measured(replay, setting, best_play(tables, setting.infosets, validation, setting.plays), speakers)
+
+
+def by_single_rounds(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+    """The released code's rule: one dialogue a question, each round scored by what is seen at once, played greedily."""
+    speakers, infosets = Listener(recording=replay.recordings["train"]), setting.infosets
+    tables = RegretTables.empty()
+    for batch in _batches(replay, passes):
+        controller = TabularController(infosets, tables)
+        _, visits = immediate.play_and_score(batch, infosets, speakers, controller, speakers.recording.grade)
+        tables = immediate.learn(tables, visits)
+    return _measured(replay, setting, immediate.greedy(infosets, tables), speakers)
+
+
+def _measured(replay: Replay, setting: Setting, controller: TabularController, speakers: Listener) -> Outcome:
+    return replace(expected(replay.game("test", setting.infosets), controller), generated=len(speakers.heard))
+
+
+def _batches(replay: Replay, passes: int) -> Iterator[Sequence[Episode]]:
+    """The training questions, pass after pass; controllers' noise differs in each, what was said does not."""
+    for at in range(passes):
+        episodes = [
+            Episode(question=episode.question, seed=derive_seed(episode.seed, "pass", at))
+            for episode in replay.recordings["train"].episodes
+        ]
+        yield from (episodes[start : start + replay.batch] for start in range(0, len(episodes), replay.batch))
