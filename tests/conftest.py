@@ -44,6 +44,7 @@ def small_settings(small_folder) -> dict[str, Any]:
         "evaluation.questions": 6,
         "evaluation.bootstrap": 200,
         "evaluation.certificate_questions": 4,
+        "evaluation.checkpoint_questions": 2,
     }
 
 

@@ -168,6 +168,7 @@ def test_the_wheel_works_from_an_empty_directory(wheel, tmp_path):
         "evaluation.baselines": "false",
         "evaluation.greedy": "false",
         "evaluation.certificate_questions": 2,
+        "evaluation.checkpoint_questions": 0,
         "evaluation.bootstrap": 100,
     }
     options = [word for name, value in brief.items() for word in (f"--{name}", str(value))]

@@ -1,4 +1,4 @@
-"""Certifies a trained team on held-out questions: expands them and values every deviation of its controllers."""
+"""Certifies a team on questions that nobody trained on: expands them and values every deviation of its controllers."""
 
 import json
 
@@ -6,12 +6,14 @@ from tracer_agents.build import Parts
 from tracer_agents.checkpoint import write_text
 from tracer_agents.config import Config
 from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.errors import GenerationFailed
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate, certify
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.tree import expand, set_apart
 from tracer_agents.run import RunDirectory
 from tracer_env.seeding import stream
+from tracer_env.tasks.base import Split
 
 _BOUNDED = ("RegretMatching", "RegretMatchingPlus")
 
@@ -26,23 +28,56 @@ def certify_run(
         config, parts, controller: the run's.
         questions: ≥ 2 held-out questions to expand, 2^(R−1) utterances each.
     """
-    episodes = draw_episodes(parts.task, "test", 0, questions, seed=config.seed, phase="certificate")
+    regret = RunRegret.load(run.checkpoints.latest() / "regret.npz")
+    certificate = _certify(config, parts, controller, regret, split="test", questions=questions, phase="certificate")
+    text = json.dumps(certificate.as_json(), indent=2, ensure_ascii=False)
+    write_text(run.folder / "certificate.json", text + "\n")
+    return certificate
+
+
+def certify_checkpoint(config: Config, parts: Parts, controller: TabularController, regret: RunRegret) -> Certificate:
+    """The team so far, on ``evaluation.checkpoint_questions`` validation questions.
+
+    They are the same at every checkpoint, so that what changes is the team.
+    """
+    questions = config.evaluation.checkpoint_questions
+    return _certify(config, parts, controller, regret, split="validation", questions=questions, phase="checkpoint")
+
+
+def _certify(
+    config: Config,
+    parts: Parts,
+    controller: TabularController,
+    regret: RunRegret,
+    *,
+    split: Split,
+    questions: int,
+    phase: str,
+) -> Certificate:
+    episodes = draw_episodes(parts.task, split, 0, questions, seed=config.seed, phase=phase)
     trees, _ = set_apart(expand(episodes, config.dialogue.rules, parts.speakers, parts.task.grade))
-    settings = config.controllers
-    certificate = certify(
+    if len(trees) < 2:
+        raise GenerationFailed(
+            f"only {len(trees)} of {questions} questions were expanded, stage '{phase}', and a certificate needs two; "
+            "see to the server and try again"
+        )
+    return certify(
         trees,
         controller,
         price=config.dialogue.price_of_speech,
         token_budget=config.token_budget,
-        rng=stream(config.seed, "certificate"),
-        run=RunRegret.load(run.checkpoints.latest() / "regret.npz"),
-        bound_applies=(
-            config.dialogue.infoset == "recall"
-            and config.weighting == "counterfactual"
-            and settings.discount == 1
-            and settings.minimiser in _BOUNDED
-        ),
+        rng=stream(config.seed, phase),
+        run=regret,
+        bound_applies=_bound_applies(config),
     )
-    text = json.dumps(certificate.as_json(), indent=2, ensure_ascii=False)
-    write_text(run.folder / "certificate.json", text + "\n")
-    return certificate
+
+
+def _bound_applies(config: Config) -> bool:
+    settings, trainer = config.controllers, config.trainer
+    return (
+        config.dialogue.infoset == "recall"
+        and config.weighting == "counterfactual"
+        and settings.discount == 1
+        and settings.minimiser in _BOUNDED
+        and not 0 < trainer.controller_steps < trainer.steps  # tables that start afresh forget their regret
+    )

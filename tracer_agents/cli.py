@@ -144,7 +144,8 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from tracer_agents.certification import certify_run
-    from tracer_agents.display import print_certificate
+    from tracer_agents.curves import draw_gaps
+    from tracer_agents.display import print_certificate, print_gaps
     from tracer_agents.run import RunDirectory
     from tracer_agents.team import Team
 
@@ -153,8 +154,10 @@ def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     if arguments.questions < 2:
         raise ConfigError(f"--questions must be ≥ 2, got {arguments.questions}")
     run, team = RunDirectory(arguments.run), Team.load(arguments.run)
-    certificate = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions)
-    print_certificate(certificate.as_json())
+    certificate = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions).as_json()
+    draw_gaps(run.metrics(), certificate, run.folder / "certificate.png")
+    print_gaps(run.metrics())
+    print_certificate(certificate)
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -210,6 +210,10 @@ class TrainerConfig(_Section):
     checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints; the last is always kept")
     keep_checkpoints: int = Field(default=2, ge=1, description="how many of the newest checkpoints stay on disk")
 
+    def checkpoint_at(self, step: int) -> bool:
+        """Whether a checkpoint is written after this step."""
+        return step % self.checkpoint_every == 0 or step == self.steps
+
 
 class EvaluationConfig(_Section):
     """What is measured on held-out questions."""
@@ -219,6 +223,9 @@ class EvaluationConfig(_Section):
     greedy: bool = Field(default=True, description="also measure accuracy at temperature 0")
     certificate_questions: int = Field(
         default=128, ge=0, description="held-out questions expanded for the certificate; 0: no certificate"
+    )
+    checkpoint_questions: int = Field(
+        default=32, ge=0, description="validation questions expanded at every checkpoint to follow the gaps; 0: none"
     )
     bootstrap: int = Field(default=10_000, ge=100, description="bootstrap resamples of each interval")
 
@@ -295,8 +302,9 @@ def load_config(
         raise ConfigError("backend.weights: adapter needs adapters: set speakers.lora_rank")
     if config.trainer.controller_steps > config.trainer.steps:
         raise ConfigError("trainer.controller_steps must not exceed trainer.steps")
-    if config.evaluation.certificate_questions == 1:
-        raise ConfigError("evaluation.certificate_questions must be 0 (no certificate) or at least 2, got 1")
+    for name in ("certificate_questions", "checkpoint_questions"):
+        if getattr(config.evaluation, name) == 1:
+            raise ConfigError(f"evaluation.{name} must be 0 (no certificate) or at least 2, got 1")
     return config
 
 

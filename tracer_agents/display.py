@@ -1,5 +1,6 @@
 """What a person sees at the terminal: progress while a run works, a table when it is done."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -127,6 +128,28 @@ def print_certificate(certificate: dict[str, Any]) -> None:
         bound = max(player["bound"] for player in certificate["run"]["players"])
         applies = "" if certificate["run"]["bound_applies"] else " (no theorem here)"
         table.add_row("run's CCE gap", f"{certificate['run']['cce_gap']:.4f}", f"bound {bound:.4f}{applies}")
+    console.print(table)
+
+
+def print_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table of a run's gaps over training on standard output; nothing where it has not measured any."""
+    measured = [row for row in rows if row.get("certificate")]
+    if not measured:
+        return
+    console = Console(width=None if Console().is_terminal else 120)
+    table = Table(title=f"gaps over training, {measured[-1]['certificate']['questions']} validation questions")
+    for column in ("step", "utility", "Nash gap", "KKT gap", "team gap", "oracle gap", "CCE gap of the run"):
+        table.add_column(column, justify="right")
+    for row in measured:
+        certificate = row["certificate"]
+        gaps = [f"{certificate[name]['plug_in']:.4f}" for name in ("nash_gap", "kkt_gap", "team_gap", "oracle_gap")]
+        run = certificate["run"]
+        table.add_row(
+            str(row["step"]),
+            f"{certificate['utility']['mean']:+.4f}",
+            *gaps,
+            f"{run['cce_gap']:.4f}" if run else "–",
+        )
     console.print(table)
 
 

@@ -12,6 +12,7 @@ from tracer_agents.certification import certify_run
 from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.curves import draw_gaps
 from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
 from tracer_agents.generation.parity import require
 from tracer_agents.metrics import METRIC_NAMES, Metrics, compare, summarise
@@ -183,6 +184,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
             with clock("certify"):
                 count = config.evaluation.certificate_questions
                 certificate = certify_run(run, config, parts, controller, questions=count).as_json()
+                draw_gaps(run.metrics(), certificate, out / "certificate.png")
         before = records["before", _TEAM]
         summary = {
             **describe(config),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracer_agents.build import Parts
+from tracer_agents.certification import certify_checkpoint
 from tracer_agents.config import Config, policy_of
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
@@ -22,6 +23,7 @@ from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.evaluation import draw_episodes
+from tracer_agents.game.certificate import Certificate
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.tree import Tree, expand, play, set_apart
@@ -61,6 +63,7 @@ class StepReport:
     infosets: int
     regret_iterations: int
     policy_version: int
+    certificate: Certificate | None  # of the team after the step, on validation questions; only at checkpoints
     seconds: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
@@ -107,7 +110,9 @@ class Trainer:
         if self.config.controllers.train:
             self.tables = self._train_controllers(number, self.game(trees))
         clock.lap("regret")
-        return self._report(number, trees, lost, lines, groups, gspo, clock.seconds)
+        certificate = self._certificate() if self._certifies(number) else None
+        clock.lap("certify")
+        return self._report(number, trees, lost, lines, groups, gspo, certificate, clock.seconds)
 
     def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
         """The empirical game of expanded questions."""
@@ -210,6 +215,14 @@ class Trainer:
             on_update=self.regret.watch(priced),
         )
 
+    def _certifies(self, number: int) -> bool:
+        return self.config.evaluation.checkpoint_questions > 0 and self.config.trainer.checkpoint_at(number)
+
+    def _certificate(self) -> Certificate:
+        play = self.config.controllers.play
+        controller = self.controller("current" if play == "validated" else play)
+        return certify_checkpoint(self.config, self.parts, controller, self.regret)
+
     def _best_on(self, trees: Sequence[Tree]) -> Play:
         game = self.game(trees)
         priced = game.at(self.config.dialogue.price_of_speech)
@@ -227,6 +240,7 @@ class Trainer:
         lines: Sequence[Dialogue],
         groups: Groups | None,
         gspo: dict[str, GSPOStats],
+        certificate: Certificate | None,
         seconds: dict[str, float],
     ) -> StepReport:
         right = np.array([tree.right(line) for tree, line in zip(trees, lines, strict=True)])
@@ -255,6 +269,7 @@ class Trainer:
             infosets=len(self.tables.keys),
             regret_iterations=self.tables.iterations,
             policy_version=self.version,
+            certificate=certificate,
             seconds=seconds,
         )
 
@@ -312,10 +327,9 @@ class _Clock:
 
 def train(trainer: Trainer, run: RunDirectory, *, done: int, on_step: Callable[[StepReport], None]) -> None:
     """Takes the steps after ``done``; every line is on disk before the next step begins."""
-    steps, every = trainer.config.trainer.steps, trainer.config.trainer.checkpoint_every
-    for number in range(done + 1, steps + 1):
+    for number in range(done + 1, trainer.config.trainer.steps + 1):
         report = trainer.step(number)
         run.add_metrics(report.as_json())
         on_step(report)
-        if number % every == 0 or number == steps:
+        if trainer.config.trainer.checkpoint_at(number):
             run.checkpoints.save(number, lambda folder, step=number: trainer.save(folder, step))

@@ -55,6 +55,7 @@ def settings(server) -> Callable[..., Any]:
             "evaluation.baselines": False,
             "evaluation.greedy": False,
             "evaluation.certificate_questions": 4,
+            "evaluation.checkpoint_questions": 0,
             "evaluation.bootstrap": 200,
         }
         return load_config(preset="demo", overrides=base | (overrides or {}))
