@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from multiprocessing import connection, get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import active_children, connection, get_context, parent_process
 from pathlib import Path
 
 import torch
@@ -76,7 +77,7 @@ def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> di
     waiting = [job for job in todo if job.name not in done]
     failures: dict[str, str] = {}
     running: dict[Future, Job] = {}
-    with pool:
+    with pool, _children_end_with_us():
         while waiting or running:
             for job in [job for job in waiting if set(job.needs) & set(failures)]:
                 waiting.remove(job)
@@ -94,6 +95,17 @@ def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> di
                     failures[job.name] = str(error)
         watch(todo, [])
     return failures
+
+
+@contextmanager
+def _children_end_with_us() -> Iterator[None]:
+    """What is interrupted here does not wait for the jobs under way: they go on next time."""
+    try:
+        yield
+    except BaseException:
+        for child in active_children():
+            child.terminate()
+        raise
 
 
 class _Here(Executor):
