@@ -87,5 +87,5 @@ def _run(axis: Axes, measured: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _diamond(axis: Axes, step: int, value: float, ci95: Sequence[float], label: str | None = None) -> None:
-    axis.vlines(step, *ci95, color=_HELD_OUT, linewidth=1.4)
+    axis.vlines(step, ci95[0], ci95[1], color=_HELD_OUT, linewidth=1.4)
     axis.plot([step], [value], "D", color=_HELD_OUT, markersize=5, label=label, clip_on=False)
