@@ -34,10 +34,17 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Utterances a question that a method generates at most in a cell, beyond recordings and training."""
+    """Utterances a question that a method generates at most in a cell, beyond recordings and training.
+
+    Args:
+        proposals: fresh ones.
+        reviews: of one solution each.
+        revisions: proposals that see a solution and its review, or the other agents' solutions.
+    """
 
     proposals: float = 0.0
     reviews: float = 0.0
+    revisions: float = 0.0
 
 
 def _by_label(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
@@ -66,6 +73,7 @@ class Method:
         headline: the label of the point that stands in the main table.
         points: records -> its points by label; by default the labels that were recorded.
         prompts: style -> its prompts by name, where it has others than the dialogue's.
+        bound: it sees the gold answer: what could be reached, not a method.
     """
 
     name: str
@@ -78,3 +86,4 @@ class Method:
     headline: Callable[[Plan], str]
     points: Callable[[Sequence[DialogueRecord]], Mapping[str, Sequence[DialogueRecord]]] = _by_label
     prompts: Callable[[str], Mapping[str, Messages]] = _no_further_prompts
+    bound: bool = False

@@ -1,5 +1,7 @@
 """The bound: a controller that sees whether the pending answer is right, and speaks while it is not."""
 
+from dataclasses import replace
+
 from benchmarks.bench import Bench
 from benchmarks.methods.played import fixed
 from tracer_agents.controllers.fixed import Oracle
@@ -18,10 +20,13 @@ def _oracle(bench: Bench) -> Oracle:
 
 
 METHODS = (
-    fixed(
-        "oracle",
-        title="Oracle controllers",
-        reference="sees gold: no method, a bound for controllers with these speakers",
-        controller=_oracle,
+    replace(
+        fixed(
+            "oracle",
+            title="Oracle controllers",
+            reference="sees gold: no method, a bound for controllers with these speakers",
+            controller=_oracle,
+        ),
+        bound=True,
     ),
 )
