@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import pandas as pd
 
 from benchmarks.plan import Plan, make_plan, read_plan
+from benchmarks.report.speech import is_dialogue
+from tracer_agents.config import Config
 from tracer_agents.records import DialogueRecord, record_from_json
 from tracer_agents.speakers.prompts import Messages
 from tracer_agents.types import FAILED
@@ -28,6 +30,8 @@ class Described(Protocol):
     def title(self) -> str: ...
     @property
     def reference(self) -> str: ...
+    @property
+    def bound(self) -> bool: ...
     def headline(self, plan: Plan, /) -> str: ...
     def points(self, records: Sequence[DialogueRecord], /) -> Mapping[str, Sequence[DialogueRecord]]: ...
     def prompts(self, style: str, /) -> Mapping[str, Messages]: ...
@@ -89,7 +93,7 @@ def load(out: Path, methods: Mapping[str, Described]) -> Results:
     for name in plan.methods:
         if name not in methods:
             raise DataError(f"{path}: methods: there is no {name!r}; restore its file in benchmarks/methods/")
-    cells, missing, frames = [], [], []
+    config, cells, missing, frames = plan.base, [], [], []
     for task in plan.tasks:
         for method in plan.methods:
             for seed in plan.seeds:
@@ -99,7 +103,7 @@ def load(out: Path, methods: Mapping[str, Described]) -> Results:
                     missing.append(f"{method} on {task}, seed {seed}")
                     continue
                 cells.append(cell)
-                frames.append(_frame(cell, methods[method], plan.base.token_budget))
+                frames.append(_frame(cell, methods[method], config))
     if not cells:
         raise DataError(f"{out}: no cell has ended, so there is nothing to report; continue the benchmark")
     answers = pd.concat(frames, ignore_index=True)
@@ -152,21 +156,22 @@ def _check_record(record: DialogueRecord) -> None:
                 raise ValueError(f"turns.{field}: {count!r} is no count")
 
 
-def answer_row(record: DialogueRecord, token_budget: int) -> dict[str, Any]:
-    """What the tables need of one dialogue.
+def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
+    """What the tables need of one dialogue, or of one question's votes or samples.
 
     ``right`` is 1.0 only for an answer that was read and graded right. ``first_right`` is the first proposal's.
-    ``free`` rounds are those in which a controller had a choice, ``spoken`` those of them in which it spoke.
-    ``cost`` is the dialogue's share of ``token_budget``, at most 1.
+    ``free`` rounds are those of a dialogue in which a controller had a choice, ``spoken`` those of them in which it
+    spoke. ``cost`` is the share of the token budget of a dialogue, at most 1.
     """
-    free = [turn for turn in record.turns if not turn.forced and turn.round > 1]
+    dialogue = is_dialogue(record, config.dialogue.rules)
+    free = [turn for turn in record.turns if dialogue and not turn.forced and turn.round > 1]
     return {
         "question_id": record.question_id,
         "right": float(record.correct),
         "first_right": float(record.first_correct),
         "tokens": float(record.generated_tokens),
         "prompt_tokens": float(record.prompt_tokens),
-        "cost": min(record.generated_tokens / token_budget, 1.0),
+        "cost": float(config.utility.cost(record.generated_tokens)),
         "free": float(len(free)),
         "spoken": float(sum(turn.mode for turn in free)),
         "grade": record.grade,
@@ -192,7 +197,7 @@ def _cell(folder: Path, method: str, task: str, seed: int) -> Cell | None:
     return Cell(method=method, task=task, seed=seed, folder=folder, **counts)
 
 
-def _frame(cell: Cell, method: Described, token_budget: int) -> pd.DataFrame:
+def _frame(cell: Cell, method: Described, config: Config) -> pd.DataFrame:
     """The answers of a cell, every point's in the order of the first point's questions."""
     records = read_records(cell)
     if len({record.question_id for record in records}) != cell.questions or not records:
@@ -209,7 +214,7 @@ def _frame(cell: Cell, method: Described, token_budget: int) -> pd.DataFrame:
                 f"{cell.folder}: point {point!r} does not hold each of the {cell.questions} questions once; "
                 "remove the folder and run it again"
             )
-        rows += [{"point": point, **answer_row(record, token_budget)} for record in of_point]
+        rows += [{"point": point, **answer_row(record, config)} for record in of_point]
     return pd.DataFrame(rows).assign(method=cell.method, task=cell.task, seed=cell.seed)
 
 

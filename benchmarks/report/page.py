@@ -41,6 +41,8 @@ _TERMS = {
     "Holm": "the p-values of one table, adjusted so that the chance of any false rejection in it is at most 5%.",
     "P(improvement)": "the chance that a random run (seed) of the first method has a higher accuracy than one of the "
     "second, ties counting ½, averaged over tasks (Agarwal et al. 2021), with their stratified bootstrap over runs.",
+    "Bound": "it sees the gold answer: what could be reached, not a method. It is in no family of tests and on no "
+    "frontier.",
     "At most, next above, equal": "a method of several settings at the reference's tokens a question: its setting "
     "with the most tokens not above, the one with the fewest above, and the straight line between these two at "
     "exactly those tokens, which asking one setting or the other at random would reach.",
@@ -296,8 +298,8 @@ def _title(results: Results, method: str) -> str:
 
 
 def _name(results: Results, row: Mapping) -> str:
-    """A method's title, with the setting of its headline if it has one."""
-    setting = row["point"].partition("@")[2]
+    """A method's title, with the setting of its headline if it has one; a bound is called so."""
+    setting = "bound" if results.methods[row["method"]].bound else row["point"].partition("@")[2]
     return _title(results, row["method"]) + (f" ({setting})" if setting else "")
 
 

@@ -28,11 +28,15 @@ _SUMMED = ("right", "tokens", "prompt_tokens", "cost", "no_answer", "ungradable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A method with its setting: one place on the accuracy–token plane; the headline stands in the main table."""
+    """A method with its setting: one place on the accuracy–token plane.
+
+    The headline stands in the main table; a bound sees the gold answer.
+    """
 
     method: str
     label: str
     headline: bool
+    bound: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,12 @@ def score_task(results: Results, task: str, *, reference: str, resamples: int) -
 def _points(results: Results, answers: pd.DataFrame) -> tuple[Point, ...]:
     pairs = answers[["method", "point"]].drop_duplicates().itertuples(index=False)
     points = tuple(
-        Point(method=method, label=label, headline=results.methods[method].headline(results.plan) == label)
+        Point(
+            method=method,
+            label=label,
+            headline=results.methods[method].headline(results.plan) == label,
+            bound=results.methods[method].bound,
+        )
         for method, label in pairs
     )
     for method in {point.method for point in points} - {point.method for point in points if point.headline}:

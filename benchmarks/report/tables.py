@@ -1,6 +1,7 @@
 """The tables of a report: figures of every point, comparisons with a reference, and matched token budgets."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,16 @@ from tracer_env.seeding import stream
 def points_table(results: Results, scores: Scores) -> pd.DataFrame:
     """One row a point: every figure with its interval, training cost, and accuracy by seed.
 
-    ``frontier``: no other point has at most its tokens and at least its accuracy. Training tokens and questions are
-    means over the cells.
+    ``frontier``: no other point has at most its tokens and at least its accuracy, bounds apart. Training tokens and
+    questions are means over the cells.
     """
     accuracy, tokens = scores.figures["accuracy"].value, scores.figures["tokens"].value
-    frontier = undominated(tokens, accuracy)
+    methods = np.array([not point.bound for point in scores.points])
+    frontier = np.zeros(len(methods), dtype=bool)
+    frontier[methods] = undominated(tokens[methods], accuracy[methods])
     rows = []
     for at, point in enumerate(scores.points):
-        row: dict[str, object] = {
+        row: dict[str, Any] = {
             "task": scores.label,
             "method": point.method,
             "point": point.label,
@@ -69,45 +72,50 @@ def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.D
     """The reference's headline minus every other method's, on the same questions; empty without the reference.
 
     Intervals are paired bootstraps. ``p`` is exact McNemar's, over all tasks' questions for the mean; ``p_holm`` is
-    adjusted for all rows of this table. ``improvement`` is P(a run of the reference > a run of the method).
+    adjusted for all rows of this table but bounds. ``improvement`` is P(a run of the reference > a run of the method).
     """
     mine = scores.headline(reference)
     if mine is None:
         return pd.DataFrame()
-    rows = []
-    for theirs, point in enumerate(scores.points):
-        if not point.headline or point.method == reference:
-            continue
-        right = np.concatenate(list(scores.right.values()))
-        a, b = right[:, mine], right[:, theirs]
-        row: dict[str, object] = {
-            "task": scores.label,
-            "reference": scores.points[mine].label,
-            "method": point.method,
-            "point": point.label,
-            "n": scores.n,
-        }
-        for name in ("accuracy", "tokens", "utility"):
-            estimate = scores.figures[name]
-            low, high = interval95((estimate.draws[:, mine] - estimate.draws[:, theirs])[:, None])[:, 0]
-            row |= {name: estimate.value[mine] - estimate.value[theirs], f"{name}_low": low, f"{name}_high": high}
-        improvement, low, high = probability_of_improvement(
-            [runs[:, mine] for runs in scores.runs.values()],
-            [runs[:, theirs] for runs in scores.runs.values()],
-            resamples=resamples,
-            rng=stream("improvement", scores.label, point.label),
-        )
-        row |= {
-            "only_reference_right": int((a & ~b).sum()),
-            "only_method_right": int((~a & b).sum()),
-            "p": mcnemar_p(a, b),
-            "improvement": improvement,
-            "improvement_low": low,
-            "improvement_high": high,
-        }
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    return frame.assign(p_holm=holm(frame["p"].to_list())) if rows else frame
+    others = [at for at, point in enumerate(scores.points) if point.headline and at != mine]
+    rows = [_comparison(scores, mine, other, resamples=resamples) for other in others]
+    tested = [row for row in rows if not row["bound"]]
+    for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = float(adjusted)
+    return pd.DataFrame(rows)
+
+
+def _comparison(scores: Scores, mine: int, other: int, *, resamples: int) -> dict[str, Any]:
+    point = scores.points[other]
+    row: dict[str, Any] = {
+        "task": scores.label,
+        "reference": scores.points[mine].label,
+        "method": point.method,
+        "point": point.label,
+        "bound": point.bound,
+        "n": scores.n,
+    }
+    for name in ("accuracy", "tokens", "utility"):
+        estimate = scores.figures[name]
+        low, high = interval95((estimate.draws[:, mine] - estimate.draws[:, other])[:, None])[:, 0]
+        row |= {name: estimate.value[mine] - estimate.value[other], f"{name}_low": low, f"{name}_high": high}
+    right = np.concatenate(list(scores.right.values()))
+    a, b = right[:, mine], right[:, other]
+    improvement, low, high = probability_of_improvement(
+        [runs[:, mine] for runs in scores.runs.values()],
+        [runs[:, other] for runs in scores.runs.values()],
+        resamples=resamples,
+        rng=stream("improvement", scores.label, point.label),
+    )
+    return row | {
+        "only_reference_right": int((a & ~b).sum()),
+        "only_method_right": int((~a & b).sum()),
+        "p": mcnemar_p(a, b),
+        "p_holm": np.nan,
+        "improvement": improvement,
+        "improvement_low": low,
+        "improvement_high": high,
+    }
 
 
 def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:

@@ -26,6 +26,7 @@ class FakeMethod:
     title: str
     reference: str = "a paper"
     head: str = ""
+    bound: bool = False
     own_prompts: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def headline(self, plan: Plan) -> str:

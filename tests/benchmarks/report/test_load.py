@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report.load import answer_row, load
+from tracer_agents.config import Config
 from tracer_env.errors import ConfigError, DataError
 
 CELL = Path("cells", "always_speak", "arithmetic-3", "seed-1")
@@ -17,6 +18,11 @@ def edit(path: Path, line: int, **fields) -> None:
     lines = path.read_text("utf-8").splitlines(keepends=True)
     lines[line - 1] = json.dumps({**json.loads(lines[line - 1]), **fields}) + "\n"
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def brief(tokens: int) -> Config:
+    """Settings of five rounds whose utterances have at most so many tokens."""
+    return Config.model_validate({"speakers": {"proposer_max_new_tokens": tokens, "reviewer_max_new_tokens": tokens}})
 
 
 def test_every_point_has_every_question_once(out, methods):
@@ -45,7 +51,7 @@ def test_what_the_tables_need_of_a_dialogue(make_turn, make_record):
         make_turn(5, right=None),
     ]
 
-    row = answer_row(make_record("tracer", "q", turns), token_budget=100)
+    row = answer_row(make_record("tracer", "q", turns), brief(20))
 
     assert row == {
         "question_id": "q",
@@ -63,13 +69,19 @@ def test_what_the_tables_need_of_a_dialogue(make_turn, make_record):
         "answer": "7",
         "gold": "7",
     }
-    assert answer_row(make_record("tracer", "q", turns), token_budget=50)["cost"] == 1.0
+    assert answer_row(make_record("tracer", "q", turns), brief(10))["cost"] == 1.0
 
 
 def test_an_answer_that_could_not_be_read_is_wrong(make_turn, make_record):
-    row = answer_row(make_record("single", "q", [make_turn(1, right=False, wrong=None)]), token_budget=100)
+    row = answer_row(make_record("single", "q", [make_turn(1, right=False, wrong=None)]), brief(20))
 
     assert (row["right"], row["no_answer"]) == (0.0, 1.0)
+
+
+def test_votes_have_no_choices(make_turn, make_record):
+    row = answer_row(make_record("votes", "q", [make_turn(1, right=True)] * 3), brief(20))
+
+    assert (row["free"], row["spoken"]) == (0.0, 0.0)
 
 
 def test_cells_that_have_not_ended_are_named(out, methods):

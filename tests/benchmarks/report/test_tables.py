@@ -156,6 +156,21 @@ def test_comparisons_are_paired_question_by_question(results):
     np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_list()))
 
 
+def test_a_bound_is_in_no_family_of_tests_and_on_no_frontier(out, methods):
+    methods["always_speak"] = replace(methods["always_speak"], bound=True)
+    results = load(out, methods)
+    scores = scored(results)
+
+    table = comparisons_table(scores, reference="tracer", resamples=10).set_index("method")
+    points = points_table(results, scores).set_index("point")
+
+    tested = table.drop("always_speak")
+    assert np.isnan(table.loc["always_speak", "p_holm"])
+    np.testing.assert_allclose(tested["p_holm"], holm(tested["p"].to_list()))
+    assert not points.loc["always_speak", "frontier"]
+    assert points.loc["self_consistency@k=3", "frontier"]
+
+
 def test_the_mean_pools_the_tests_questions(results):
     scores = score_mean([scored(results, task) for task in TASKS])
 
