@@ -41,16 +41,12 @@ def measure(math500: Path | None) -> dict[str, Any]:
 
 def shown(figures: dict[str, Any]) -> str:
     """The figures as Markdown: a row a grader, every error, the real golds."""
-    lines = [
-        "| pairs | grader | same, different | false right | false wrong | ungradable |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = ["| pairs | grader | same | different | false right | false wrong | ungradable |", "|---|" + 6 * "---|"]
     for kind, graders in figures["pairs"].items():
         for name, r in graders.items():
             right, wrong = (f"{r[key]} ({r[key + '_rate']:.1%})" for key in ("false_right", "false_wrong"))
-            lines.append(
-                f"| {kind} | `{name}` | {r['same']}, {r['different']} | {right} | {wrong} | {r['ungradable']} |"
-            )
+            counts = (kind, f"`{name}`", r["same"], r["different"], right, wrong, r["ungradable"])
+            lines.append(f"| {' | '.join(map(str, counts))} |")
     lines += ["", *(f"disagreement, {kind}: {rate:.1%}" for kind, rate in figures["disagreement"].items()), ""]
     lines += ["| grader | error | gold | completion | read as |", "|---|---|---|---|---|"]
     for e in figures["errors"]:

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracer_env.grading.by_value import ByValue
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.latex import canonical_latex
 from tracer_env.grading.numeric import Numeric, canonical_number
 from tracer_env.grading.symbolic import Symbolic
 
-READERS = [Numeric(), Choice(), Symbolic()]
+READERS = [Numeric(), Choice(), Symbolic(), ByValue()]
 PIECES = st.sampled_from(
     [*r"\{}()[]$^_%#.,:;=/*<>+-− ", "\n", "\x00", "\ud800", "½", "٣", "1", "23", "x", "A", "C", "answer", " is ",
      "####", "A:", r"\boxed", r"\boxed{", r"\frac", r"\text{", r"\sqrt", r"\left", "<solution>", "</solution>",

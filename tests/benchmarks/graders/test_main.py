@@ -1,0 +1,34 @@
+"""The command prints what it measures and writes it as JSON."""
+
+import json
+
+from benchmarks.graders.__main__ import main, shown
+
+
+def test_fuzz_writes_its_figures(tmp_path, capsys):
+    out = tmp_path / "fuzz.json"
+    main(["fuzz", "--texts", "20", "--graders", "numeric", "--json", str(out)])
+    [figures] = json.loads(out.read_text())
+    assert (figures["grader"], figures["texts"]) == ("Numeric", 20)
+    assert json.loads(capsys.readouterr().out) == [figures]
+
+
+def test_gold_says_how_many(tmp_path, capsys):
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"problem": "1+1?", "solution": r"\boxed{2}"}) + "\n")
+    main(["gold", "--task", "math500", "--data", str(data), "--out", str(tmp_path / "gold.jsonl")])
+    assert "1 completions" in capsys.readouterr().out
+
+
+def test_every_error_is_shown_on_one_line_of_a_table():
+    rates = {
+        "same": 2, "different": 2, "false_right": 1, "false_wrong": 0, "false_right_rate": 0.5, "false_wrong_rate": 0.0,
+        "ungradable": 0,
+    }  # fmt: skip
+    error = {"grader_class": "Numeric", "same": False, "gold": "18", "text": "a|b\n#### 18", "answer": None}
+    page = shown(
+        {"pairs": {"numeric": {"Numeric": rates}}, "disagreement": {"numeric": 0.25}, "errors": [error]}
+    ).splitlines()
+    assert "| numeric | `Numeric` | 2 | 2 | 1 (50.0%) | 0 (0.0%) | 0 |" in page
+    assert "disagreement, numeric: 25.0%" in page
+    assert r"| `Numeric` | false right | `18` | `a\|b⏎#### 18` | nothing |" in page
