@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
-from benchmarks.cells import Job
+from benchmarks.cells import Job, jobs_of
+from benchmarks.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.methods import METHODS
 from benchmarks.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.runner import run_plan
@@ -53,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--preset", help="the settings that cells start from; by default demo")
     run.add_argument("--out", type=Path, required=True, help="the folder of the records")
     run.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    run.add_argument("--dry-run", action="store_true", help="only print what is left to do and what it would cost")
+    run.add_argument(
+        "--gpu", choices=sorted(DEVICES), help="of --dry-run; by default h100, or cpu for a CPU's settings"
+    )
     run.set_defaults(command=_run)
     report = commands.add_parser("report", help="rebuild tables and plots from the records")
     report.add_argument("out", type=Path, help="the folder of the records")
@@ -70,7 +75,7 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
     """
     fields: dict[str, Any] = read_plan(options.config) if options.config else {}
     given = {
-        "methods": sorted(METHODS) if options.methods == ["all"] else options.methods,
+        "methods": options.methods,
         "tasks": {label: task_of_label(label).model_dump() for label in options.tasks} if options.tasks else None,
         "seeds": options.seeds,
         "questions": options.questions,
@@ -78,6 +83,8 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
         "train": options.train,
     }
     fields |= {name: value for name, value in given.items() if value is not None}
+    if fields.get("methods") in ("all", ["all"]):
+        fields["methods"] = sorted(METHODS)
     if settings:
         fields["settings"] = {**fields.get("settings", {}), **settings}
     train = fields.get("train")
@@ -96,9 +103,34 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
 
 def _run(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     plan = plan_of(options, settings)
+    if options.dry_run:
+        _dry_run(plan, options.out, options.gpu)
+        return
     with Display() as display:
         jobs = run_plan(plan, options.out, jobs=options.jobs, watch=display.watch)
     print(f"{len(jobs)} jobs done; python -m benchmarks report {options.out}")
+
+
+def _dry_run(plan: Plan, out: Path, gpu: str | None) -> None:
+    gpu = gpu or ("h100" if plan.base.speakers.device.startswith("cuda") else "cpu")
+    jobs = jobs_of(plan, out, declared_size)
+    left = [job for job in jobs if not job.is_done]
+    estimates = estimate(left, DEVICES[gpu])
+    total = sum((one.work for one in estimates), Work())
+    table = Table(Column("job", no_wrap=True), title="millions of tokens, and hours of one device, by formula")
+    for heading in ("generations", "generated", "of prompts", "trained on", f"hours, {gpu}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in estimates:
+        table.add_row(one.job.name, *_figures(one.work, one.hours))
+    table.add_section()
+    table.add_row(f"{len(left)} of {len(jobs)} jobs left", *_figures(total, sum(one.hours for one in estimates)))
+    console = Console()
+    Console(width=max(console.width, 120)).print(table)
+
+
+def _figures(work: Work, hours: float) -> list[str]:
+    tokens = (work.generated_tokens, work.prompt_tokens, work.trained_tokens)
+    return [f"{work.generations:,.0f}", *(f"{count / 1e6:,.2f}" for count in tokens), f"{hours:,.2f}"]
 
 
 def _report(options: argparse.Namespace, settings: dict[str, Any]) -> None:

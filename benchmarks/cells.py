@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -113,8 +113,19 @@ def _check(path: Path, rows: Sequence[Mapping[str, Any]], points: Sequence[str],
             )
 
 
-def jobs_of(plan: Plan, out: Path) -> list[Job]:
+Sizes = Callable[[Bench, Split], int]  # how many questions of a split there are
+
+
+def drawn(bench: Bench, split: Split) -> int:
+    """The number of a split's questions, found by drawing them."""
+    return len(bench.episodes(split))
+
+
+def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
     """Every job of a plan, each after those it needs; what methods share is one job.
+
+    Args:
+        sizes: tells the number of questions; by default the data is loaded for it.
 
     Raises:
         ConfigError: a method that does not exist.
@@ -127,15 +138,15 @@ def jobs_of(plan: Plan, out: Path) -> list[Job]:
         for label in plan.tasks:
             bench = Bench(plan=plan, out=out, label=label, seed=seed)
             for name in plan.methods:
-                for job in _jobs_of_cell(bench, METHODS[name]):
+                for job in _jobs_of_cell(bench, METHODS[name], sizes):
                     jobs.setdefault(job.name, job)
     return sorted(jobs.values(), key=lambda job: ("train", "record", "cell").index(job.kind))
 
 
-def _jobs_of_cell(bench: Bench, method: Method) -> Iterator[Job]:
+def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
     recipes = {recipe.name: _training(bench, recipe) for recipe in method.recipes}
     yield from recipes.values()
-    recorded = [_recording(bench, split, recipe) for split, recipe in method.recordings]
+    recorded = [_recording(bench, split, recipe, sizes) for split, recipe in method.recordings]
     yield from recorded
     folder = bench.out / "cells" / method.name / bench.label / f"seed-{bench.seed}"
     needs = (*(job.name for job in recipes.values()), *(job.name for job in recorded))
@@ -143,7 +154,7 @@ def _jobs_of_cell(bench: Bench, method: Method) -> Iterator[Job]:
         name=f"{method.name} on {bench.label}, seed {bench.seed}",
         kind="cell",
         bench=bench,
-        size=len(bench.episodes("test")),
+        size=sizes(bench, "test"),
         done=folder / "cell.json",
         progress=folder / "records.jsonl",
         mark=b'{"method": "%b"' % method.headline(bench.plan).encode(),
@@ -165,13 +176,13 @@ def _training(bench: Bench, recipe: Recipe) -> Job:
     )
 
 
-def _recording(bench: Bench, split: Split, recipe: Recipe | None) -> Job:
+def _recording(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes) -> Job:
     path = bench.recording_path(split, recipe)
     return Job(
         name=f"record {path.parent.relative_to(bench.out / 'recordings')}",
         kind="record",
         bench=bench,
-        size=len(bench.episodes(split)),
+        size=sizes(bench, split),
         done=None,
         progress=path,
         needs=(_training(bench, recipe).name,) if recipe else (),

@@ -110,7 +110,7 @@ METHODS = (
         title="Multi-agent debate",
         reference=f"Du et al. 2023, arXiv 2305.14325: {AGENTS} agents, {ROUNDS} rounds",
         prepare=_prepare,
-        cost=lambda plan: Cost(proposals=AGENTS * (ROUNDS + 1)),
+        cost=lambda plan: Cost(proposals=AGENTS, revisions=AGENTS * ROUNDS),
         headline=lambda plan: label(ROUNDS),
         points=_points,
         prompts=_prompts,

@@ -12,7 +12,9 @@ METHODS = (
         reference="role-wise GSPO under the fixed protocol",
         controller=AlwaysSpeak(),
         cost=lambda plan: Cost(
-            proposals=(plan.base.dialogue.rounds + 1) / 2, reviews=(plan.base.dialogue.rounds - 1) / 2
+            proposals=1,
+            reviews=(plan.base.dialogue.rounds - 1) / 2,
+            revisions=(plan.base.dialogue.rounds - 1) / 2,
         ),
         recipe=SPEAKERS_ONLY,
     ),
