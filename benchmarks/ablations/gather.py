@@ -38,14 +38,14 @@ def replayed(out: Path, who: str, chosen: Mapping[str, Section], *, resamples: i
         RunError: a recording is incomplete.
     """
     recipe = SPEAKERS[who]
+    replays = [(seed, Replay.of(open_bench(out, seed), recipe)) for seed in recorded_seeds(out, recipe)]
     measured: dict[str, list[Measured]] = {name: [] for name in chosen}
-    for seed in recorded_seeds(out, recipe):
-        replay = Replay.of(open_bench(out, seed), recipe)
+    while replays:
+        seed, replay = replays.pop(0)  # millions of small objects, once it has expanded its trees
         for name, section in chosen.items():
             tell(f"{who} speakers, seed {seed}: {section.title}")
             outcomes = {label: measure(replay) for label, measure in section.rows.items()}
             measured[name].append(Measured(seed=seed, question_ids=replay.question_ids, outcomes=outcomes))
-        del replay  # millions of small objects
     return {
         name: Table(
             heading=f"{who.capitalize()} speakers, {_extent(seeds)}:",

@@ -22,7 +22,7 @@ LEARNED = "learned"
 PRICES = (0.0, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 8.0)
 ITERATIONS = (1, 3, 10, 30, 100, 500, 2000)
 AGENTS = (1, 2, 3)
-FEW_QUESTIONS = (24, 96)
+SHARES = (16, 4)  # of the training questions
 PASSES = (1, 4)
 SPEECH = (0.25, 0.75)
 
@@ -100,7 +100,7 @@ def sections(plan: Plan) -> dict[str, Section]:
             default,
             "Training questions",
             "Questions to fit on; of fewer than there are, as many disjoint sets as there are, and their mean.",
-            {f"{count}": {"questions": count} for count in FEW_QUESTIONS if count < plan.fit_questions}
+            {f"{count}": {"questions": count} for count in (plan.fit_questions // share for share in SHARES) if count}
             | {f"{plan.fit_questions}": {}},
         ),
         "seats": _changes(

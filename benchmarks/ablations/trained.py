@@ -17,6 +17,7 @@ from benchmarks.ablations.replay import Replay
 from benchmarks.bench import Bench, Recipe
 from benchmarks.plan import Plan, make_plan, read_plan
 from benchmarks.recipes import SPEAKERS_ONLY, TRACER
+from tracer_agents.checkpoint import locked
 from tracer_env.dialogue import Role, Rules, Verdict
 from tracer_env.errors import ConfigError, TracerError
 from tracer_env.tasks.base import Split
@@ -74,7 +75,8 @@ def prepare(bench: Bench, recipe: Recipe) -> None:
     if not (bench.run(recipe).folder / "summary.json").is_file():
         bench.train(recipe)
     for split in SPLITS:
-        bench.record(split, recipe)
+        with locked(bench.recording_path(split, recipe).parent):
+            bench.record(split, recipe)
 
 
 def speech(replay: Replay, rules: Rules) -> Speech:
