@@ -7,7 +7,8 @@ _ALONE = {"dialogue.n_agents": 1, "dialogue.rounds": 1, "controllers.train": Fal
 
 TRACER = Recipe(name="tracer")
 SPEAKERS_ONLY = Recipe(name="speakers_only", settings={"controllers.train": False}, line=AlwaysSpeak())
-# One agent answers once: groups so large that it samples about as many tokens on the same questions as TRACER does.
+# One agent answers once: its groups are so large that on the same questions it is trained on more tokens than TRACER
+# samples in trees and groups together.
 SINGLE_GSPO = Recipe(name="single_gspo", settings=_ALONE)
 SINGLE_GRPO = Recipe(
     name="single_grpo",
