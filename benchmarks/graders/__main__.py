@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.graders.fuzz import GRADERS, fuzz_all
-from benchmarks.graders.pairs import disagreement, judge_all, load_pairs, rates
+from benchmarks.graders.pairs import HELD_OUT, disagreement, judge_all, load_pairs, rates
 from benchmarks.graders.real import FIELDS, math500_verdicts, write_gold
 
 
@@ -22,9 +22,16 @@ def measure(math500: Path | None) -> dict[str, Any]:
     """The figures of the hand-written pairs and, given the file, of MATH-500."""
     start = time.perf_counter()
     judged = judge_all(load_pairs())
+    held_out = {
+        f"{kind}, {HELD_OUT}": {name: [j for j in found if j.pair.group == HELD_OUT] for name, found in by.items()}
+        for kind, by in judged.items()
+        if any(j.pair.group == HELD_OUT for found in by.values() for j in found)
+    }
     figures: dict[str, Any] = {
         "versions": {name: version(name) for name in ("math-verify", "sympy", "latex2sympy2_extended")},
-        "pairs": {kind: {name: rates(found) for name, found in by.items()} for kind, by in judged.items()},
+        "pairs": {
+            kind: {name: rates(found) for name, found in by.items()} for kind, by in {**judged, **held_out}.items()
+        },
         "disagreement": {kind: disagreement(*by.values()) for kind, by in judged.items() if len(by) == 2},
         "errors": [
             {"grader_class": name, **judgement.as_json()}

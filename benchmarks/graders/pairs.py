@@ -2,7 +2,8 @@
 
 A pair is the *same* when a careful teacher who knows the gold would accept the completion. So a number in words or
 in another script is the same, a rounded one is not; an answer given without its unit is the same, one in another
-unit is not; text in quotes of another agent is nobody's answer. Labels were written before any grader was run.
+unit is not; text in quotes of another agent is nobody's answer. Labels were written before any grader was run. Graders
+have been mended after errors on the pairs of the other groups, never after one of the group ``held out``.
 """
 
 import json
@@ -18,6 +19,7 @@ from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic
 
 PAIRS = Path(__file__).with_name("pairs.jsonl")
+HELD_OUT = "held out"
 KINDS = ("numeric", "symbolic", "choice")
 
 
