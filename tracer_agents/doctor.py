@@ -34,27 +34,45 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """What memory depends on; ``kv_width`` is KV heads × head size."""
+    """What memory depends on.
+
+    ``kv_width`` is KV heads × head size; ``linear_width`` sums rows and columns of a layer's linear modules.
+    """
 
     parameters: float
     layers: int
     kv_width: int
+    linear_width: int
     context: int
+
+
+def _linear_width(hidden: int, heads: int, kv: int, inner: int) -> int:
+    """Of a layer with four attention and three gated feed-forward matrices; ``heads`` is heads × head size."""
+    return 2 * (hidden + heads) + 2 * (hidden + kv) + 3 * (hidden + inner)
 
 
 # From the models' published configurations: their weights need not be here to know what they take.
 SHAPES = {
-    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(parameters=1.54e9, layers=28, kv_width=256, context=32768),
-    "Qwen/Qwen2.5-7B-Instruct": ModelShape(parameters=7.62e9, layers=28, kv_width=512, context=32768),
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(
+        parameters=1.54e9, layers=28, kv_width=256, linear_width=_linear_width(1536, 1536, 256, 8960), context=32768
+    ),
+    "Qwen/Qwen2.5-7B-Instruct": ModelShape(
+        parameters=7.62e9, layers=28, kv_width=512, linear_width=_linear_width(3584, 3584, 512, 18944), context=32768
+    ),
 }
 
 
 def served_model(name: str) -> str:
-    """What a server is to load: the shipped model, a run's newest checkpoint, a folder or a hub name."""
+    """What a server is to load: the shipped model, a run's newest checkpoint, a folder or a hub name.
+
+    Of a run with adapters it is the model that they are adapters of.
+    """
     if name == "tiny":
         return str(TINY)
     if (Path(name) / "config.yaml").is_file():
-        return str(RunDirectory(Path(name)).checkpoints.latest())
+        run = RunDirectory(Path(name))
+        speakers = run.config().speakers
+        return str(run.checkpoints.latest()) if speakers.lora_rank is None else served_model(speakers.model)
     return name
 
 
@@ -108,17 +126,16 @@ def _sglang(python: Path | None, *, needed: bool) -> Finding:
 
 
 def _memory(config: Config) -> Finding:
-    """The learner's memory for full fine-tuning, activations aside, and one server's, against this machine's."""
+    """The learner's memory, activations aside, and one server's, against this machine's."""
     name = f"memory for {config.speakers.model}"
     shape = _shape(config.speakers.model)
     if shape is None:
         return Finding(name=name, status="not applicable", detail="its size is not known before it is downloaded")
-    dtype = config.speakers.dtype
-    learner = shape.parameters * (_ADAMW_BYTES if config.credit.train else _WEIGHT_BYTES)[dtype] / _GIB
+    learner, holds = _learner(config, shape)
     weights = shape.parameters * 2 / _GIB
     tokens = 2 * shape.layers * shape.kv_width * 2 / _GIB  # of the cache, a token, in bfloat16
     need = (
-        f"the learner needs {learner:.1f} GiB ({dtype}, AdamW) and its activations; a server {weights:.1f} GiB "
+        f"the learner needs {learner:.1f} GiB ({holds}) and its activations; a server {weights:.1f} GiB "
         f"in bfloat16 and {1000 * tokens:.2f} GiB of cache a 1000 tokens"
     )
     if not torch.cuda.is_available():
@@ -129,6 +146,23 @@ def _memory(config: Config) -> Finding:
         where = "of the first GPU"
     status: Status = "passed" if learner < 0.9 * have else "failed"
     return Finding(name=name, status=status, detail=f"{need}; {have:.1f} GiB {where}")
+
+
+def _learner(config: Config, shape: ModelShape) -> tuple[float, str]:
+    """GiB of weights, gradients and moments, and what they are."""
+    speakers, trains = config.speakers, config.credit.train
+    if speakers.lora_rank is None:
+        each = (_ADAMW_BYTES if trains else _WEIGHT_BYTES)[speakers.dtype]
+        return shape.parameters * each / _GIB, f"{speakers.dtype}, AdamW" if trains else speakers.dtype
+    count = len(config.policies)
+    adapters = count * speakers.lora_rank * shape.layers * shape.linear_width  # on every linear layer, at most
+    each = _ADAMW_BYTES["float32"] if trains else _WEIGHT_BYTES["float32"]
+    frozen = shape.parameters * _WEIGHT_BYTES[speakers.dtype]
+    plural = "s" if count > 1 else ""
+    return (
+        (frozen + adapters * each) / _GIB,
+        f"{speakers.dtype}, frozen, and {count} adapter{plural} of rank {speakers.lora_rank} in float32",
+    )
 
 
 def _shape(model: str) -> ModelShape | None:
@@ -146,6 +180,9 @@ def _shape(model: str) -> ModelShape | None:
         parameters=weights / bytes_each,
         layers=read["num_hidden_layers"],
         kv_width=heads * size,
+        linear_width=_linear_width(
+            read["hidden_size"], read["num_attention_heads"] * size, heads * size, read["intermediate_size"]
+        ),
         context=read["max_position_embeddings"],
     )
 
