@@ -49,8 +49,8 @@ def write(
     book = _Book(folder)
     found = (score_task(results, task, reference=compare, resamples=resamples) for task in results.plan.tasks)
     scores = [one for one in found if one is not None]
-    if len(scores) > 1:
-        scores.insert(0, score_mean(scores))
+    if len(scores) > 1 and (mean := score_mean(scores)).points:
+        scores.insert(0, mean)
     sections = [_section(results, one, book, compare=compare, resamples=resamples) for one in scores]
     answers = results.answers
     opinions = {

@@ -83,6 +83,11 @@ def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """A share as a percentage with two digits after the point; a dash for NaN."""
+    return MISSING if math.isnan(share) else f"{share:.2%}"
+
+
 def with_interval(value: float, low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:
     """A number and its interval, ``0.513 [0.490, 0.536]``."""
     if math.isnan(value):

@@ -18,6 +18,7 @@ from benchmarks.report.formats import (
     markdown_table,
     number,
     p_value,
+    percent,
     with_interval,
 )
 from benchmarks.report.load import Described, Results
@@ -244,7 +245,7 @@ def _opinions(opinions: Mapping[str, Opinion]) -> str:
         markdown_table(
             ["Task", "Answers", "Distinct", "No opinion", "Disagreement"],
             [
-                [task, f"{one.answers:,}", f"{one.pairs:,}", f"{one.unread:,}", number(100 * one.disagreement, 2) + "%"]
+                [task, f"{one.answers:,}", f"{one.pairs:,}", f"{one.unread:,}", percent(one.disagreement)]
                 for task, one in opinions.items()
             ],
         ),

@@ -1,6 +1,7 @@
 """The pictures of a report, each a matplotlib ``Figure`` without global state."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,10 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], title: str) ->
         title: of the picture.
     """
     figure = Figure(figsize=(10.5, 3.6), layout="constrained", facecolor="white")
-    colours = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
+    colours = cycle(colormaps["tab10"].colors)  # pyright: ignore[reportAttributeAccessIssue]
+    coloured = list(zip(curves.items(), colours, strict=False))
     for axes, (field, label) in zip(figure.subplots(1, len(_CURVES)), _CURVES.items(), strict=True):
-        for colour, (recipe, runs) in zip(colours, curves.items(), strict=False):
+        for (recipe, runs), colour in coloured:
             series = [_series(run, field) for run in runs if field in run]
             for one in series:
                 axes.plot(one.index, smoothed(list(one)), color=colour, alpha=0.35, linewidth=0.8)

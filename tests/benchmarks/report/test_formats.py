@@ -12,6 +12,7 @@ from benchmarks.report.formats import (
     markdown_table,
     number,
     p_value,
+    percent,
     with_interval,
 )
 
@@ -107,3 +108,8 @@ def test_a_number_with_its_interval():
 
 def test_small_p_values_are_bounds():
     assert [p_value(p) for p in (0.0002, 0.001, 0.25, float("nan"))] == ["<0.001", "0.001", "0.250", "–"]
+
+
+def test_percentages():
+    assert percent(0.1234) == "12.34%"
+    assert percent(float("nan")) == "–"

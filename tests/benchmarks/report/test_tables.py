@@ -88,6 +88,16 @@ def test_a_method_that_lacks_a_task_is_not_in_the_mean(out, methods):
     assert len(mean.points) == 6
 
 
+def test_tasks_without_a_common_method_have_an_empty_mean(out, methods):
+    for method in ("single", "self_consistency"):
+        shutil.rmtree(out / "cells" / method / "arithmetic-4")
+    for method in ("always_speak", "tracer"):
+        shutil.rmtree(out / "cells" / method / "arithmetic-3")
+    results = load(out, methods)
+
+    assert score_mean([scored(results, task) for task in TASKS]).points == ()
+
+
 def test_a_method_that_lacks_a_seed_of_the_reference_is_left_out(out, methods):
     (out / "cells" / "single" / "arithmetic-3" / "seed-1" / "cell.json").unlink()
     (out / "cells" / "tracer" / "arithmetic-4" / "seed-0" / "cell.json").unlink()
