@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tracer_agents.controllers.fixed import RandomSpeech, fixed_controllers
 from tracer_agents.controllers.immediate import greedy
@@ -15,6 +16,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, TabularController, strategy_of
 from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.examples import Line, game_from_lines
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.tree import Tree, expand, rollout
 from tracer_agents.game.trie import trie_of
@@ -226,3 +228,21 @@ def test_a_runs_average_regret_never_exceeds_its_bound(
         assert player.as_seen <= player.bound + 1e-12
         if turns == "simultaneous":
             assert player.external == pytest.approx(player.as_seen, abs=1e-12)
+
+
+@given(
+    gains=arrays(np.float64, st.tuples(st.integers(4, 30), st.just(2)), elements=st.floats(-1, 1, width=32)),
+    minimiser=st.sampled_from([RegretMatching(), RegretMatchingPlus()]),
+)
+@ALWAYS_THE_SAME
+def test_nor_against_a_hostile_sequence_of_games(gains, minimiser):
+    """One decision a game; the likelier action is the one that is punished."""
+    tables, regret = RegretTables.empty().grown([(0,)]), RunRegret(1)
+    for gain in gains:
+        likelier = int(np.argmax(tables.strategy[0]))
+        utilities = np.where(np.arange(2) == likelier, -np.abs(gain), np.abs(gain))
+        game = game_from_lines([Line(steps=((0, (0,), a),), utilities=(float(utilities[a]),)) for a in (0, 1)], 1)
+        tables = solve(game, tables, minimiser, iterations=1, weighting="counterfactual", on_update=regret.watch(game))
+    (player,) = regret.players()
+    assert -1e-12 <= player.as_seen <= player.bound + 1e-12
+    assert player.external == pytest.approx(player.as_seen, abs=1e-12)
