@@ -107,8 +107,12 @@ class Bench:
     def training_config(self, recipe: Recipe) -> Config:
         """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings."""
         base = self.plan.base.trainer
-        steps = {"trainer.steps": base.steps - base.controller_steps, "trainer.controller_steps": 0}
-        return self.plan.config(self.train_label, self.seed, {**steps, **recipe.settings})
+        own = {
+            "trainer.steps": base.steps - base.controller_steps,
+            "trainer.controller_steps": 0,
+            "evaluation.checkpoint_questions": 0,
+        }
+        return self.plan.config(self.train_label, self.seed, {**own, **recipe.settings})
 
     def training_cost(self, recipe: Recipe) -> tuple[int, int]:
         """Tokens generated, and questions seen, to train a recipe's speakers.
