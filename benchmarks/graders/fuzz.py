@@ -53,7 +53,8 @@ class Fuzzed:
     texts: int
     read: int  # in which an answer was found
     grades: dict[str, int]
-    slowest_seconds: float  # reading and grading one text
+    slowest_seconds: float  # wall time of reading and grading one text
+    slowest_cpu_seconds: float  # the same in CPU time of this process, a child's not counted
     total_seconds: float  # of all
     slowest_text: str
 
@@ -65,6 +66,7 @@ class Fuzzed:
             "read": self.read,
             "grades": self.grades,
             "slowest_seconds": self.slowest_seconds,
+            "slowest_cpu_seconds": self.slowest_cpu_seconds,
             "total_seconds": self.total_seconds,
             "slowest_text": self.slowest_text[:200],
         }
@@ -105,15 +107,16 @@ def fuzz(grader: Grader, completions: Iterable[str], ready: Callable[[], None] =
     """Reads and grades every completion, timing each after a call of ``ready``; a grader that raises ends it all."""
     grades: Counter[str] = Counter()
     read = 0
-    slowest, slowest_text, total = 0.0, "", 0.0
+    slowest, slowest_text, slowest_cpu, total = 0.0, "", 0.0, 0.0
     for index, text in enumerate(completions):
         ready()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         answer = grader.parse(text)
         gold = grader.gold(GOLDS[index % len(GOLDS)]) or GOLDS[0]
         grades[grader.grade([answer], [gold])[0].value] += 1
         read += answer is not None
         seconds = time.perf_counter() - began
+        slowest_cpu = max(slowest_cpu, time.process_time() - began_cpu)
         total += seconds
         if seconds > slowest:
             slowest, slowest_text = seconds, text
@@ -123,6 +126,7 @@ def fuzz(grader: Grader, completions: Iterable[str], ready: Callable[[], None] =
         read=read,
         grades=dict(sorted(grades.items())),
         slowest_seconds=slowest,
+        slowest_cpu_seconds=slowest_cpu,
         total_seconds=total,
         slowest_text=slowest_text,
     )

@@ -2,7 +2,9 @@
 
 import json
 
-from benchmarks.graders.__main__ import main, shown
+import pytest
+
+from benchmarks.graders.__main__ import main, measure, shown
 
 
 def test_fuzz_writes_its_figures(tmp_path, capsys):
@@ -32,3 +34,13 @@ def test_every_error_is_shown_on_one_line_of_a_table():
     assert "| numeric | `Numeric` | 2 | 2 | 1 (50.0%) | 0 (0.0%) | 0 |" in page
     assert "disagreement, numeric: 25.0%" in page
     assert r"| `Numeric` | false right | `18` | `a\|b⏎#### 18` | nothing |" in page
+
+
+@pytest.mark.slow
+def test_the_first_grader_errs_no_more_often_than_is_written_down():
+    figures = measure(None)
+    symbolic = figures["pairs"]["symbolic"]["Symbolic"]
+    assert symbolic["false_right"] <= 4
+    assert symbolic["false_wrong"] <= 22
+    assert set(figures["pairs"]) >= {"numeric", "symbolic", "choice", "symbolic, held out"}
+    assert len(shown(figures).splitlines()) > len(figures["errors"])
