@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.ablations.gather import SPEAKERS, Tell, longer, replayed, trained
+from benchmarks.ablations.gather import longer, tables, trained
 from benchmarks.ablations.page import frontier, page
 from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import read
@@ -21,7 +21,7 @@ from benchmarks.plan import Plan
 from benchmarks.report.statistics import RESAMPLES
 from tracer_agents.checkpoint import write_text
 from tracer_agents.errors import RunError
-from tracer_env.errors import TracerError
+from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("tracer-debate", "numpy", "scipy")
 
@@ -34,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         write(
             options.out,
             options.report,
+            names=options.only,
             long=options.longer,
+            jobs=options.jobs,
             resamples=options.resamples,
             command=f"python -m benchmarks.ablations {' '.join(given)}",
-            tell=lambda line: print(line, file=sys.stderr),
         )
     except TracerError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,44 +50,57 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of a benchmark in which tracer has been recorded")
     parser.add_argument("--report", type=Path, required=True, help="the page; what stands above its tables is kept")
+    parser.add_argument("--only", nargs="+", metavar="SECTION", help="sections to measure; by default all")
     parser.add_argument("--longer", type=Path, help="the folder of a benchmark of longer dialogues, for the rounds")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of every bootstrap interval")
     return parser
 
 
-def write(out: Path, report: Path, *, long: Path | None, resamples: int, command: str, tell: Tell) -> None:
-    """Measures everything that is recorded and writes the page, with the picture in a folder of the page's name.
+def write(
+    out: Path, report: Path, *, names: Sequence[str] | None, long: Path | None, jobs: int, resamples: int, command: str
+) -> None:
+    """Measures what is recorded and writes the page, with the picture in a folder of the page's name.
+
+    Args:
+        out: the benchmark's folder.
+        report: the page.
+        names: of the sections; None is all of them. The picture needs price and fixed.
+        long: the folder of a benchmark of longer dialogues.
+        jobs: processes at a time.
+        resamples: of every interval.
+        command: as given, for the page.
 
     Raises:
-        ConfigError: a folder holds no plan.
-        RunError: nobody is recorded, or a recording is incomplete.
+        ConfigError: a folder holds no plan, or there is no such section.
+        RunError: nobody is recorded, or a recording has been begun and not ended.
     """
     start = time.perf_counter()
     plan = read(out)
     chosen = sections(plan)
-    found = {who: replayed(out, who, chosen, resamples=resamples, tell=tell) for who in SPEAKERS}
-    found = {who: tables for who, tables in found.items() if tables}
+    names = list(chosen) if names is None else names
+    if unknown := [name for name in names if name not in chosen]:
+        raise ConfigError(f"--only: there is no section {unknown[0]!r}; there are {', '.join(chosen)}")
+    found = tables(out, names, jobs=jobs, resamples=resamples)
     if not found:
         raise RunError(f"{out}: holds no recordings; python -m benchmarks run --methods tracer makes them")
-    told = [(section, [tables[name] for tables in found.values()]) for name, section in chosen.items()]
+    told = [(chosen[name], [one[name] for one in found.values()]) for name in names]
     if long is not None:
-        told.append(longer(long, resamples=resamples, tell=tell))
-    told.append(trained(out, resamples=resamples, tell=tell))
-    folder = report.parent / report.stem
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = frontier(
-        {
-            who: (tables["price"].rows, [row for row in tables["fixed"].rows if not row.is_default])
-            for who, tables in found.items()
-        }
-    )
-    picture.savefig(folder / "frontier.png", dpi=130, metadata={"Software": None})
-    facts = _facts(plan, command, time.perf_counter() - start, picture=f"{report.stem}/frontier.png")
+        told.append(longer(long, jobs=jobs, resamples=resamples))
+    told.append(trained(out, resamples=resamples))
+    picture = ""
+    if {"price", "fixed"} <= set(names):
+        folder = report.parent / report.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        curves = {who: (one["price"].rows, one["fixed"].rows) for who, one in found.items()}
+        frontier(curves).savefig(folder / "frontier.png", dpi=130, metadata={"Software": None})
+        picture = f"\n\n![Accuracy against tokens]({report.stem}/frontier.png)"
+    facts = _facts(plan, command, time.perf_counter() - start) + picture
     old = report.read_text("utf-8") if report.is_file() else ""
-    write_text(report, page(old, facts, [(section, tables) for section, tables in told if tables]))
+    write_text(report, page(old, facts, [(section, those) for section, those in told if those]))
 
 
-def _facts(plan: Plan, command: str, seconds: float, *, picture: str) -> str:
+def _facts(plan: Plan, command: str, seconds: float) -> str:
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in _PACKAGES)
     return (
         f"```\n{command}\n```\n\n"
@@ -95,8 +109,7 @@ def _facts(plan: Plan, command: str, seconds: float, *, picture: str) -> str:
         "questions. The row without a difference is the default setting, the same in every table. Accuracy and tokens "
         "of fitted controllers are exact over their own randomness; utility is +1 for right, −1 for wrong, minus the "
         "price of the tokens. Brackets are 95% percentile bootstraps over questions, stratified over seeds and "
-        "paired in differences; p is the two-sided bootstrap test of the difference, Holm-adjusted within its "
-        f"table.\n\n![Accuracy against tokens]({picture})"
+        "paired in differences; p is the two-sided bootstrap test of the difference, Holm-adjusted within its table."
     )
 
 

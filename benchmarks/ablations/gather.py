@@ -1,7 +1,10 @@
 """Measures the sections on whatever a benchmark's folder has recorded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
+from itertools import starmap
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,70 +12,99 @@ import numpy as np
 from benchmarks.ablations.compare import Measured, Row, compare
 from benchmarks.ablations.page import Table, speech_table
 from benchmarks.ablations.replay import Replay, Setting
-from benchmarks.ablations.sections import Section, rounds
+from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import DEFAULT, RECIPES, SPLITS, Speech, open_bench, read, speech
 from benchmarks.bench import Bench, Recipe
 from benchmarks.recipes import TRACER
 
 SPEAKERS: Mapping[str, Recipe | None] = {"initial": None, "trained": TRACER}
-Tell = Callable[[str], None]
 
 
 def recorded_seeds(out: Path, recipe: Recipe | None) -> list[int]:
-    """The plan's seeds for which all three recordings of some speakers have been begun."""
-    benches = [open_bench(out, seed) for seed in read(out).seeds]
-    return [bench.seed for bench in benches if all(bench.recording_path(split, recipe).is_file() for split in SPLITS)]
-
-
-def replayed(out: Path, who: str, chosen: Mapping[str, Section], *, resamples: int, tell: Tell) -> dict[str, Table]:
-    """A table for every section, by its name, over the seeds that are recorded; none where no seed is.
-
-    Args:
-        out: the benchmark's folder.
-        who: of ``SPEAKERS``.
-        chosen: the sections.
-        resamples: of intervals and tests.
-        tell: is told what is under way.
+    """The plan's seeds for which some speakers have been recorded.
 
     Raises:
-        RunError: a recording is incomplete.
+        RunError: a recording has been begun and not ended.
     """
-    recipe = SPEAKERS[who]
-    replays = [(seed, Replay.of(open_bench(out, seed), recipe)) for seed in recorded_seeds(out, recipe)]
-    measured: dict[str, list[Measured]] = {name: [] for name in chosen}
-    while replays:
-        seed, replay = replays.pop(0)  # millions of small objects, once it has expanded its trees
-        for name, section in chosen.items():
-            tell(f"{who} speakers, seed {seed}: {section.title}")
-            outcomes = {label: measure(replay) for label, measure in section.rows.items()}
-            measured[name].append(Measured(seed=seed, question_ids=replay.question_ids, outcomes=outcomes))
+    seeds = []
+    for bench in (open_bench(out, seed) for seed in read(out).seeds):
+        if all(bench.recording_path(split, recipe).is_file() for split in SPLITS):
+            Replay.of(bench, recipe)  # complete, or named
+            seeds.append(bench.seed)
+    return seeds
+
+
+def measure(out: Path, who: str, seed: int, names: Sequence[str]) -> dict[str, Measured]:
+    """What the rows of sections did under one seed, by the sections' names."""
+    replay, chosen = Replay.of(open_bench(out, seed), SPEAKERS[who]), sections(read(out))
+    ids = replay.question_ids
     return {
-        name: Table(
-            heading=f"{who.capitalize()} speakers, {_extent(seeds)}:",
-            rows=_rows(out, seeds, default=chosen[name].default, resamples=resamples),
+        name: Measured(
+            seed=seed, question_ids=ids, outcomes={label: row(replay) for label, row in chosen[name].rows.items()}
         )
-        for name, seeds in measured.items()
-        if seeds
+        for name in names
     }
 
 
-def longer(out: Path, *, resamples: int, tell: Tell) -> tuple[Section, list[Table]]:
+def measure_all(out: Path, names: Sequence[str], *, jobs: int) -> dict[str, list[dict[str, Measured]]]:
+    """``measure`` of every recorded seed, by whose speakers they are; nobody is named who is not recorded.
+
+    Args:
+        out: the benchmark's folder.
+        names: of the sections.
+        jobs: processes at a time; 1 works in this one.
+
+    Raises:
+        RunError: a recording has been begun and not ended.
+    """
+    runs = [(out, who, seed, names) for who, recipe in SPEAKERS.items() for seed in recorded_seeds(out, recipe)]
+    if jobs == 1:
+        measured = list(starmap(measure, runs))
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            measured = [future.result() for future in [pool.submit(measure, *run) for run in runs]]
+    found: dict[str, list[dict[str, Measured]]] = {}
+    for (_, who, _, _), one in zip(runs, measured, strict=True):
+        found.setdefault(who, []).append(one)
+    return found
+
+
+def tables(out: Path, names: Sequence[str], *, jobs: int, resamples: int) -> dict[str, dict[str, Table]]:
+    """Whose speakers -> name of the section -> its table, for everybody who is recorded.
+
+    Raises:
+        RunError: a recording has been begun and not ended.
+    """
+    chosen = sections(read(out))
+    return {
+        who: {
+            name: Table(
+                heading=f"{who.capitalize()} speakers, {_extent([one[name] for one in seeds])}:",
+                rows=_rows(out, [one[name] for one in seeds], default=chosen[name].default, resamples=resamples),
+            )
+            for name in names
+        }
+        for who, seeds in measure_all(out, names, jobs=jobs).items()
+    }
+
+
+def longer(out: Path, *, jobs: int, resamples: int) -> tuple[Section, list[Table]]:
     """The section of rounds on a benchmark of its own, whose dialogues are longer.
 
     Raises:
-        RunError: a recording is incomplete.
+        RunError: a recording has been begun and not ended.
     """
     plan = read(out)
-    section = rounds(plan)
-    tables = [replayed(out, who, {"rounds": section}, resamples=resamples, tell=tell) for who in SPEAKERS]
+    section = sections(plan)["rounds"]
     about = (
         f"{section.about} Another recording, of up to {plan.base.dialogue.rounds} rounds, with {plan.fit_questions} "
         f"training and {plan.validation_questions} validation questions a seed."
     )
-    return replace(section, title="Longer dialogues", about=about), [one["rounds"] for one in tables if one]
+    found = tables(out, ["rounds"], jobs=jobs, resamples=resamples)
+    return replace(section, title="Longer dialogues", about=about), [one["rounds"] for one in found.values()]
 
 
-def trained(out: Path, *, resamples: int, tell: Tell) -> tuple[Section, list[Table]]:
+def trained(out: Path, *, resamples: int) -> tuple[Section, list[Table]]:
     """What only training shows, over the seeds for which every recipe is recorded; without tables where none is.
 
     Raises:
@@ -89,7 +121,6 @@ def trained(out: Path, *, resamples: int, tell: Tell) -> tuple[Section, list[Tab
     heard: dict[str, list[Speech]] = {label: [] for label in RECIPES}
     for seed in sorted(set.intersection(*(set(recorded_seeds(out, recipe)) for recipe in RECIPES.values()))):
         bench = open_bench(out, seed)
-        tell(f"recipes, seed {seed}")
         replays = {label: Replay.of(bench, recipe) for label, recipe in RECIPES.items()}
         outcomes = {label: section.rows[label](replay) for label, replay in replays.items()}
         measured.append(Measured(seed=seed, question_ids=replays[DEFAULT].question_ids, outcomes=outcomes))

@@ -87,6 +87,8 @@ def frontier(curves: Mapping[str, tuple[Sequence[Row], Sequence[Row]]]) -> Figur
     for colour, (speakers, (prices, fixed)) in zip(COLOURS, curves.items(), strict=False):
         _line(axes, prices, colour, f"{speakers} speakers, learned, by price")
         for row in fixed:
+            if row.is_default:
+                continue
             axes.plot(row.tokens.value, row.accuracy.value, "x", color=colour, markersize=6)
             axes.annotate(
                 row.label.replace("_", " "),

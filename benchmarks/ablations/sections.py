@@ -116,7 +116,7 @@ def sections(plan: Plan) -> dict[str, Section]:
                 for schedule in SCHEDULES
             },
         ),
-        "rounds": rounds(plan),
+        "rounds": _rounds(default),
         "price": _changes(
             default,
             "Price of speech",
@@ -126,9 +126,7 @@ def sections(plan: Plan) -> dict[str, Section]:
     }
 
 
-def rounds(plan: Plan) -> Section:
-    """Every odd number of rounds up to those that were recorded."""
-    default = Setting.of(plan)
+def _rounds(default: Setting) -> Section:
     return _changes(
         default,
         "Rounds",

@@ -14,7 +14,7 @@ from benchmarks.ablations.__main__ import main
 from benchmarks.ablations.compare import Measured, compare, two_sided_p
 from benchmarks.ablations.page import MARK
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
-from benchmarks.ablations.sections import Section, sections
+from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import RECIPES, SPLITS, open_bench, speech
 from benchmarks.plan import Plan, make_plan
 from tracer_agents.build import build_task
@@ -41,10 +41,16 @@ SETTING = Setting(
 )
 
 
+class Tabular(TabularTask):
+    """Tabular questions as a task whose answers have a form."""
+
+    answer_format = "#### <number>"
+
+
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory) -> Replay:
     """Recorded dialogues of tabular speakers."""
-    folder, task, recorded = tmp_path_factory.mktemp("recorded"), TabularTask(), {}
+    folder, task, recorded = tmp_path_factory.mktemp("recorded"), Tabular(), {}
     for split in SPLITS:
         questions = task.draw(split, 0, QUESTIONS, seed=0)
         episodes = [Episode(question=question, seed=at) for at, question in enumerate(questions)]
@@ -263,16 +269,13 @@ def benchmark(tmp_path) -> Path:
     return out
 
 
-def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmark, tmp_path, capsys, monkeypatch):
-    def brief(plan: Plan) -> dict[str, Section]:
-        return {name: section for name, section in sections(plan).items() if name in ("fixed", "price", "rounds")}
-
-    monkeypatch.setattr("benchmarks.ablations.__main__.sections", brief)
+def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmark, tmp_path, capsys):
     report = tmp_path / "page" / "ablations.md"
     report.parent.mkdir()
     report.write_text(f"# Mine\n\nA finding.\n\n{MARK}\n\nold tables\n")
 
     command = [str(benchmark), "--report", str(report), "--resamples", "200", "--longer", str(benchmark)]
+    command += ["--only", "fixed", "price", "rounds"]
     assert main(command) == 0, capsys.readouterr().err
 
     text = report.read_text("utf-8")
@@ -288,6 +291,9 @@ def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmar
 
 
 def test_what_is_not_recorded_is_named(benchmark, tmp_path, capsys):
+    assert main([str(benchmark), "--report", str(tmp_path / "page.md"), "--only", "colours"]) == 1
+    assert "there is no section 'colours'; there are fixed, infosets" in capsys.readouterr().err
+
     path = open_bench(benchmark, 1).recording_path("test", None)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     assert main([str(benchmark), "--report", str(tmp_path / "page.md")]) == 1
