@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,10 +18,8 @@ from tracer_agents.errors import ParityFailed
 from tracer_agents.experiment import Silent, run_training
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.parity import require
-from tracer_agents.generation.sglang_backend import Patience, ServedPolicy, SGLangBackend
 from tracer_agents.generation.sglang_server import Server, running, watch
-from tracer_agents.generation.sglang_weights import DiskWeights
-from tracer_agents.generation.sglang_wire import Deadlines, Worker
+from tracer_agents.generation.sglang_wire import Worker
 from tracer_agents.learners.probe import PolicyProbe
 from tracer_agents.run import RunDirectory
 
@@ -49,9 +48,9 @@ def _requests(parts, count: int, *, temperature: float = 1.0, copies: int = 1) -
     ]
 
 
-def _differences(parts, generations) -> np.ndarray:
+def _differences(parts, generations, policy: str = "shared") -> np.ndarray:
     """|server's − learner's log-probability| of every token."""
-    probe = PolicyProbe(parts.policy.weights, "shared", parts.policy.tokenizer)
+    probe = PolicyProbe(parts.policy.weights, policy, parts.policy.tokenizer)
     scores = probe.score([(g.prompt_ids, g.output_ids) for g in generations], 1.0)
     return np.abs(
         [a - b for g, score in zip(generations, scores, strict=True) for a, b in zip(g.logps, score.logp, strict=True)]
@@ -166,35 +165,30 @@ def test_a_server_killed_in_a_batch_comes_back_and_the_run_ends(spec, settings, 
     assert len(RunDirectory(tmp_path / "run").records()["after", "team"]) == 12
 
 
-def test_two_policies_on_two_servers(spec, server, settings, tmp_path):
-    """Each policy's requests are answered with its own weights; one server's cache knows nothing of the other's."""
-    first, second = build(settings()), build(settings())
-    with torch.no_grad():
-        for parameter in second.policy.model.parameters():
-            parameter.mul_(1.1)
-    with (
-        (tmp_path / "log.txt").open("wb") as log,
-        running(spec(TINY), log=log) as other,
-        httpx.Client(trust_env=False) as client,
-    ):
-        policies = {
-            name: ServedPolicy(
-                workers=(Worker(at.spec.url, client, Deadlines()),),
-                weights=DiskWeights(save=parts.policy.model.save_pretrained, folder=tmp_path / name),
-            )
-            for name, parts, at in (("proposer", first, server), ("reviewer", second, other))
-        }
-        backend = SGLangBackend(policies, first.policy.tokenizer, stops=[1], client=client, patience=Patience())
-        rows = _requests(first, 8)
-        mixed = [
-            GenerationRequest(prompt_ids=r.prompt_ids, seed=r.seed, max_new_tokens=48, policy=policy)
-            for r in rows
-            for policy in policies
-        ]
-        generations = backend.generate(mixed)
-    assert _differences(first, generations[0::2]).mean() <= 1e-4
-    assert _differences(second, generations[1::2]).mean() <= 1e-4
-    assert _differences(first, generations[1::2]).mean() > 1e-2
+def test_adapters_on_two_servers(spec, server, settings, tmp_path):
+    """A CPU server holds one policy, merged; each passes the gate, and answers its own policy's requests alone."""
+    with (tmp_path / "log.txt").open("wb") as log, running(spec(TINY), log=log) as other:
+        addresses = {"proposer": server.spec.url, "reviewer": other.spec.url}
+        config = settings(
+            {
+                "speakers.policy": "per_role",
+                "speakers.lora_rank": 4,
+                "backend.url": None,
+                "backend.urls": addresses,
+            }
+        )
+        parts = build(config)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for policy in addresses:
+                for factor in parts.policy.weights.parameters(policy):
+                    factor.add_(0.05 * torch.randn(factor.shape, generator=generator))
+        require(parts.gate(config))
+        mixed = [replace(request, policy=policy) for request in _requests(parts, 8) for policy in addresses]
+        generations = parts.backend.generate(mixed)
+    assert _differences(parts, generations[0::2], "proposer").mean() <= 1e-4
+    assert _differences(parts, generations[1::2], "reviewer").mean() <= 1e-4
+    assert _differences(parts, generations[1::2], "proposer").mean() > 1e-2
 
 
 def test_serve_stops_its_server_when_it_is_told_to(spec):

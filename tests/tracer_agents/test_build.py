@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tracer_agents.build import build, build_task, load_policy
+from tracer_agents.generation.sglang_weights import DiskWeights
 from tracer_env.errors import ConfigError
 
 
@@ -54,3 +55,46 @@ def test_task_options_reach_the_task(small_config):
         .draw("test", 0, 1, seed=0)[0]
         .id.startswith("arithmetic-2-3-test")
     )
+
+
+SERVERS = {"proposer": ["http://127.0.0.1:9"], "reviewer": ["http://127.0.0.1:10"]}  # nobody listens there
+PER_ROLE = {"speakers.policy": "per_role", "speakers.lora_rank": 3, "backend.name": "sglang"}
+
+
+def test_whole_models_go_to_a_server_each(small_config):
+    served = build(small_config({**PER_ROLE, "backend.urls": SERVERS})).backend.policies
+    assert {name: [worker.url for worker in one.workers] for name, one in served.items()} == SERVERS
+    assert all(isinstance(one.weights, DiskWeights) for one in served.values())
+
+
+def test_adapters_share_a_server(small_config, tmp_path):
+    settings = {**PER_ROLE, "backend.url": "http://127.0.0.1:9", "backend.weights": "adapter"}
+    parts = build(small_config({**settings, "backend.weights_folder": str(tmp_path)}))
+    proposer, reviewer = parts.backend.policies.values()
+    assert proposer is reviewer
+    parts.backend.publish(1)
+    [published] = (tmp_path / "proposer-reviewer").iterdir()
+    assert sorted(path.name for path in published.iterdir()) == ["proposer", "reviewer"]
+    assert {path.name for path in (published / "reviewer").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backend.url": "http://127.0.0.1:9"}, "a server holds one policy, got proposer, reviewer"),
+        (
+            {"backend.urls": {"proposer": ["http://127.0.0.1:9"]}},
+            r"policies are \['proposer', 'reviewer'\]; got servers",
+        ),
+        (
+            {"backend.urls": {**SERVERS, "reviewer": [*SERVERS["reviewer"], *SERVERS["proposer"]]}},
+            "policies that share a server must share all their servers",
+        ),
+    ],
+)
+def test_servers_that_do_not_match_the_policies(small_config, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        build(small_config({**PER_ROLE, **settings}))

@@ -5,8 +5,9 @@ from typing import get_args
 import pytest
 import yaml
 
-from tracer_agents.config import PRESETS, Config, MinimiserName, dump_config, load_config
+from tracer_agents.config import PRESETS, Config, MinimiserName, dump_config, load_config, policy_of
 from tracer_agents.controllers.regret import MINIMISERS
+from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
 
 
@@ -78,11 +79,27 @@ def test_every_problem_is_named_at_once():
         ({"trainr.steps": 3}, "trainr: Extra inputs"),
         ({"trainer.steps": 3, "trainer.controller_steps": 4}, "trainer.controller_steps"),
         ({"seed": 3, "seed.steps": 4}, "'seed' is not a section"),
+        ({"speakers.policy": "per_role"}, r"'per_role' takes adapters on one frozen model: set speakers\.lora_rank"),
+        ({"backend.weights": "adapter"}, r"backend\.weights: adapter needs adapters: set speakers\.lora_rank"),
     ],
 )
 def test_settings_that_do_not_go_together(overrides, named):
     with pytest.raises(ConfigError, match=named):
         load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "names"),
+    [
+        ("shared", ("shared",)),
+        ("per_role", ("proposer", "reviewer")),
+        ("per_agent_role", ("proposer_0", "reviewer_0", "proposer_1", "reviewer_1", "proposer_2", "reviewer_2")),
+    ],
+)
+def test_policies_go_by_role_and_agent(scheme, names):
+    config = load_config(overrides={"speakers.policy": scheme, "speakers.lora_rank": 4, "dialogue.n_agents": 3})
+    assert config.policies == names
+    assert policy_of(scheme, Role.REVIEWER, 1) == names[min(3, len(names) - 1)]
 
 
 def test_unknown_preset_lists_those_there_are():
