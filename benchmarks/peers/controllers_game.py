@@ -1,89 +1,109 @@
-"""The controllers' game that other libraries' learners are measured on: its environment, truth and thresholds.
+"""The controllers' game that other libraries' learners are measured on: its environment, its exact values, the goal.
 
-The shipped tabular speakers (R = 5, N = 2, ``rotate``, ``consensus``, λ = 0.1) behind ``controller_env``; a learner's
+The shipped tabular speakers (R = 5, N = 2, ``rotate``, ``consensus``, λ = 0.1) behind ``controller_env``. A learner's
 profile is valued exactly, on the enumerated game, so that no evaluation noise is compared.
 """
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import numpy as np
-from pettingzoo import AECEnv
 
-from tracer_agents.controllers.regret import RegretMatching
-from tracer_agents.controllers.solve import solve
-from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
-from tracer_agents.game.tree import expand
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.speakers.tabular_task import TabularActor, TabularTask
-from tracer_agents.types import Episode
-from tracer_env.controller_env import controller_env
+from tracer_env import debate_v0
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
+from tracer_env.spaces import SpokenText
 
 PRICE, MAX_NEW_TOKENS, SHARE = 0.1, 100, 0.95
 INFOSETS = Infosets("consensus", Rules())
 SPEAKER, TASK = TabularSpeaker.load(), TabularTask()
 
 
-def make_env() -> AECEnv:
-    """Only controllers are left to act: ``Box`` observations with an action mask, ``Discrete(2)``."""
-    return controller_env(
-        TabularActor(SPEAKER), task=TASK, price_of_speech=PRICE, max_new_tokens=MAX_NEW_TOKENS, infoset="consensus"
-    )
+class CountedSpeakers:
+    """The tabular speakers, counting their utterances."""
+
+    def __init__(self) -> None:
+        self.utterances = 0
+        self._actor = TabularActor(SPEAKER)
+
+    def act(self, observation: dict[str, Any], info: dict[str, Any]) -> SpokenText:
+        """What the active speaker says."""
+        self.utterances += 1
+        return self._actor.act(observation, info)
 
 
-@dataclass
-class Progress:
-    """Values of a learner's profile against the environment steps that it has taken."""
-
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, steps: int, speak_probability: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Values a profile: P(SPEAK) for features of shape (infosets, n_features)."""
-        game = truth()
-        features = np.stack([INFOSETS.features(key) for key in game.trie.keys])
-        speak = np.clip(np.asarray(speak_probability(features), dtype=np.float64), 0.0, 1.0)
-        self.steps.append(steps)
-        self.values.append(expected_utility(game, np.stack([1 - speak, speak], axis=1)))
-
-    def steps_to_share(self) -> int | None:
-        """The first checked number of steps whose value is at least ``SHARE`` of the optimum's; None if none is."""
-        optimum = team_optimum(truth()).value
-        reached = [s for s, value in zip(self.steps, self.values, strict=True) if value >= SHARE * optimum]
-        return min(reached, default=None)
+def make_env(speakers: CountedSpeakers) -> debate_v0.WithoutInfos:
+    """Only controllers are left to act: ``Box`` observations with an action mask, ``Discrete(2)``, empty infos."""
+    settings = {"task": TASK, "price_of_speech": PRICE, "max_new_tokens": MAX_NEW_TOKENS, "infoset": "consensus"}
+    return debate_v0.WithoutInfos(debate_v0.controller_env(speakers, **settings))
 
 
-_TRUTH: list[Game] = []
-
-
+@cache
 def truth() -> Game:
     """The enumerated game."""
-    if not _TRUTH:
-        budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
-        questions = SPEAKER.representatives()
-        exact = EmpiricalGame.enumerated(SPEAKER, questions, INFOSETS, token_budget=budget, weights=SPEAKER.weights)
-        _TRUTH.append(exact.at(PRICE))
-    return _TRUTH[0]
-
-
-def ours(steps: int, seed: int, *, questions: int = 64, inner: int = 10) -> Progress:
-    """Plain RM on expanded batches; a question costs 16 controller steps, the forced one included."""
-    progress, tables = Progress(), RegretTables.empty()
     budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
-    for batch in range(max(1, steps // (16 * questions))):
-        drawn = TASK.draw("train", 100_000 * seed + batch * questions, questions, seed=0)
-        episodes = [
-            Episode(question=question, seed=seed * 10**9 + batch * questions + i) for i, question in enumerate(drawn)
-        ]
-        trees = expand(episodes, INFOSETS.rules, SPEAKER, TASK.grade)
-        game = EmpiricalGame.from_trees(trees, INFOSETS, token_budget=budget).at(PRICE)
-        tables = solve(game, tables, RegretMatching(), iterations=inner, weighting="gradient")
-        controller = TabularController(INFOSETS, tables)
-        progress.add((batch + 1) * 16 * questions, lambda features, c=controller: c.profile(truth().trie.keys)[:, 1])
-    return progress
+    questions = SPEAKER.representatives()
+    exact = EmpiricalGame.enumerated(SPEAKER, questions, INFOSETS, token_budget=budget, weights=SPEAKER.weights)
+    return exact.at(PRICE)
+
+
+@cache
+def features() -> np.ndarray:
+    """What a controller observes at each infoset of ``truth()``, float32 of shape (infosets, n_features)."""
+    return np.stack([INFOSETS.features(key) for key in truth().trie.keys])
+
+
+def value(speak: np.ndarray) -> float:
+    """The exact utility of a profile: P(SPEAK) of shape (infosets,), in the order of ``truth()``'s."""
+    chances = np.clip(np.asarray(speak, dtype=np.float64), 0.0, 1.0)
+    return expected_utility(truth(), np.stack([1 - chances, chances], axis=1))
+
+
+@cache
+def uniform() -> float:
+    """The value of choosing at random: where every learner starts."""
+    return value(np.full(truth().trie.n_infosets, 0.5))
+
+
+@cache
+def optimum() -> float:
+    """The value of the best profile."""
+    return team_optimum(truth()).value
+
+
+def goal() -> float:
+    """``SHARE`` of the way from random play to the optimum: no shift of the utility changes who reaches it."""
+    return uniform() + SHARE * (optimum() - uniform())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A profile's value after some training; ``seconds`` is CPU time of the process, checks not counted."""
+
+    steps: int  # controllers' decisions, forced ones included
+    utterances: int
+    seconds: float
+    value: float
+
+
+@dataclass(slots=True)
+class Progress:
+    """Checks of a learner's profile while it trains."""
+
+    checks: list[Check] = field(default_factory=list)
+    _seconds: float = 0.0
+    _since: float = field(default_factory=time.process_time)
+
+    def check(self, speak: np.ndarray, *, steps: int, utterances: int) -> bool:
+        """Values the profile (see ``value``) and says whether it has reached the goal."""
+        self._seconds += time.process_time() - self._since
+        self.checks.append(Check(steps=steps, utterances=utterances, seconds=self._seconds, value=value(speak)))
+        self._since = time.process_time()
+        return self.checks[-1].value >= goal()

@@ -1,113 +1,80 @@
-"""TorchRL on the controllers: its PettingZoo wrapper and its PPO loss, one policy for all controllers."""
+"""TorchRL on the controllers: its ``PettingZooWrapper``, its collector, its GAE and its PPO loss."""
 
-from typing import Any
+import warnings
 
 import numpy as np
-import torch  # pyright: ignore[reportMissingImports]
-from pettingzoo.utils import BaseWrapper
-from tensordict import TensorDict  # pyright: ignore[reportMissingImports]
-from tensordict.nn import TensorDictModule  # pyright: ignore[reportMissingImports]
+import torch
+from tensordict import TensorDict
+from tensordict.nn import TensorDictModule
 from torch import nn
-from torchrl.envs.libs.pettingzoo import PettingZooWrapper  # pyright: ignore[reportMissingImports]
-from torchrl.modules import MaskedCategorical, ProbabilisticActor, ValueOperator  # pyright: ignore[reportMissingImports]
-from torchrl.objectives import ClipPPOLoss  # pyright: ignore[reportMissingImports]
+from torchrl.collectors import Collector
+from torchrl.envs import MarlGroupMapType, PettingZooWrapper
+from torchrl.modules import MaskedCategorical, ProbabilisticActor, ValueOperator
+from torchrl.objectives import ClipPPOLoss, ValueEstimators
 
-from benchmarks.peers.controllers_game import INFOSETS, Progress, make_env
+from benchmarks.peers.controllers_game import INFOSETS, CountedSpeakers, Progress, features, make_env
 
-GROUP = "controllers"
-
-
-class WithoutInfos(BaseWrapper):
-    """TorchRL turns infos into tensors; ours hold text."""
-
-    @property
-    def infos(self) -> dict[str, dict[str, Any]]:
-        """Nothing."""
-        return {agent: {} for agent in self.env.agents}
-
-    def last(self, observe: bool = True) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As the environment's, without its info."""
-        return *self.env.last(observe)[:4], {}
+NAME = "TorchRL: multi-agent PPO"
+CHOICES = "TBD"
+GROUP = "agents"  # all controllers in one group: one policy and one critic for all
+SEEN = (GROUP, "observation", "observation")
+KEYS = ("action", "reward", "done", "terminated", "advantage", "value_target")
 
 
-def train(steps: int, seed: int, *, frames: int = 2000, epochs: int = 10, minibatch: int = 250) -> Progress:
-    """Trains with PPO and values the policy after every ``frames`` steps."""
+def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learning_rate: float = 3e-3) -> Progress:
+    """Trains until the goal is reached or ``steps`` are taken, with a check after ``every`` steps."""
     torch.manual_seed(seed)
-    env = WithoutInfos(make_env())
-    wrapped = PettingZooWrapper(
-        env=env, use_mask=True, categorical_actions=True, group_map={GROUP: list(env.possible_agents)}
-    )
-    wrapped.set_seed(seed)
+    speakers, progress = CountedSpeakers(), Progress()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PettingZoo in TorchRL is tested using version")
+        env = PettingZooWrapper(
+            make_env(speakers), use_mask=True, group_map=MarlGroupMapType.ALL_IN_ONE_GROUP, seed=10**6 * seed
+        )
     body = _network(2)
     actor = ProbabilisticActor(
-        TensorDictModule(body, in_keys=["observation"], out_keys=["logits"]),
-        in_keys={"logits": "logits", "mask": "action_mask"},
-        out_keys=["action"],
+        TensorDictModule(body, in_keys=[SEEN], out_keys=[(GROUP, "logits")]),
+        in_keys={"logits": (GROUP, "logits"), "mask": (GROUP, "action_mask")},
+        out_keys=[(GROUP, "action")],
         distribution_class=MaskedCategorical,
         return_log_prob=True,
+        log_prob_key=(GROUP, "action_log_prob"),
     )
-    critic = ValueOperator(_network(1), in_keys=["observation"])
+    critic = ValueOperator(_network(1), in_keys=[SEEN], out_keys=[(GROUP, "state_value")])
     loss = ClipPPOLoss(actor, critic, clip_epsilon=0.2, entropy_coeff=0.01)
-    optimiser = torch.optim.Adam(loss.parameters(), lr=1e-3)
-    progress, taken = Progress(), 0
-    while taken < steps:
-        batch = _collect(wrapped, actor, frames)
-        taken += len(batch)
-        with torch.no_grad():
-            advantage = batch["value_target"] - critic(batch.clone())["state_value"]
-        batch["advantage"] = (advantage - advantage.mean()) / (advantage.std() + 1e-6)
+    loss.set_keys(
+        value=(GROUP, "state_value"),
+        sample_log_prob=(GROUP, "action_log_prob"),
+        **{key: (GROUP, key) for key in KEYS},
+    )
+    loss.make_value_estimator(ValueEstimators.GAE, gamma=1.0, lmbda=1.0)
+    optimiser = torch.optim.Adam(loss.parameters(), lr=learning_rate)
+    speakers.utterances = taken = 0  # wrapping has played
+    for data in Collector(env, actor, frames_per_batch=every, total_frames=steps, auto_register_policy_transforms=True):
+        taken += data.numel()
+        _credit(loss, data)
         for _ in range(epochs):
-            for rows in torch.randperm(len(batch)).split(minibatch):
-                parts = loss(batch[rows])
-                total = parts["loss_objective"] + parts["loss_critic"] + parts["loss_entropy"]
+            for rows in torch.randperm(len(data)).split(250):
+                parts = loss(data[rows])
                 optimiser.zero_grad()
-                total.backward()
+                (parts["loss_objective"] + parts["loss_critic"] + parts["loss_entropy"]).backward()
                 optimiser.step()
-
-        def speak_probability(features: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return torch.softmax(body(torch.from_numpy(features)), dim=-1)[:, 1].numpy()
-
-        progress.add(taken, speak_probability)
+        if progress.check(_speaks(body), steps=taken, utterances=speakers.utterances):
+            break
     return progress
 
 
-def _collect(env: PettingZooWrapper, actor: ProbabilisticActor, frames: int) -> TensorDict:
-    """Whole dialogues, a row a controller's step, with the utility that its dialogue earned."""
+def _credit(loss: ClipPPOLoss, data: TensorDict) -> None:
+    """Advantages of the acting controllers, normalised; 0 for those that wait."""
+    with torch.no_grad():
+        loss.value_estimator(data)
+    acting, advantage = data[GROUP, "mask"].unsqueeze(-1), data[GROUP, "advantage"]
+    earned = advantage[acting]
+    data[GROUP, "advantage"] = (advantage - earned.mean()) / (earned.std() + 1e-6) * acting
 
-    def act(data: TensorDict) -> TensorDict:
-        given = data[GROUP]
-        seen = TensorDict(
-            {"observation": given["observation", "observation"], "action_mask": given["action_mask"]},
-            batch_size=given.batch_size,
-        )
-        seen["action_mask"] |= ~seen["action_mask"].any(dim=-1, keepdim=True)  # whoever waits may do anything
-        with torch.no_grad():
-            chosen = actor(seen)
-        for key in ("action", "action_log_prob"):
-            data[GROUP, key] = chosen[key]
-        return data
 
-    rows, count = [], 0
-    while count < frames:
-        data = env.rollout(100, policy=act, break_when_any_done=True)
-        mine = data[GROUP, "mask"]
-        utility = data["next", GROUP, "reward"].sum(dim=0).max()
-        utility = utility if utility != 0 else data["next", GROUP, "reward"].sum(dim=0).min()
-        rows.append(
-            TensorDict(
-                {
-                    "observation": data[GROUP, "observation", "observation"][mine],
-                    "action_mask": data[GROUP, "action_mask"][mine],
-                    "action": data[GROUP, "action"][mine],
-                    "action_log_prob": data[GROUP, "action_log_prob"][mine],
-                    "value_target": utility.expand(int(mine.sum()), 1).clone(),
-                },
-                batch_size=[int(mine.sum())],
-            )
-        )
-        count += int(mine.sum())
-    return torch.cat(rows)
+def _speaks(body: nn.Module) -> np.ndarray:
+    with torch.no_grad():
+        return torch.softmax(body(torch.from_numpy(features())), dim=-1)[:, 1].double().numpy()
 
 
 def _network(outputs: int) -> nn.Module:

@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.regret import agreement, convergence, coverage, drift, gaps, kuhn, long, sampling, scale
+from benchmarks.regret import agreement, convergence, coverage, drift, gaps, kuhn, long, marl, sampling, scale
 from benchmarks.regret.common import Section
 
 SECTIONS: dict[str, Section] = {
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Section] = {
     "drift": drift.section,
     "long": long.section,
     "speed": scale.section,
+    "marl": marl.section,
 }
 PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
 
