@@ -23,7 +23,7 @@ __all__ = ["write"]
 def write(
     out: Path,
     *,
-    compare: str = "tracer",
+    reference: str = "tracer",
     methods: Mapping[str, Described] | None = None,
     resamples: int = RESAMPLES,
 ) -> list[Path]:
@@ -33,7 +33,7 @@ def write(
 
     Args:
         out: what ``python -m benchmarks run --out`` wrote.
-        compare: name of the method that the others are compared with.
+        reference: name of the method that the others are compared with.
         methods: those that exist; by default ``benchmarks.methods.METHODS``.
         resamples: of every bootstrap interval.
 
@@ -47,11 +47,11 @@ def write(
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     book = _Book(folder)
-    found = (score_task(results, task, reference=compare, resamples=resamples) for task in results.plan.tasks)
+    found = (score_task(results, task, reference=reference, resamples=resamples) for task in results.plan.tasks)
     scores = [one for one in found if one is not None]
     if len(scores) > 1 and (mean := score_mean(scores)).points:
         scores.insert(0, mean)
-    sections = [_section(results, one, book, compare=compare, resamples=resamples) for one in scores]
+    sections = [_section(results, one, book, reference=reference, resamples=resamples) for one in scores]
     answers = results.answers
     opinions = {
         str(task): second_opinion(rows, ByValue()) for task, rows in answers.groupby("task", sort=False, observed=True)
@@ -60,9 +60,9 @@ def write(
     book.text("table.csv", _csv([section.points for section in sections]))
     book.text("comparisons.csv", _csv([section.comparisons for section in sections]))
     book.text("budgets.csv", _csv([section.budgets for section in sections]))
-    book.text("table.tex", latex_page(sections, results, reference=compare))
+    book.text("table.tex", latex_page(sections, results, reference=reference))
     book.text("disagreements.jsonl", disputed.to_json(orient="records", lines=True, force_ascii=False))
-    page = report_page(results, sections, reference=compare, curves=_learning(out, book), opinions=opinions)
+    page = report_page(results, sections, reference=reference, curves=_learning(out, book), opinions=opinions)
     return [book.text("report.md", page), *book.files[:-1]]
 
 
@@ -87,26 +87,26 @@ class _Book:
         return name
 
 
-def _section(results: Results, scores: Scores, book: _Book, *, compare: str, resamples: int) -> Section:
+def _section(results: Results, scores: Scores, book: _Book, *, reference: str, resamples: int) -> Section:
     titles = {name: method.title for name, method in results.methods.items()}
     label = scores.label
     pictures = {
         f"Accuracy against tokens, {label}": book.picture(
-            f"frontier-{label}.png", plots.frontier(scores, titles, reference=compare)
+            f"frontier-{label}.png", plots.frontier(scores, titles, reference=reference)
         ),
         f"Correction and preservation, {label}": book.picture(
-            f"correction-{label}.png", plots.correction_preservation(scores, titles, reference=compare)
+            f"correction-{label}.png", plots.correction_preservation(scores, titles, reference=reference)
         ),
     }
-    rates = _rates(results, scores, compare)
+    rates = _rates(results, scores, reference)
     if not rates.empty:
-        heading = f"{titles[compare]} on {label}"
+        heading = f"{titles[reference]} on {label}"
         pictures[f"When {heading} speaks"] = book.picture(f"speaks-{label}.png", plots.speak_heat_map(rates, heading))
     return Section(
         scores=scores,
         points=points_table(results, scores),
-        comparisons=comparisons_table(scores, reference=compare, resamples=resamples),
-        budgets=budgets_table(scores, reference=compare),
+        comparisons=comparisons_table(scores, reference=reference, resamples=resamples),
+        budgets=budgets_table(scores, reference=reference),
         pictures=pictures,
     )
 

@@ -108,7 +108,7 @@ def test_failed_and_ungradable_answers_are_told_apart_and_are_wrong(one_task, me
 
 
 def test_a_reference_that_was_not_run_leaves_figures_without_comparisons(one_task, methods):
-    write(one_task, compare="oracle", methods=methods, resamples=50)
+    write(one_task, reference="oracle", methods=methods, resamples=50)
 
     page = page_of(one_task)
     assert "the plan has no method oracle" in page
@@ -119,7 +119,7 @@ def test_a_reference_that_was_not_run_leaves_figures_without_comparisons(one_tas
 
 
 def test_a_reference_of_votes_has_no_heat_map(one_task, methods):
-    paths = write(one_task, compare="self_consistency", methods=methods, resamples=50)
+    paths = write(one_task, reference="self_consistency", methods=methods, resamples=50)
 
     assert not [path for path in paths if path.name.startswith("speaks")]
     assert "### Self-consistency against the others" in page_of(one_task)
