@@ -72,7 +72,8 @@ def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.D
     """The reference's headline minus every other method's, on the same questions; empty without the reference.
 
     Intervals are paired bootstraps. ``p`` is exact McNemar's, over all tasks' questions for the mean; ``p_holm`` is
-    adjusted for all rows of this table but bounds. ``improvement`` is P(a run of the reference > a run of the method).
+    adjusted for all rows of this table but bounds. ``improvement`` is P(a run of the reference > a run of the method),
+    undefined where there is one run.
     """
     mine = scores.headline(reference)
     if mine is None:
@@ -101,12 +102,14 @@ def _comparison(scores: Scores, mine: int, other: int, *, resamples: int) -> dic
         row |= {name: estimate.value[mine] - estimate.value[other], f"{name}_low": low, f"{name}_high": high}
     right = np.concatenate(list(scores.right.values()))
     a, b = right[:, mine], right[:, other]
-    improvement, low, high = probability_of_improvement(
-        [runs[:, mine] for runs in scores.runs.values()],
-        [runs[:, other] for runs in scores.runs.values()],
-        resamples=resamples,
-        rng=stream("improvement", scores.label, point.label),
-    )
+    improvement, low, high = np.nan, np.nan, np.nan
+    if min(len(runs) for runs in scores.runs.values()) > 1:
+        improvement, low, high = probability_of_improvement(
+            [runs[:, mine] for runs in scores.runs.values()],
+            [runs[:, other] for runs in scores.runs.values()],
+            resamples=resamples,
+            rng=stream("improvement", scores.label, point.label),
+        )
     return row | {
         "only_reference_right": int((a & ~b).sum()),
         "only_method_right": int((~a & b).sum()),

@@ -166,6 +166,17 @@ def test_comparisons_are_paired_question_by_question(results):
     np.testing.assert_allclose(table["p_holm"], holm(table["p"].to_list()))
 
 
+def test_one_run_tells_no_probability_of_improvement(out, methods):
+    shutil.rmtree(out / "cells" / "tracer" / "arithmetic-4" / "seed-0")
+    results = load(out, methods)
+
+    one, two = (comparisons_table(scored(results, task), reference="tracer", resamples=10) for task in TASKS[::-1])
+
+    assert one["improvement"].isna().all()
+    assert two["improvement"].notna().all()
+    assert one["p"].notna().all()
+
+
 def test_a_bound_is_in_no_family_of_tests_and_on_no_frontier(out, methods):
     methods["always_speak"] = replace(methods["always_speak"], bound=True)
     results = load(out, methods)
