@@ -23,7 +23,6 @@ PRICES = (0.0, 0.03, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 8.0)
 ITERATIONS = (1, 3, 10, 30, 100, 500, 2000)
 AGENTS = (1, 2, 3)
 SHARES = (16, 4)  # of the training questions
-PASSES = (1, 4)
 SPEECH = (0.25, 0.75)
 
 
@@ -62,7 +61,7 @@ def sections(plan: Plan) -> dict[str, Section]:
             "The rule that turns regrets into strategies.",
             {name: {"minimiser": name} for name in MINIMISERS},
         ),
-        "expansion": _expansion(default),
+        "expansion": _expansion(default, plan.fit_questions),
         "weighting": _changes(
             default,
             "Weighting of regrets",
@@ -144,8 +143,12 @@ def _changes(default: Setting, title: str, about: str, changes: Mapping[str, Map
     if default not in settings.values():
         settings["as configured"] = default
     [own] = [label for label, setting in settings.items() if setting == default]
-    rows = {label: partial(Replay.outcome, setting=setting) for label, setting in settings.items()}
+    rows = {label: _fit(setting) for label, setting in settings.items()}
     return Section(title=title, about=about, default=own, rows=rows)
+
+
+def _fit(setting: Setting) -> Measure:
+    return partial(Replay.outcome, setting=setting)
 
 
 def _fixed(default: Setting) -> Section:
@@ -155,11 +158,11 @@ def _fixed(default: Setting) -> Section:
         title="Learned or fixed",
         about="Rules that learn nothing, for scale.",
         default=LEARNED,
-        rows={LEARNED: partial(Replay.outcome, setting=default), **rows},
+        rows={LEARNED: _fit(default), **rows},
     )
 
 
-def _expansion(default: Setting) -> Section:
+def _expansion(default: Setting, questions: int) -> Section:
     plain = replace(default, minimiser="RegretMatching")
     ways = {
         "full, batch by batch": (streams.in_full, default),
@@ -169,16 +172,14 @@ def _expansion(default: Setting) -> Section:
         "immediate (the released code's)": (streams.by_single_rounds, default),
         "immediate, paper infosets": (streams.by_single_rounds, replace(default, infoset="paper")),
     }
-    rows = {
-        f"{name}, {passes} pass{'es' * (passes > 1)}": partial(way, setting=setting, passes=passes)
-        for name, (way, setting) in ways.items()
-        for passes in PASSES
-    }
+    rows: dict[str, Measure] = {name: partial(way, setting=setting) for name, (way, setting) in ways.items()}
+    if few := questions // 4:
+        rows = {f"full, one game of {few} questions": _fit(replace(default, questions=few)), **rows}
     return Section(
         title="Expansion",
         about="What is generated to learn from. One game: all training questions, fully expanded. Batch by batch: "
-        "they come as in training, each batch a game, regrets carried along; a pass takes each question once. The "
-        "immediate rule plays its greedy strategy, as released; of the others, the strategy at play is validated.",
+        "each question comes once, in batches as in training, each a game; regrets are carried along. The immediate "
+        "rule plays its greedy strategy, as released; of the others, the strategy at play is validated.",
         default="full, one game",
-        rows={"full, one game": partial(Replay.outcome, setting=default), **rows},
+        rows={"full, one game": _fit(default), **rows},
     )

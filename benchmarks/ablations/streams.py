@@ -18,7 +18,6 @@ from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.tree import Tree, expand, expand_external
 from tracer_agents.types import Episode, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Utterance
-from tracer_env.seeding import derive_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +38,16 @@ class Listener:
         return self.recording.speak(requests)
 
 
-def in_full(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+def in_full(replay: Replay, setting: Setting) -> Outcome:
     """Every choice of every question of a batch."""
 
     def expansions(batch: Sequence[Episode], tables: RegretTables, speakers: Listener) -> Iterator[list[Tree]]:
         yield expand(batch, setting.rules, speakers, speakers.recording.grade)
 
-    return _streamed(replay, setting, expansions, passes=passes)
+    return _streamed(replay, setting, expansions)
 
 
-def by_external_sampling(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+def by_external_sampling(replay: Replay, setting: Setting) -> Outcome:
     """One player's choices, then the next one's; the others' are sampled from what they play at the time."""
 
     def expansions(batch: Sequence[Episode], tables: RegretTables, speakers: Listener) -> Iterator[list[Tree]]:
@@ -56,16 +55,16 @@ def by_external_sampling(replay: Replay, setting: Setting, *, passes: int) -> Ou
         for player in range(setting.rules.n_agents):
             yield expand_external(batch, setting.rules, speakers, speakers.recording.grade, controller, player)
 
-    return _streamed(replay, setting, expansions, passes=passes)
+    return _streamed(replay, setting, expansions)
 
 
 Expansions = Callable[[Sequence[Episode], RegretTables, Listener], Iterator[list[Tree]]]
 
 
-def _streamed(replay: Replay, setting: Setting, expansions: Expansions, *, passes: int) -> Outcome:
+def _streamed(replay: Replay, setting: Setting, expansions: Expansions) -> Outcome:
     speakers = Listener(recording=replay.recordings["train"])
     minimiser, tables = MINIMISERS[setting.minimiser](), RegretTables.empty()
-    for batch in _batches(replay, passes):
+    for batch in _batches(replay):
         for trees in expansions(batch, tables, speakers):
             game = replay.merged(trees, setting.infosets).at(setting.price)
             tables = solve(game, tables, minimiser, iterations=replay.inner, weighting=setting.weighting)
@@ -73,11 +72,11 @@ def _streamed(replay: Replay, setting: Setting, expansions: Expansions, *, passe
     return _measured(replay, setting, best_play(tables, setting.infosets, validation, setting.plays), speakers)
 
 
-def by_single_rounds(replay: Replay, setting: Setting, *, passes: int) -> Outcome:
+def by_single_rounds(replay: Replay, setting: Setting) -> Outcome:
     """The released code's rule: one dialogue a question, each round scored by what is seen at once, played greedily."""
     speakers, infosets = Listener(recording=replay.recordings["train"]), setting.infosets
     tables = RegretTables.empty()
-    for batch in _batches(replay, passes):
+    for batch in _batches(replay):
         controller = TabularController(infosets, tables)
         _, visits = immediate.play_and_score(batch, infosets, speakers, controller, speakers.recording.grade)
         tables = immediate.learn(tables, visits)
@@ -88,11 +87,7 @@ def _measured(replay: Replay, setting: Setting, controller: TabularController, s
     return replace(expected(replay.game("test", setting.infosets), controller), generated=len(speakers.heard))
 
 
-def _batches(replay: Replay, passes: int) -> Iterator[Sequence[Episode]]:
-    """The training questions, pass after pass; controllers' noise differs in each, what was said does not."""
-    for at in range(passes):
-        episodes = [
-            Episode(question=episode.question, seed=derive_seed(episode.seed, "pass", at))
-            for episode in replay.recordings["train"].episodes
-        ]
-        yield from (episodes[start : start + replay.batch] for start in range(0, len(episodes), replay.batch))
+def _batches(replay: Replay) -> Iterator[Sequence[Episode]]:
+    """The training questions, as many at a time as training takes."""
+    episodes = replay.recordings["train"].episodes
+    return (episodes[start : start + replay.batch] for start in range(0, len(episodes), replay.batch))

@@ -140,8 +140,8 @@ def test_the_number_of_agents_changes_no_utterance(replay):
 def test_external_sampling_of_a_lone_agent_is_full_expansion(replay):
     alone = replace(SETTING, rules=Rules(n_agents=1))
 
-    sampled = streams.by_external_sampling(replay, alone, passes=2)
-    full = streams.in_full(replay, alone, passes=2)
+    sampled = streams.by_external_sampling(replay, alone)
+    full = streams.in_full(replay, alone)
 
     np.testing.assert_array_equal(sampled.right, full.right)
     np.testing.assert_array_equal(sampled.tokens, full.tokens)
@@ -149,9 +149,9 @@ def test_external_sampling_of_a_lone_agent_is_full_expansion(replay):
 
 
 def test_what_was_asked_for_is_counted(replay):
-    full = streams.in_full(replay, SETTING, passes=2).generated
-    external = streams.by_external_sampling(replay, SETTING, passes=1).generated
-    single = streams.by_single_rounds(replay, SETTING, passes=1).generated
+    full = streams.in_full(replay, SETTING).generated
+    external = streams.by_external_sampling(replay, SETTING).generated
+    single = streams.by_single_rounds(replay, SETTING).generated
 
     assert full == QUESTIONS * 16
     for count, costs in (
@@ -160,12 +160,6 @@ def test_what_was_asked_for_is_counted(replay):
     ):
         assert max(cost.always for cost in costs) * QUESTIONS <= count <= sum(cost.most for cost in costs) * QUESTIONS
     assert single < external < full
-
-
-def test_later_passes_sample_other_choices(replay):
-    counts = [streams.by_external_sampling(replay, SETTING, passes=passes).generated for passes in (1, 3)]
-
-    assert counts[0] < counts[1] <= QUESTIONS * 16
 
 
 def outcome(right: np.ndarray, generated: float = 0.0) -> Outcome:
