@@ -66,7 +66,7 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     """Loads the model and tokenizer of the settings; ``weights`` is a checkpoint's folder with what was trained.
 
     Raises:
-        ConfigError: the model cannot be loaded, or its tokenizer has no chat template.
+        ConfigError: the model cannot be loaded, its tokenizer has no chat template, or KL finds no room on the disk.
         RunError: the checkpoint's adapters do not fit the settings.
     """
     speakers = config.speakers
@@ -74,10 +74,8 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
     tokenizer = _tokenizer(str(latest))
-    initial = None
-    if whole and config.gspo.kl and config.credit.train:
-        initial = Shelf(list(_model(source, speakers).parameters()), _temporary("tracer-initial-"))
-    model = _model(latest, speakers)
+    initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None
+    model = _model(latest, speakers)  # only now: one model at a time
     pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     if not isinstance(pad_id, int):
         raise ConfigError(f"speakers.model: the tokenizer of {str(source)!r} has neither a pad nor an end token")
@@ -112,6 +110,19 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
     for parameter in model.parameters():  # out of the file's mapping into aligned memory, so that equal weights
         parameter.data = parameter.data.clone()  # give equal bits whichever file they were loaded from
     return model.eval()
+
+
+def _initial(source: Path, config: SpeakersConfig) -> Shelf:
+    """The weights before any training, on disk."""
+    folder = _temporary("tracer-initial-")
+    parameters = list(_model(source, config).parameters())
+    try:
+        return Shelf(parameters, folder)
+    except OSError as error:
+        raise ConfigError(
+            f"gspo.kl: {folder} has no room for the initial weights ({error}); "
+            "point TMPDIR at a larger disk, set speakers.lora_rank, or set gspo.kl to 0"
+        ) from error
 
 
 def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None) -> LoraAdapters:

@@ -49,6 +49,16 @@ def test_devices_that_are_not_there(small_config):
             load_policy(small_config({"speakers.device": name}))
 
 
+def test_kl_without_room_on_the_disk_says_what_to_do(small_config, monkeypatch):
+    def full(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(ConfigError, match=r"gspo\.kl: .*No space left.*TMPDIR"):
+        load_policy(small_config({"gspo.kl": 0.1}))
+    load_policy(small_config({"gspo.kl": 0.1, "speakers.lora_rank": 3}))  # adapters need none
+
+
 def test_task_options_reach_the_task(small_config):
     assert (
         build_task(small_config({"task.options": {"level": "2-3"}}))
