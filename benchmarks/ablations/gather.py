@@ -79,7 +79,8 @@ def tables(out: Path, names: Sequence[str], *, jobs: int, resamples: int) -> dic
     return {
         who: {
             name: Table(
-                heading=f"{who.capitalize()} speakers, {_extent([one[name] for one in seeds])}:",
+                who=f"{who} speakers",
+                extent=_extent([one[name] for one in seeds]),
                 rows=_rows(out, [one[name] for one in seeds], default=chosen[name].default, resamples=resamples),
             )
             for name in names
@@ -130,7 +131,7 @@ def trained(out: Path, *, resamples: int) -> tuple[Section, list[Table]]:
         return section, []
     rows = _rows(out, measured, default=DEFAULT, resamples=resamples)
     note = speech_table({label: _mean(speeches) for label, speeches in heard.items()})
-    return section, [Table(heading=f"{_extent(measured)}:", rows=rows, note=note)]
+    return section, [Table(who="trained speakers", extent=_extent(measured), rows=rows, note=note)]
 
 
 def _rows(out: Path, seeds: Sequence[Measured], *, default: str, resamples: int) -> list[Row]:

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from benchmarks.ablations.compare import Estimate, Row
 from benchmarks.ablations.sections import Section
 from benchmarks.ablations.trained import Speech
-from benchmarks.report.formats import MISSING, markdown_table, number, p_value, with_interval
+from benchmarks.report.formats import MISSING, markdown, markdown_table, number, p_value, with_interval
 
 MARK = "<!-- tables -->"
 PREAMBLE = "# Ablations\n\nWhat each choice of the design is worth, one choice at a time."
+LEVEL = 0.05  # of Holm-adjusted tests
 COLOURS = ("#8a8a8a", "#c1461f", "#1f77b4", "#2ca02c")
 
 
@@ -21,12 +22,14 @@ class Table:
     """The rows of one section under some speakers.
 
     Args:
-        heading: whose speakers, and what was measured.
+        who: whose speakers.
+        extent: what was measured.
         rows: of the section.
         note: what stands below them.
     """
 
-    heading: str
+    who: str
+    extent: str
     rows: Sequence[Row]
     note: str = ""
 
@@ -34,12 +37,36 @@ class Table:
 def page(old: str, facts: str, sections: Sequence[tuple[Section, Sequence[Table]]]) -> str:
     """The page: what stood before the mark is kept, everything after it is written anew."""
     preamble = (old or PREAMBLE).split(MARK)[0].rstrip()
-    parts = [preamble, MARK, facts]
+    parts = [preamble, MARK, facts, f"## What the intervals support\n\n{findings(sections)}"]
     for section, tables in sections:
         parts.append(f"## {section.title}\n\n{section.about}")
         for table in tables:
-            parts += [table.heading, as_markdown(table.rows), *([table.note] if table.note else [])]
+            parts += [
+                f"{table.who.capitalize()}, {table.extent}:",
+                as_markdown(table.rows),
+                *([table.note] if table.note else []),
+            ]
     return "\n\n".join(parts) + "\n"
+
+
+def findings(sections: Sequence[tuple[Section, Sequence[Table]]]) -> str:
+    """A line a table: the rows whose utility differs from the default's at 5%, or how little any of them can."""
+    return "\n".join(
+        f"- {section.title}, {table.who}: {_finding(table.rows)}" for section, tables in sections for table in tables
+    )
+
+
+def _finding(rows: Sequence[Row]) -> str:
+    others = [row for row in rows if not row.is_default]
+    differ = [row for row in others if row.p < LEVEL]
+    told = [f"{markdown(row.label)} {_interval(row.difference, signed=True)}" for row in differ]
+    rest = [row.difference for row in others if row.p >= LEVEL]
+    if rest:
+        low, high = min(one.low for one in rest), max(one.high for one in rest)
+        bounds = f"[{number(low, signed=True)}, {number(high, signed=True)}]"
+        none = "none of the others" if differ else "no row"
+        told.append(f"{none} differs significantly, and all their intervals lie within {bounds}")
+    return "; ".join(told) + "."
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
