@@ -162,6 +162,10 @@ class ControllersConfig(_Section):
         description="which strategy is deployed; validated: the best of the three on validation trees",
     )
     validation_questions: int = Field(default=128, ge=1, description="questions expanded to choose among strategies")
+    expansion: Literal["full", "external"] = Field(
+        default="full",
+        description="choices expanded in training: everybody's, or for long dialogues one controller's a step, in turn",
+    )
     inner_iterations: int = Field(default=10, ge=1, description="regret iterations a batch of trees")
     discount: float = Field(default=1.0, gt=0, le=1, description="kept of the regrets at each new batch of trees")
     exploration: float = Field(default=0.2, ge=0, le=1, description="uniform play mixed in on training dialogues")
@@ -302,6 +306,11 @@ def load_config(
         raise ConfigError("backend.weights: adapter needs adapters: set speakers.lora_rank")
     if config.trainer.controller_steps > config.trainer.steps:
         raise ConfigError("trainer.controller_steps must not exceed trainer.steps")
+    if config.controllers.expansion == "external" and config.credit.reviewer == "uplift":
+        raise ConfigError(
+            "credit.reviewer: uplift compares branches that controllers.expansion: external does not expand; "
+            "set one of them to its default"
+        )
     for name in ("certificate_questions", "checkpoint_questions"):
         if getattr(config.evaluation, name) == 1:
             raise ConfigError(f"evaluation.{name} must be 0 (no certificate) or at least 2, got 1")

@@ -26,7 +26,7 @@ from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import Tree, expand, play, set_apart
+from tracer_agents.game.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOStats
@@ -95,10 +95,9 @@ class Trainer:
     def step(self, number: int) -> StepReport:
         """Step ``number`` ≥ 1: a pure function of the settings and of what was learned before it."""
         clock = _Clock()
-        speakers, grade = self.parts.training_speakers, self.parts.task.grade
-        episodes = self._episodes(number)
-        trees, lost = set_apart(expand(episodes, self.rules, speakers, grade))
-        lines = play(trees, self._line or self.explorer())
+        line = self._line or self.explorer()
+        trees, lost = set_apart(self._expand(number, line))
+        lines = play(trees, line)
         clock.lap("expand")
         groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
         clock.lap("groups")
@@ -158,6 +157,14 @@ class Trainer:
 
     # the parts of a step
 
+    def _expand(self, number: int, line: Controller) -> list[Tree]:
+        """The step's questions; with external sampling one agent's choices, the others' as ``line`` plays them."""
+        speakers, grade, episodes = self.parts.training_speakers, self.parts.task.grade, self._episodes(number)
+        if self.config.controllers.expansion == "full":
+            return expand(episodes, self.rules, speakers, grade)
+        player = number % self.rules.n_agents
+        return expand_external(episodes, self.rules, speakers, grade, line, player)
+
     def _episodes(self, number: int) -> list:
         start, count = self._first_question(number), self._questions(number)
         return draw_episodes(self.parts.task, "train", start, count, seed=self.config.seed, phase="train")
@@ -212,7 +219,7 @@ class Trainer:
             self._minimiser,
             iterations=settings.inner_iterations,
             weighting=self.config.weighting,
-            on_update=self.regret.watch(priced),
+            on_update=self.regret.watch(priced) if settings.expansion == "full" else None,
         )
 
     def _certifies(self, number: int) -> bool:
