@@ -28,14 +28,12 @@ from tracer_env.infosets import Infosets
 from tracer_env.seeding import derive_seed
 
 QUESTIONS, SEEDS, PRICE, BUDGET = 2560, 4, 0.1, 500
-BATCHES, INNER = (16, 64), (1, 10, 50)
+BATCHES, INNER = (16, 64), (1, 10)
 INFOSETS = Infosets("consensus", Rules())
 RULES: tuple[tuple[str, Minimiser, float], ...] = (
     ("RegretMatching", RegretMatching(), 1.0),
-    ("RegretMatching, keeps 0.9 a batch", RegretMatching(), 0.9),
-    ("RegretMatching, keeps 0.7 a batch", RegretMatching(), 0.7),
+    ("RegretMatching, keeps 0.97 a batch", RegretMatching(), 0.97),
     ("RegretMatchingPlus", RegretMatchingPlus(), 1.0),
-    ("RegretMatchingPlus, keeps 0.7 a batch", RegretMatchingPlus(), 0.7),
     ("PredictiveRegretMatchingPlus", PredictiveRegretMatchingPlus(), 1.0),
     ("DiscountedRegretMatching", DiscountedRegretMatching(), 1.0),
     ("Hedge", Hedge(), 1.0),
