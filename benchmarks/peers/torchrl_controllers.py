@@ -15,13 +15,16 @@ from torchrl.objectives import ClipPPOLoss, ValueEstimators
 from benchmarks.peers.controllers_game import INFOSETS, CountedSpeakers, Progress, features, make_env
 
 NAME = "TorchRL: multi-agent PPO"
-CHOICES = "TBD"
+CHOICES = (
+    "one policy and one critic of two layers of 64 for both controllers, Adam 1e-2, γ = λ = 1, clipping at 0.2, "
+    "entropy 0.01, 10 passes in minibatches of 250 over every 1,000 steps, the stochastic profile valued"
+)
 GROUP = "agents"  # all controllers in one group: one policy and one critic for all
 SEEN = (GROUP, "observation", "observation")
 KEYS = ("action", "reward", "done", "terminated", "advantage", "value_target")
 
 
-def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learning_rate: float = 3e-3) -> Progress:
+def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learning_rate: float = 1e-2) -> Progress:
     """Trains until the goal is reached or ``steps`` are taken, with a check after ``every`` steps."""
     torch.manual_seed(seed)
     speakers, progress = CountedSpeakers(), Progress()
