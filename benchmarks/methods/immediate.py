@@ -1,7 +1,9 @@
 """The released code's rule: controllers that learn from each round's own outcome, without a game.
 
 The rule is the released code's, ``tracer_agents.controllers.immediate``; dialogue and infosets are the plan's, so that
-nothing but the rule differs from the other controllers. It knows no price of speech.
+nothing but the rule differs from the other controllers. It knows no price of speech. A refreshed proposal is compared
+with the old one only when it was played, so SPEAK never earns regret in a proposal round, and whoever plays greedily,
+ties to SKIP, never refreshes what can be read: the rule's reviews cost tokens and change no answer.
 """
 
 from dataclasses import replace
