@@ -11,10 +11,10 @@ import yaml
 from benchmarks import recordings
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
-from benchmarks.ablations.compare import Measured, compare, two_sided_p
-from benchmarks.ablations.page import MARK
+from benchmarks.ablations.compare import Estimate, Measured, Row, compare, two_sided_p
+from benchmarks.ablations.page import MARK, Table, findings
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
-from benchmarks.ablations.sections import sections
+from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import RECIPES, SPLITS, open_bench, speech
 from benchmarks.plan import Plan, make_plan
 from tracer_agents.build import build_task
@@ -195,6 +195,28 @@ def test_differences_are_paired_and_tested():
     assert noise.low < 0 < noise.high
 
 
+def row(label: str, difference: tuple[float, float, float], p: float) -> Row:
+    low, value, high = difference
+    nil, own = Estimate(value=0.0, low=0.0, high=0.0), Estimate(value=value, low=low, high=high)
+    return Row(label=label, utility=nil, accuracy=nil, tokens=nil, difference=own, p=p, generated=0.0)
+
+
+def test_findings_name_what_differs_and_bound_the_rest():
+    section = Section(title="Colours", about="", default="grey", rows={})
+    grey = row("grey", (0.0, 0.0, 0.0), float("nan"))
+    rest = [row("red", (-0.02, 0.0, 0.01), 0.9), row("blue", (-0.01, 0.01, 0.03), 0.05)]
+    some = Table(who="few speakers", extent="", rows=[grey, *rest, row("snake_green", (-0.3, -0.2, -0.1), 0.04)])
+    none = Table(who="other speakers", extent="", rows=[grey, *rest])
+
+    lines = findings([(section, [some, none])]).splitlines()
+
+    bounds = "differs significantly, and all their intervals lie within [−0.020, +0.030]."
+    assert lines == [
+        f"- Colours, few speakers: snake_green −0.200 [−0.300, −0.100]; none of the others {bounds}",
+        f"- Colours, other speakers: no row {bounds}",
+    ]
+
+
 def test_a_test_counts_the_smaller_side_twice():
     assert two_sided_p(np.array([-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])) == pytest.approx(2 * 2 / 10)
     assert two_sided_p(-np.ones(99)) == pytest.approx(2 / 100)
@@ -278,6 +300,7 @@ def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmar
     assert f"python -m benchmarks.ablations {' '.join(command)}" in text
     assert text.count("Initial speakers, 12 test questions of seeds 0, 1:") == 4
     assert text.count("Trained speakers, 6 test questions of seed 0:") == 4
+    assert "## What the intervals support\n\n- Learned or fixed, initial speakers: " in text
     assert "## Longer dialogues" in text
     for label in (*RECIPES, "stop&#95;on&#95;agreement", "learned"):
         assert f"\n| {label.replace('&#95;', '_')} | " in text
