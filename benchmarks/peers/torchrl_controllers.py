@@ -1,4 +1,4 @@
-"""TorchRL on the controllers: its ``PettingZooWrapper``, its collector, its GAE and its PPO loss."""
+"""TorchRL on the controllers: its ``PettingZooWrapper``, its GAE and its PPO loss."""
 
 import warnings
 
@@ -7,7 +7,6 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import nn
-from torchrl.collectors import Collector
 from torchrl.envs import MarlGroupMapType, PettingZooWrapper
 from torchrl.modules import MaskedCategorical, ProbabilisticActor, ValueOperator
 from torchrl.objectives import ClipPPOLoss, ValueEstimators
@@ -25,7 +24,7 @@ KEYS = ("action", "reward", "done", "terminated", "advantage", "value_target")
 
 
 def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learning_rate: float = 1e-2) -> Progress:
-    """Trains until the goal is reached or ``steps`` are taken, with a check after ``every`` steps."""
+    """Trains until the goal is reached or ``steps`` are taken, with a check after ``every`` (whole dialogues)."""
     torch.manual_seed(seed)
     speakers, progress = CountedSpeakers(), Progress()
     with warnings.catch_warnings():
@@ -52,7 +51,9 @@ def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learnin
     loss.make_value_estimator(ValueEstimators.GAE, gamma=1.0, lmbda=1.0)
     optimiser = torch.optim.Adam(loss.parameters(), lr=learning_rate)
     speakers.utterances = taken = 0  # wrapping has played
-    for data in Collector(env, actor, frames_per_batch=every, total_frames=steps, auto_register_policy_transforms=True):
+    while taken < steps:
+        with torch.no_grad():
+            data = env.rollout(every, actor, break_when_any_done=False)
         taken += data.numel()
         _credit(loss, data)
         for _ in range(epochs):
