@@ -10,7 +10,10 @@ from tracer_agents.game.tree import expand
 from tracer_agents.types import Episode
 
 NAME = "TRACER: regret matching"
-CHOICES = "batches of 256 questions, 10 alternating iterations each, gradient weighting, the current strategy"
+CHOICES = (
+    "batches of 256 questions, 10 alternating iterations each, gradient weighting, the current strategy; tried, on the "
+    "same seeds: batches of 16, 64 and 256, and 1, 10 and 100 iterations"
+)
 PER_QUESTION = 16  # decisions of an expanded dialogue of five rounds, the forced one included; utterances too
 
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.controllers import LIBRARIES
 from benchmarks.regret.common import table
 
 RECORDED = "controllers.json"
@@ -18,6 +19,7 @@ def section(folder: Path) -> str:
         FileNotFoundError: nothing is recorded; ``python -m benchmarks.peers.controllers`` records.
     """
     figures = json.loads((folder / RECORDED).read_text("utf-8"))
+    missing = [library for library in LIBRARIES if all(run["library"] != library for run in figures["runs"])]
     learners = [list(runs) for _, runs in groupby(figures["runs"], key=lambda run: run["library"])]
     choices = "\n".join(f"- *{runs[0]['name']}*: {runs[0]['choices']}." for runs in learners)
     return (
@@ -34,6 +36,7 @@ def section(folder: Path) -> str:
             ("learner", "seeds", "steps to the goal", "utterances", "value at the end", "CPU seconds"),
             [_row(runs) for runs in learners],
         )
+        + (f"\n\nNot measured: {', '.join(missing)}." if missing else "")
         + f"\n\nChosen for each:\n\n{choices}\n\n"
         "Recorded by `python -m benchmarks.peers.controllers --json docs/results/controllers.json`."
     )
@@ -41,8 +44,8 @@ def section(folder: Path) -> str:
 
 def _row(runs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     def each(field: str, digits: str) -> str:
-        return ", ".join(format(run[field], digits) for run in runs)
+        return " / ".join(format(run[field], digits) for run in runs)
 
-    steps = ", ".join(("" if run["reached"] else "> ") + f"{run['steps']:,}" for run in runs)
-    spoken = ", ".join(("" if run["reached"] else "> ") + f"{run['utterances']:,}" for run in runs)
+    steps = " / ".join(("" if run["reached"] else "> ") + f"{run['steps']:,}" for run in runs)
+    spoken = " / ".join(("" if run["reached"] else "> ") + f"{run['utterances']:,}" for run in runs)
     return runs[0]["name"], each("seed", "d"), steps, spoken, each("value", ".4f"), each("seconds", ".1f")
