@@ -103,6 +103,44 @@ def test_together_they_learn_what_each_learns_alone(model, samples):
         assert _equal(weights.parameters(name), alone.parameters(name))
 
 
+def test_policies_learn_opposite_things_from_opposite_rewards(model):
+    """What one is paid for, the other is fined for: each comes to prefer its own, whatever the model prefers."""
+    with torch.no_grad():
+        model.lm_head.weight.mul_(20)  # it is frozen, and bounds what adapters can make of the logits
+    weights = _adapters(model)
+    learners = _learners(weights, CONFIG.model_copy(update={"clip_low": 10.0, "clip_high": 10.0}))
+    texts = {"liked by proposers": (5, 6, 1), "liked by reviewers": (7, 8, 9, 1)}
+    samples = [
+        Sample(
+            prompt_ids=(2, 3, 4),
+            output_ids=output,
+            logps_engine=(0.0,) * len(output),
+            role=role,
+            advantage=1.0 if role in liked else -1.0,
+            policy=str(role),
+        )
+        for role in Role
+        for liked, output in texts.items()
+        for _ in range(2)
+    ]
+
+    def preference(policy: str) -> float:
+        """Mean log-probability of a token of the first text, minus that of the second."""
+        with torch.no_grad(), weights.active(policy):
+            means = []
+            for output in texts.values():
+                ids = torch.tensor([[2, 3, 4, *output]])
+                logp = model(input_ids=ids).logits[0, 2:-1].log_softmax(-1)
+                means.append(float(logp.gather(-1, ids[0, 3:, None]).mean()))
+        return means[0] - means[1]
+
+    assert preference("proposer") == preference("reviewer")
+    for number in range(10):
+        learners.update(samples, lambda number=number: stream(number, "minibatches"))
+    assert preference("proposer") > 1
+    assert preference("reviewer") < -1
+
+
 def test_kl_is_measured_to_the_model_with_adapters_off(model, samples):
     """At first there is none; a strong penalty then keeps a policy closer than a weak one."""
     kl = {}
