@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDictBase
 from tensordict.nn import TensorDictModule
 from torch import nn
 from torchrl.envs import ExplorationType, MarlGroupMapType, PettingZooWrapper, set_exploration_type
@@ -69,7 +69,7 @@ def train(steps: int, seed: int, *, every: int = 1000, epochs: int = 10, learnin
     return progress
 
 
-def _credit(loss: ClipPPOLoss, data: TensorDict) -> None:
+def _credit(loss: ClipPPOLoss, data: TensorDictBase) -> None:
     """Advantages of the acting controllers, normalised; 0 for those that wait."""
     with torch.no_grad():
         loss.value_estimator(data)
