@@ -19,7 +19,7 @@ from benchmarks.peers.controllers_game import (
 )
 
 LIBRARIES = ["tianshou", "torchrl"]
-STEPS = {"tianshou": 1000, "torchrl": 1500}
+STEPS = {"tianshou": 2000, "torchrl": 4000}
 
 
 def by_chance() -> np.ndarray:
@@ -82,6 +82,7 @@ def test_a_new_measurement_replaces_only_the_same_run(tmp_path):
     assert [run["seed"] for run in json.loads(file.read_text("utf-8"))["runs"]] == [0, 1]
 
 
+@pytest.mark.slow  # a minute where the machine is busy
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_another_library_learns_through_its_own_pettingzoo_support(library):
     pytest.importorskip(library, reason=f"{library} is not installed (pip install 'tracer-debate[marl]')")
