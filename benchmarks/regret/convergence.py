@@ -17,6 +17,7 @@ from tracer_agents.game.values import Game, Weighting, expected_utility
 from tracer_agents.speakers.tabular_examples import TABULAR_EXAMPLES
 
 CHECKPOINTS = np.unique(np.round(np.geomspace(1, 3000, 40)).astype(int))
+COLUMNS = 4  # of pictures
 FLOOR = 1e-9  # smaller gaps are drawn here: rounding
 
 
@@ -43,7 +44,7 @@ class Trace:
 
 
 def cases() -> list[Case]:
-    """Seven games."""
+    """Kuhn poker, the matrix games, every shipped dialogue with a known answer, and the coordination trap."""
     trap = next(example for example in TABULAR_EXAMPLES if example.speakers == "coordination_trap")
     return [
         Case(
@@ -57,22 +58,21 @@ def cases() -> list[Case]:
         Case(name="climbing game", game=climbing_game(), weighting="gradient"),
         Case(name="penalty game", game=penalty_game(), weighting="gradient"),
         Case(name="staircase of 6", game=staircase(6), weighting="gradient"),
-        Case(name="dialogue, consensus", game=TABULAR_EXAMPLES[0].game("consensus"), weighting="gradient"),
-        Case(
-            name="dialogue, recall",
-            game=TABULAR_EXAMPLES[0].game("recall"),
-            weighting="counterfactual",
-            gap="Nash",
-            bounded=True,
+        *(
+            Case(name=f"{example.speakers}, consensus", game=example.game("consensus"), weighting="gradient")
+            for example in TABULAR_EXAMPLES
         ),
-        Case(
-            name="coordination trap, recall, parity",
-            game=trap.game("recall", "parity"),
-            weighting="counterfactual",
-            gap="Nash",
-            bounded=True,
+        *(
+            _in_recall(f"{example.speakers}, recall", example.game("recall"))
+            for example in TABULAR_EXAMPLES
+            if example is not trap
         ),
+        _in_recall("coordination_trap, recall, parity", trap.game("recall", "parity")),
     ]
+
+
+def _in_recall(name: str, game: Game) -> Case:
+    return Case(name=name, game=game, weighting="counterfactual", gap="Nash", bounded=True)
 
 
 def section(folder: Path) -> str:
@@ -154,13 +154,17 @@ def _draw_gaps(traces: dict[str, dict[str, Trace]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 4, figsize=(15, 6.5), sharex=True, sharey=True, layout="constrained")
+    height = -(-(len(traces) + 1) // COLUMNS)  # one place is the legend's
+    figure, axes = pyplot.subplots(
+        height, COLUMNS, figsize=(15, 3.2 * height), sharex=True, sharey=True, layout="constrained"
+    )
     for axis, (game, runs) in zip(axes.flat, traces.items(), strict=False):
         for name, run in runs.items():
             axis.loglog(CHECKPOINTS, np.maximum(run.gaps, FLOOR), label=name, linewidth=1.4)
         axis.set_title(game, fontsize=10)
         axis.grid(alpha=0.3)
-    axes.flat[-1].axis("off")
+    for axis in axes.flat[len(traces) :]:
+        axis.axis("off")
     axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc="center", frameon=False)
     figure.supxlabel("iterations")
     figure.supylabel(f"gap (≥ {FLOOR:g})")
@@ -175,16 +179,21 @@ def _draw_bounds(traces: dict[str, dict[str, Trace]], path: Path) -> None:
     from matplotlib import pyplot
 
     bounded = [case.name for case in cases() if case.bounded]
-    figure, axes = pyplot.subplots(1, len(bounded), figsize=(13, 3.8), sharex=True, sharey=True, layout="constrained")
-    for axis, game in zip(axes, bounded, strict=True):
+    height = -(-len(bounded) // COLUMNS)
+    figure, axes = pyplot.subplots(
+        height, COLUMNS, figsize=(15, 3.4 * height), sharex=True, sharey=True, layout="constrained"
+    )
+    for axis in axes.flat[len(bounded) :]:
+        axis.axis("off")
+    for axis, game in zip(axes.flat, bounded, strict=False):
         for name in ("RegretMatching", "RegretMatchingPlus"):
             run = traces[game][name]
             (line,) = axis.loglog(CHECKPOINTS, np.maximum(run.regret, 1e-7), label=name)
             axis.loglog(CHECKPOINTS, run.bound, "--", color=line.get_color(), label=f"{name}: bound")
         axis.set_title(game, fontsize=10)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
-    axes[0].set_ylabel("average external regret")
+    axes.flat[0].legend(fontsize=8)
+    figure.supylabel("average external regret")
     figure.supxlabel("iterations")
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
