@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.ablations.replay import Outcome
-from benchmarks.report.statistics import draw_resamples, holm, interval95
+from benchmarks.report.statistics import Resamples, draw_resamples, holm, interval95
 from tracer_env.seeding import stream
 
 
@@ -60,17 +60,30 @@ class Measured:
     outcomes: Mapping[str, Outcome]
 
 
-def compare(
-    seeds: Sequence[Measured], *, default: str, price_per_token: float, resamples: int, label: str
-) -> list[Row]:
+def resampled(seeds: Sequence[Measured], *, resamples: int, label: str) -> Resamples:
+    """Resamples of the test questions of some seeds, the same for every table of these questions.
+
+    Args:
+        seeds: in the order of the rows.
+        resamples: how many.
+        label: of the questions; the draws depend on nothing else.
+    """
+    return draw_resamples(
+        np.repeat([one.seed for one in seeds], [len(one.question_ids) for one in seeds]),
+        np.concatenate([np.asarray(one.question_ids) for one in seeds]),
+        resamples=resamples,
+        rng=stream("ablations", label),
+    )
+
+
+def compare(seeds: Sequence[Measured], drawn: Resamples, *, default: str, price_per_token: float) -> list[Row]:
     """A row for every label, in order.
 
     Args:
         seeds: with the same labels.
+        drawn: resamples of their questions.
         default: the label that the others are compared with.
         price_per_token: of utility ±1.
-        resamples: of every interval and test.
-        label: of the table; random draws depend on nothing else, so tables of the same questions share them.
     """
     labels = list(seeds[0].outcomes)
     right, tokens = (
@@ -79,12 +92,6 @@ def compare(
     )
     utility = 2 * right - 1 - price_per_token * tokens
     difference = utility - utility[:, [labels.index(default)]]
-    drawn = draw_resamples(
-        np.repeat([one.seed for one in seeds], [len(one.question_ids) for one in seeds]),
-        np.concatenate([np.asarray(one.question_ids) for one in seeds]),
-        resamples=resamples,
-        rng=stream("ablations", label),
-    )
     columns = {"utility": utility, "accuracy": right, "tokens": tokens, "difference": difference}
     sums = np.split(drawn.sums(np.hstack(list(columns.values()))) / len(right), len(columns), axis=1)
     draws = dict(zip(columns, sums, strict=True))

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import starmap
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ablations.compare import Measured, Row, compare
+from benchmarks.ablations.compare import Measured, Row, compare, resampled
 from benchmarks.ablations.page import Table, speech_table
 from benchmarks.ablations.replay import Replay, Setting
 from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import DEFAULT, RECIPES, SPLITS, Speech, open_bench, read, speech
-from benchmarks.bench import Bench, Recipe
+from benchmarks.bench import Recipe
 from benchmarks.recipes import TRACER
+from benchmarks.report.statistics import Resamples
 
 SPEAKERS: Mapping[str, Recipe | None] = {"initial": None, "trained": TRACER}
 
@@ -76,17 +77,17 @@ def tables(out: Path, names: Sequence[str], *, jobs: int, resamples: int) -> dic
         RunError: a recording has been begun and not ended.
     """
     chosen = sections(read(out))
-    return {
-        who: {
+    found: dict[str, dict[str, Table]] = {}
+    for who, seeds in measure_all(out, names, jobs=jobs).items():
+        by_name = {name: [one[name] for one in seeds] for name in names}
+        compared = _Compared.of(out, by_name[names[0]], resamples)
+        found[who] = {
             name: Table(
-                who=f"{who} speakers",
-                extent=_extent([one[name] for one in seeds]),
-                rows=_rows(out, [one[name] for one in seeds], default=chosen[name].default, resamples=resamples),
+                who=f"{who} speakers", extent=_extent(measured), rows=compared.rows(measured, chosen[name].default)
             )
-            for name in names
+            for name, measured in by_name.items()
         }
-        for who, seeds in measure_all(out, names, jobs=jobs).items()
-    }
+    return found
 
 
 def longer(out: Path, *, jobs: int, resamples: int) -> tuple[Section, list[Table]]:
@@ -129,15 +130,28 @@ def trained(out: Path, *, resamples: int) -> tuple[Section, list[Table]]:
             heard[label].append(speech(replay, bench.config.dialogue.rules))
     if not measured:
         return section, []
-    rows = _rows(out, measured, default=DEFAULT, resamples=resamples)
+    rows = _Compared.of(out, measured, resamples).rows(measured, DEFAULT)
     note = speech_table({label: _mean(speeches) for label, speeches in heard.items()})
     return section, [Table(who="trained speakers", extent=_extent(measured), rows=rows, note=note)]
 
 
-def _rows(out: Path, seeds: Sequence[Measured], *, default: str, resamples: int) -> list[Row]:
-    bench: Bench = open_bench(out, seeds[0].seed)
-    price_per_token = bench.plan.price / bench.config.token_budget
-    return compare(seeds, default=default, price_per_token=price_per_token, resamples=resamples, label=bench.label)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """How tables of the same questions are compared."""
+
+    drawn: Resamples
+    price_per_token: float
+
+    @classmethod
+    def of(cls, out: Path, seeds: Sequence[Measured], resamples: int) -> "_Compared":
+        bench = open_bench(out, seeds[0].seed)
+        return cls(
+            drawn=resampled(seeds, resamples=resamples, label=bench.label),
+            price_per_token=bench.plan.price / bench.config.token_budget,
+        )
+
+    def rows(self, seeds: Sequence[Measured], default: str) -> list[Row]:
+        return compare(seeds, self.drawn, default=default, price_per_token=self.price_per_token)
 
 
 def _extent(seeds: Sequence[Measured]) -> str:
