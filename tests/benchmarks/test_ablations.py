@@ -11,7 +11,7 @@ import yaml
 from benchmarks import recordings
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
-from benchmarks.ablations.compare import Estimate, Measured, Row, compare, two_sided_p
+from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled, two_sided_p
 from benchmarks.ablations.page import MARK, Table, findings
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
