@@ -169,9 +169,10 @@ def _networks(infosets: Infosets, outputs: int) -> MultiAgentMLP:
 
 
 def _loss(policy: MultiAgentMLP, critic: MultiAgentMLP) -> ClipPPOLoss:
+    seen: Any = {"logits": (_GROUP, "logits"), "mask": (_GROUP, "action_mask")}  # its annotation knows no mapping
     actor = ProbabilisticActor(
         TensorDictModule(policy, in_keys=[_SEEN], out_keys=[(_GROUP, "logits")]),
-        in_keys={"logits": (_GROUP, "logits"), "mask": (_GROUP, "action_mask")},
+        in_keys=seen,
         out_keys=[(_GROUP, "action")],
         distribution_class=MaskedCategorical,
         return_log_prob=True,
