@@ -19,7 +19,7 @@ from benchmarks.peers.controllers_game import (
 )
 
 LIBRARIES = ["tianshou", "torchrl"]
-STEPS = {"tianshou": 2000, "torchrl": 4000}
+STEPS = {"tianshou": 3000, "torchrl": 5000}
 
 
 def by_chance() -> np.ndarray:
@@ -91,5 +91,5 @@ def test_another_library_learns_through_its_own_pettingzoo_support(library):
     progress = peer.train(STEPS[library], seed=0)
 
     last = progress.checks[-1]
-    assert last.value > uniform() + 0.05
+    assert np.median([check.value for check in progress.checks[-3:]]) > uniform() + 0.05  # a greedy profile may flip
     assert 0 < last.utterances <= last.steps == STEPS[library]
