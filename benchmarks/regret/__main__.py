@@ -20,7 +20,15 @@ SECTIONS: dict[str, Section] = {
     "speed": scale.section,
     "marl": marl.section,
 }
-PREAMBLE = "# The regret layer: results\n\nEvery section is written by its command; none needs a GPU or a download.\n"
+PREAMBLE = """\
+# The regret layer: results
+
+Every section is written by its command; none needs a GPU or a download.
+
+What must hold whoever speaks is tested with Hypothesis on random speakers
+(`pytest tests/tracer_agents/game/test_properties.py`): strategies sum to 1, forced choices have
+no row and are played as they must, the order of questions and merging change nothing, and a run's average regret never exceeds the stated bound.
+"""
 
 
 def main() -> None:
