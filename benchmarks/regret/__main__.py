@@ -27,7 +27,8 @@ Every section is written by its command; none needs a GPU or a download.
 
 What must hold whoever speaks is tested with Hypothesis on random speakers
 (`pytest tests/tracer_agents/game/test_properties.py`): strategies sum to 1, forced choices have
-no row and are played as they must, the order of questions and merging change nothing, and a run's average regret never exceeds the stated bound.
+no row and are played as they must, the order of questions and merging change
+nothing, and a run's average regret never exceeds the stated bound.
 """
 
 
