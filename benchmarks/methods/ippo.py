@@ -4,14 +4,11 @@ import warnings
 from importlib.util import find_spec
 from types import ModuleType
 
-import numpy as np
-
 from benchmarks.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from tracer_agents.build import build_task
-from tracer_agents.game.tree import play
-from tracer_agents.types import Controller
+from tracer_agents.controllers.fixed import mean_utility
 from tracer_env.errors import ConfigError
 
 NAME = "ippo"
@@ -36,18 +33,9 @@ def _prepare(bench: Bench) -> Prepared:
     ppo = learner()
     config = bench.plan.config(bench.train_label, bench.seed)
     team = ppo.train(bench.recording("train"), config, build_task(config), steps=STEPS)
-    chosen = max((team, ppo.LikelierMode(team)), key=lambda controller: _utility(bench, controller))
+    check = bench.recording("validation").trees(config.dialogue.rules)
+    chosen = max((team, ppo.LikelierMode(team)), key=lambda one: mean_utility(check, one, config.utility))
     return played(bench, None, {NAME: chosen}, fitted_on=("train", "validation"))
-
-
-def _utility(bench: Bench, controller: Controller) -> float:
-    """The mean utility of a controller's dialogues on the recorded validation questions."""
-    config, recording = bench.config, bench.recording("validation")
-    trees = recording.trees(config.dialogue.rules)
-    finals = play(trees, controller)
-    right = np.array([tree.right(final) for tree, final in zip(trees, finals, strict=True)])
-    tokens = np.array([final.generated_tokens for final in finals])
-    return float(np.mean(config.utility(right, tokens)))
 
 
 METHODS = (

@@ -115,12 +115,13 @@ def fixed_controllers() -> dict[str, Controller]:
 def best_fixed(trees: Sequence[Tree], utility: Utility) -> tuple[str, Controller]:
     """The fixed controller with the highest mean utility on these (training) trees, and its name."""
     candidates = fixed_controllers()
-
-    def score(name: str) -> float:
-        played = play(trees, candidates[name])
-        right = np.array([tree.right(state) for tree, state in zip(trees, played, strict=True)])
-        tokens = np.array([state.generated_tokens for state in played])
-        return float(np.mean(utility(right, tokens)))
-
-    name = max(candidates, key=score)
+    name = max(candidates, key=lambda name: mean_utility(trees, candidates[name], utility))
     return name, candidates[name]
+
+
+def mean_utility(trees: Sequence[Tree], controller: Controller, utility: Utility) -> float:
+    """The mean utility of the dialogues that a controller plays in these trees."""
+    played = play(trees, controller)
+    right = np.array([tree.right(state) for tree, state in zip(trees, played, strict=True)])
+    tokens = np.array([state.generated_tokens for state in played])
+    return float(np.mean(utility(right, tokens)))

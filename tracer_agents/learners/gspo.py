@@ -19,6 +19,7 @@ from tracer_agents.learners.ops import (
     kl_to_reference,
     sequence_log_ratio,
     token_logps,
+    token_mean,
     truncated_importance_weight,
 )
 
@@ -170,7 +171,7 @@ class GSPOLearner:
         if self._config.loss != "grpo":
             return is_clipped(log_ratio, advantage, low, high).float()
         tokens = is_clipped(logp - logp_old, advantage.unsqueeze(-1), low, high)
-        return (tokens * mask).sum(-1) / mask.sum(-1)
+        return token_mean(tokens, mask)
 
     def save(self, folder: Path) -> None:
         """Writes the optimiser state to ``folder/optimiser.pt``."""

@@ -21,9 +21,14 @@ def token_logps(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.log_softmax(logits, dim=-1, dtype=precision).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
+def token_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean over each sequence's tokens, (B, T)² -> (B,)."""
+    return (values * mask).sum(-1) / mask.sum(-1)
+
+
 def sequence_log_ratio(logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """log s_i: the length-normalised log importance ratio of each sequence (equation 7), (B, T)³ -> (B,)."""
-    return ((logp - logp_old) * mask).sum(-1) / mask.sum(-1)
+    return token_mean(logp - logp_old, mask)
 
 
 def gspo_loss(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
@@ -52,7 +57,7 @@ def gspo_token_loss(
     sequence = sequence_log_ratio(logp, logp_old, mask).detach().unsqueeze(-1)  # (B, 1)
     log_ratio = sequence + logp - logp.detach()
     loss = gspo_loss(log_ratio, advantage, clip_low, clip_high)
-    return (loss * mask).sum(-1) / mask.sum(-1)
+    return token_mean(loss, mask)
 
 
 def grpo_loss(
@@ -73,7 +78,7 @@ def grpo_loss(
         (B,), the mean over a sequence's tokens.
     """
     loss = gspo_loss(logp - logp_old, advantage.unsqueeze(-1), clip_low, clip_high)
-    return (loss * mask).sum(-1) / mask.sum(-1)
+    return token_mean(loss, mask)
 
 
 def kl_to_reference(logp: torch.Tensor, logp_reference: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -82,7 +87,7 @@ def kl_to_reference(logp: torch.Tensor, logp_reference: torch.Tensor, mask: torc
     r = π_ref / π. Unbiased for tokens sampled from π, never negative (GRPO, arXiv 2402.03300, equation 4).
     """
     log_ratio = logp_reference - logp
-    return ((log_ratio.exp() - log_ratio - 1) * mask).sum(-1) / mask.sum(-1)
+    return token_mean(log_ratio.exp() - log_ratio - 1, mask)
 
 
 def is_clipped(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float, clip_high: float) -> torch.Tensor:
