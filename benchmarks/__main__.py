@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from benchmarks.cells import Job, jobs_of
+from benchmarks.cells import jobs_of
+from benchmarks.display import Display
 from benchmarks.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.methods import METHODS
 from benchmarks.plan import Plan, make_plan, read_plan, task_of_label
@@ -144,47 +144,6 @@ def _methods(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     for method in METHODS.values():
         table.add_row(method.name, method.title, method.reference)
     Console().print(table)
-
-
-class Display:
-    """A bar of everything to be done, in questions and training steps, and what is under way."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._bar = self._progress.add_task("starting")
-        self._done: dict[str, int] = {}
-
-    def __enter__(self) -> "Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def watch(self, jobs: Sequence[Job], running: Sequence[Job]) -> None:
-        """Shows how things stand; jobs that are done are not looked at again."""
-        under_way = {job.name for job in running}
-        for job in jobs:
-            known = self._done.get(job.name)
-            if known is None or known < job.size:
-                self._done[job.name] = job.size if job.is_done else job.completed()
-                if self._done[job.name] == job.size and known is not None and known < job.size:
-                    self._progress.console.print(f"done: {job.name}", highlight=False)
-        left = sum(self._done[job.name] < job.size for job in jobs)
-        now = "; ".join(sorted(under_way)) or "–"
-        self._progress.update(
-            self._bar,
-            description=f"{left} of {len(jobs)} jobs left, now: {now[:100]}",
-            completed=sum(self._done.values()),
-            total=sum(job.size for job in jobs),
-        )
 
 
 if __name__ == "__main__":

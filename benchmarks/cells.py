@@ -144,9 +144,9 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
 
 
 def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
-    recipes = {recipe.name: _training(bench, recipe) for recipe in method.recipes}
+    recipes = {recipe.name: training_job(bench, recipe) for recipe in method.recipes}
     yield from recipes.values()
-    recorded = [_recording(bench, split, recipe, sizes) for split, recipe in method.recordings]
+    recorded = [recording_job(bench, split, recipe, sizes) for split, recipe in method.recordings]
     yield from recorded
     folder = bench.out / "cells" / method.name / bench.label / f"seed-{bench.seed}"
     needs = (*(job.name for job in recipes.values()), *(job.name for job in recorded))
@@ -163,7 +163,8 @@ def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
     )
 
 
-def _training(bench: Bench, recipe: Recipe) -> Job:
+def training_job(bench: Bench, recipe: Recipe) -> Job:
+    """The training of a recipe's speakers."""
     folder = bench.run(recipe).folder
     return Job(
         name=f"train {recipe.name} on {bench.train_label}, seed {bench.seed}",
@@ -176,7 +177,8 @@ def _training(bench: Bench, recipe: Recipe) -> Job:
     )
 
 
-def _recording(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes) -> Job:
+def recording_job(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes = drawn) -> Job:
+    """The recording of a split, with the initial speakers or a recipe's."""
     path = bench.recording_path(split, recipe)
     return Job(
         name=f"record {path.parent.relative_to(bench.out / 'recordings')}",
@@ -185,7 +187,7 @@ def _recording(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes) 
         size=sizes(bench, split),
         done=None,
         progress=path,
-        needs=(_training(bench, recipe).name,) if recipe else (),
+        needs=(training_job(bench, recipe).name,) if recipe else (),
         recipe=recipe,
         split=split,
     )

@@ -7,7 +7,7 @@ is taken to be trained on. Whether a model fits into a device's memory is not ch
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -168,19 +168,22 @@ def said(config: Config, cost: Cost, questions: float) -> Work:
 def training(bench: Bench, recipe: Recipe) -> Work:
     """Of every step: its questions expanded, and G − 1 further samples of every utterance on the played line.
 
-    A line that learning controllers play speaks in half of its free rounds. Checkpoints expand validation questions
-    of their own.
+    A line that learning controllers play speaks in half of its free rounds; the first ``answer_steps`` have dialogues
+    of one round. Checkpoints expand validation questions of their own.
     """
     config = bench.training_config(recipe)
-    trainer, rules = config.trainer, config.dialogue.rules
-    questions = trainer.steps * trainer.questions_per_step
-    line = played(rules, recipe.line)
-    group = said(config, line, questions * config.credit.group_size)
+    trainer, credit, rules = config.trainer, config.credit, config.dialogue.rules
     checkpoints = sum(trainer.checkpoint_at(step) for step in range(1, trainer.steps + 1))
-    followed = checkpoints * config.evaluation.checkpoint_questions
-    trained = Work(trained_tokens=group.prompt_tokens + group.generated_tokens)
-    further = said(config, line, questions * (config.credit.group_size - 1))
-    return said(config, expansion(rules), questions + followed) + further + trained
+    work = said(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
+    for steps, own_rules, size in (
+        (trainer.answer_steps, replace(rules, rounds=1), credit.answer_group_size or credit.group_size),
+        (trainer.steps - trainer.answer_steps, rules, credit.group_size),
+    ):
+        questions, line = steps * trainer.questions_per_step, played(own_rules, recipe.line)
+        group = said(config, line, questions * size)
+        trained = Work(trained_tokens=group.prompt_tokens + group.generated_tokens)
+        work += said(config, expansion(own_rules), questions) + said(config, line, questions * (size - 1)) + trained
+    return work
 
 
 def expansion(rules: Rules) -> Cost:

@@ -53,23 +53,38 @@ def run_plan(plan: Plan, out: Path, *, jobs: int, watch: Watch) -> list[Job]:
     """Does every job of the plan that is not done yet; what is done already is left alone.
 
     Args:
-        jobs: processes at a time; 1 works in this one.
-        watch: told now and then how things stand.
+        jobs, watch: as of ``run_jobs``.
 
     Raises:
         ConfigError: a method that does not exist, or several processes for a backend that takes one.
         RunError: some jobs failed; all others that could be done are done.
     """
-    if jobs > 1 and plan.base.backend.name != "transformers":
-        raise ConfigError("--jobs: a server holds one set of weights at a time; run one job at a time with sglang")
     todo = jobs_of(plan, out)
     open_plan(plan, out)
+    run_jobs(todo, plan, jobs=jobs, watch=watch)
+    return todo
+
+
+def run_jobs(todo: Sequence[Job], plan: Plan, *, jobs: int, watch: Watch) -> None:
+    """Does those of a plan's jobs that are not done yet, each after those it needs.
+
+    Args:
+        todo: the jobs; what one of them needs is among them.
+        plan: theirs.
+        jobs: processes at a time; 1 works in this one.
+        watch: told now and then how things stand.
+
+    Raises:
+        ConfigError: several processes for a backend that takes one.
+        RunError: some jobs failed; all others that could be done are done.
+    """
+    if jobs > 1 and plan.base.backend.name != "transformers":
+        raise ConfigError("--jobs: a server holds one set of weights at a time; run one job at a time with sglang")
     logging.disable_progress_bar()
     failures = _run(todo, _Here() if jobs == 1 else _pool(jobs), limit=jobs, watch=watch)
     if failures:
         listed = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
         raise RunError(f"{len(failures)} of {len(todo)} jobs were not done:\n{listed}\nrun the same command to go on")
-    return todo
 
 
 def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> dict[str, str]:

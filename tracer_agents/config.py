@@ -131,7 +131,8 @@ class BackendConfig(_Section):
     parity_tolerance: float = Field(
         default=1e-4,
         gt=0,
-        description="sglang: mean log-probability difference that rounding explains; a token's may be 10 times it",
+        description="mean difference of the learner's and the engine's log-probabilities that rounding explains; a "
+        "token's may be 10 times it at the start, a step's mean in training",
     )
 
     @model_validator(mode="after")
@@ -176,6 +177,9 @@ class CreditConfig(_Section):
 
     train: bool = Field(default=True, description="whether speakers learn")
     group_size: int = Field(default=8, ge=2, description="G, completions of one prompt")
+    answer_group_size: int | None = Field(
+        default=None, ge=2, description="the same where proposers answer alone; by default group_size"
+    )
     reviewer: Literal["verdict", "uplift"] = Field(default="verdict", description="what a review is paid for")
     format_penalty: float = Field(default=0.5, ge=0, description="for a review without a readable verdict")
     truncation_penalty: float = Field(default=0.5, ge=0, lt=1, description="for an utterance cut by the token limit")
@@ -209,10 +213,21 @@ class TrainerConfig(_Section):
     controller_steps: int = Field(
         default=0, ge=0, description="of these, the last ones: speakers are frozen, controllers start afresh"
     )
+    answer_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the other steps, the first ones: proposers answer alone, nobody reviews",
+    )
     questions_per_step: int = Field(default=16, ge=1, description="questions expanded a step")
     controller_questions_per_step: int = Field(default=64, ge=1, description="the same, once speakers are frozen")
     checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints; the last is always kept")
     keep_checkpoints: int = Field(default=2, ge=1, description="how many of the newest checkpoints stay on disk")
+
+    @property
+    def answer_steps(self) -> int:
+        """How many of the first steps train nothing but answers to the bare question."""
+        return round(self.answer_share * (self.steps - self.controller_steps))
 
     def checkpoint_at(self, step: int) -> bool:
         """Whether a checkpoint is written after this step."""

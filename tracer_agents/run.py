@@ -126,8 +126,16 @@ def describe(config: Config) -> dict[str, Any]:
         "task": config.task.name,
         "model": config.speakers.model,
         "seed": config.seed,
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
         "price_of_speech": config.dialogue.price_of_speech,
         "token_budget": config.token_budget,
     }
+
+
+def _version(package: str) -> str | None:
+    """Of an installed package; the project itself can also run from a folder that is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -7,7 +7,7 @@ in a tree. *Group*: completions of one prompt. *Profile*: the strategies of all 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
+from tracer_agents.errors import ParityFailed
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate
 from tracer_agents.game.empirical import EmpiricalGame
@@ -99,14 +100,14 @@ class Trainer:
         trees, lost = set_apart(self._expand(number, line))
         lines = play(trees, line)
         clock.lap("expand")
-        groups = self._sample_groups(trees, lines) if self._trains_speakers(number) else None
+        groups = self._sample_groups(trees, lines, number) if self._trains_speakers(number) else None
         clock.lap("groups")
         gspo = self._train_speakers(groups, number) if groups else {}
         clock.lap("gspo")
         if groups:
             self._label(self.version + 1)
         clock.lap("sync")
-        if self.config.controllers.train:
+        if self.config.controllers.train and not self._answers_alone(number):
             self.tables = self._train_controllers(number, self.game(trees))
         clock.lap("regret")
         certificate = self._certificate() if self._certifies(number) else None
@@ -160,10 +161,10 @@ class Trainer:
     def _expand(self, number: int, line: Controller) -> list[Tree]:
         """The step's questions; with external sampling one agent's choices, the others' as ``line`` plays them."""
         speakers, grade, episodes = self.parts.training_speakers, self.parts.task.grade, self._episodes(number)
+        rules = replace(self.rules, rounds=1) if self._answers_alone(number) else self.rules
         if self.config.controllers.expansion == "full":
-            return expand(episodes, self.rules, speakers, grade)
-        player = number % self.rules.n_agents
-        return expand_external(episodes, self.rules, speakers, grade, line, player)
+            return expand(episodes, rules, speakers, grade)
+        return expand_external(episodes, rules, speakers, grade, line, player=number % rules.n_agents)
 
     def _episodes(self, number: int) -> list:
         start, count = self._first_question(number), self._questions(number)
@@ -177,6 +178,10 @@ class Trainer:
     def _first_question(self, number: int) -> int:
         return sum(self._questions(earlier) for earlier in range(1, number))
 
+    def _answers_alone(self, number: int) -> bool:
+        """Whether dialogues end with the first proposal: only proposers are trained, in groups of their own size."""
+        return number <= self.config.trainer.answer_steps
+
     def _trains_speakers(self, number: int) -> bool:
         return self.config.credit.train and number < self._first_frozen
 
@@ -185,14 +190,15 @@ class Trainer:
         """The first step in which only controllers learn."""
         return self.config.trainer.steps - self.config.trainer.controller_steps + 1
 
-    def _sample_groups(self, trees: Sequence[Tree], lines: Sequence[Dialogue]) -> Groups:
+    def _sample_groups(self, trees: Sequence[Tree], lines: Sequence[Dialogue], number: int) -> Groups:
         credit = self.config.credit
+        size = credit.answer_group_size if self._answers_alone(number) else None
         return sample_groups(
             trees,
             lines,
             self.parts.training_speakers,
             self.parts.task.grade,
-            group_size=credit.group_size,
+            group_size=size or credit.group_size,
             penalties=Penalties(format=credit.format_penalty, truncation=credit.truncation_penalty),
             uplift=credit.reviewer == "uplift",
             normalise_std=credit.normalise_std,
@@ -206,7 +212,21 @@ class Trainer:
             for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
             if signal
         ]
-        return self.parts.learner.update(samples, lambda: stream(self.config.seed, "minibatches", number))
+        stats = self.parts.learner.update(samples, lambda: stream(self.config.seed, "minibatches", number))
+        self._check_parity(stats, number)
+        return stats
+
+    def _check_parity(self, stats: dict[str, GSPOStats], number: int) -> None:
+        """Stops at utterances that are not the policy's, before a checkpoint keeps what was learned from them."""
+        limit = 10 * self.config.backend.parity_tolerance
+        for policy, one in stats.items():
+            if one.engine_logp_difference > limit:
+                raise ParityFailed(
+                    f"step {number}, policy {policy!r}: log-probabilities of the engine and of the learner differ by "
+                    f"{one.engine_logp_difference:.2g} a token, at most by {one.engine_logp_difference_max:.2g}; "
+                    f"{limit:.2g} is allowed. The last checkpoint is intact. If rounding explains it (half precision, "
+                    "quantised servers), raise backend.parity_tolerance; if not, the engine does not sample the policy"
+                )
 
     def _train_controllers(self, number: int, game: EmpiricalGame) -> RegretTables:
         settings = self.config.controllers

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.report,
             names=options.only,
             long=options.longer,
+            retrained=options.trained,
             jobs=options.jobs,
             resamples=options.resamples,
             command=f"python -m benchmarks.ablations {' '.join(given)}",
@@ -52,13 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, required=True, help="the page; what stands above its tables is kept")
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="sections to measure; by default all")
     parser.add_argument("--longer", type=Path, help="the folder of a benchmark of longer dialogues, for the rounds")
+    parser.add_argument(
+        "--trained", type=Path, nargs="+", help="folders in which benchmarks.ablations.trained worked; by default OUT"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of every bootstrap interval")
     return parser
 
 
 def write(
-    out: Path, report: Path, *, names: Sequence[str] | None, long: Path | None, jobs: int, resamples: int, command: str
+    out: Path,
+    report: Path,
+    *,
+    names: Sequence[str] | None,
+    long: Path | None,
+    retrained: Sequence[Path] | None,
+    jobs: int,
+    resamples: int,
+    command: str,
 ) -> None:
     """Measures what is recorded and writes the page, with the picture in a folder of the page's name.
 
@@ -67,6 +79,7 @@ def write(
         report: the page.
         names: of the sections; None is all of them. The picture needs price and fixed.
         long: the folder of a benchmark of longer dialogues.
+        retrained: the folders in which speakers were trained in several ways; by default ``out``.
         jobs: processes at a time.
         resamples: of every interval.
         command: as given, for the page.
@@ -87,7 +100,7 @@ def write(
     told = [(chosen[name], [one[name] for one in found.values()]) for name in names]
     if long is not None:
         told.append(longer(long, jobs=jobs, resamples=resamples))
-    told.append(trained(out, resamples=resamples))
+    told.append(trained(retrained or [out], resamples=resamples))
     picture = ""
     if {"price", "fixed"} <= set(names):
         folder = report.parent / report.stem

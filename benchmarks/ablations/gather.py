@@ -106,33 +106,42 @@ def longer(out: Path, *, jobs: int, resamples: int) -> tuple[Section, list[Table
     return replace(section, title="Longer dialogues", about=about), [one["rounds"] for one in found.values()]
 
 
-def trained(out: Path, *, resamples: int) -> tuple[Section, list[Table]]:
-    """What only training shows, over the seeds for which every recipe is recorded; without tables where none is.
+def trained(folders: Sequence[Path], *, resamples: int) -> tuple[Section, list[Table]]:
+    """What only training shows: a table a folder, of the recipes that are recorded for as many seeds as the default.
 
     Raises:
         RunError: a recording is incomplete.
     """
     section = Section(
         title="What speakers are trained for",
-        about="What a review is paid for (agreeing with the truth, or also the uplift of a revision after it), and "
-        "on whose dialogues speakers are trained; controllers are then fitted to the trained speakers as by default.",
+        about="What a review is paid for (agreeing with the truth, or also the uplift of a revision after it), on "
+        "whose dialogues speakers are trained, by which loss, and whether proposers learn to answer alone first; "
+        "controllers are then fitted to the trained speakers as by default.",
         default=DEFAULT,
-        rows={label: lambda replay: replay.outcome(Setting.of(read(out))) for label in RECIPES},
+        rows={},  # each row is another recording
     )
+    return section, [table for folder in folders for table in _trained(folder, section, resamples)]
+
+
+def _trained(out: Path, section: Section, resamples: int) -> list[Table]:
+    """The table of a folder; none where there is nothing to compare."""
+    seeds = recorded_seeds(out, RECIPES[DEFAULT])
+    recipes = {label: recipe for label, recipe in RECIPES.items() if recorded_seeds(out, recipe) == seeds}
+    if not seeds or len(recipes) == 1:
+        return []
     measured: list[Measured] = []
-    heard: dict[str, list[Speech]] = {label: [] for label in RECIPES}
-    for seed in sorted(set.intersection(*(set(recorded_seeds(out, recipe)) for recipe in RECIPES.values()))):
+    heard: dict[str, list[Speech]] = {label: [] for label in recipes}
+    for seed in seeds:
         bench = open_bench(out, seed)
-        replays = {label: Replay.of(bench, recipe) for label, recipe in RECIPES.items()}
-        outcomes = {label: section.rows[label](replay) for label, replay in replays.items()}
+        replays = {label: Replay.of(bench, recipe) for label, recipe in recipes.items()}
+        setting = Setting.of(bench.plan)
+        outcomes = {label: replay.outcome(setting) for label, replay in replays.items()}
         measured.append(Measured(seed=seed, question_ids=replays[DEFAULT].question_ids, outcomes=outcomes))
         for label, replay in replays.items():
             heard[label].append(speech(replay, bench.config.dialogue.rules))
-    if not measured:
-        return section, []
     rows = _Compared.of(out, measured, resamples).rows(measured, DEFAULT)
     note = speech_table({label: _mean(speeches) for label, speeches in heard.items()})
-    return section, [Table(who="trained speakers", extent=_extent(measured), rows=rows, note=note)]
+    return [Table(who="trained speakers", extent=_extent(measured), rows=rows, note=note)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

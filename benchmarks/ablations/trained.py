@@ -1,6 +1,6 @@
-"""Choices that only training can show: what reviews are paid for, and on whose lines speakers are trained.
+"""Choices that only training can show: what reviews are paid for, on whose lines speakers learn, in which order.
 
-    python -m benchmarks.ablations.trained OUT --seeds 0 1 2
+    python -m benchmarks.ablations.trained OUT --recipes tracer tracer_uplift --jobs 2
 
 trains what is missing beside the recordings of a benchmark and records it; it can be killed and given again.
 """
@@ -15,20 +15,25 @@ import numpy as np
 
 from benchmarks.ablations.replay import Replay
 from benchmarks.bench import Bench, Recipe
+from benchmarks.cells import Job, recording_job, training_job
+from benchmarks.display import Display
 from benchmarks.plan import Plan, make_plan, read_plan
-from benchmarks.recipes import SPEAKERS_ONLY, TRACER
-from tracer_agents.checkpoint import locked
+from benchmarks.recipes import ANSWER_FIRST, ANSWER_FIRST_GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER, TRACER_GRPO
+from benchmarks.runner import run_jobs
 from tracer_env.dialogue import Role, Rules, Verdict
 from tracer_env.errors import ConfigError, TracerError
 from tracer_env.tasks.base import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-UPLIFT = Recipe(name="tracer_uplift", settings={"credit.reviewer": "uplift"})
-DEFAULT = "verdict, exploring controllers"
+DEFAULT = "as configured"
 RECIPES: Mapping[str, Recipe] = {
     DEFAULT: TRACER,
-    "uplift, exploring controllers": UPLIFT,
-    "verdict, everybody always speaks": SPEAKERS_ONLY,
+    "reviews paid for uplift": Recipe(name="tracer_uplift", settings={"credit.reviewer": "uplift"}),
+    "on lines where everybody always speaks": SPEAKERS_ONLY,
+    "GRPO's loss": TRACER_GRPO,
+    "answers first": ANSWER_FIRST,
+    "answers first, GRPO's loss": ANSWER_FIRST_GRPO,
+    "answers alone, GRPO's loss": SINGLE_GRPO,
 }
 
 
@@ -70,13 +75,11 @@ def read(out: Path) -> Plan:
     return make_plan(read_plan(path), str(path))
 
 
-def prepare(bench: Bench, recipe: Recipe) -> None:
-    """Trains a recipe's speakers and records the three splits with them, as far as that is not done yet."""
-    if not (bench.run(recipe).folder / "summary.json").is_file():
-        bench.train(recipe)
-    for split in SPLITS:
-        with locked(bench.recording_path(split, recipe).parent):
-            bench.record(split, recipe)
+def jobs_of_recipes(out: Path, seeds: Sequence[int], recipes: Sequence[Recipe]) -> list[Job]:
+    """The trainings, then the recordings of all splits, of every recipe and seed."""
+    pairs = [(open_bench(out, seed), recipe) for seed in seeds for recipe in recipes]
+    trainings = [training_job(bench, recipe) for bench, recipe in pairs]
+    return trainings + [recording_job(bench, split, recipe) for bench, recipe in pairs for split in SPLITS]
 
 
 def speech(replay: Replay, rules: Rules) -> Speech:
@@ -105,15 +108,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations.trained", description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of a benchmark")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the plan; by default all of them")
+    names = [recipe.name for recipe in RECIPES.values()]
+    parser.add_argument("--recipes", choices=names, default=names, nargs="+", help="by default all of them")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     options = parser.parse_args(argv)
     try:
         plan = read(options.out)
         if unknown := set(options.seeds or ()) - set(plan.seeds):
             raise ConfigError(f"--seeds: the plan has {plan.seeds}, not {sorted(unknown)}")
-        for seed in options.seeds or plan.seeds:
-            for recipe in RECIPES.values():
-                prepare(open_bench(options.out, seed), recipe)
-                print(f"{recipe.name}, seed {seed}: trained and recorded", file=sys.stderr)
+        with Display() as display:
+            recipes = [recipe for recipe in RECIPES.values() if recipe.name in options.recipes]
+            jobs = jobs_of_recipes(options.out, options.seeds or plan.seeds, recipes)
+            run_jobs(jobs, plan, jobs=options.jobs, watch=display.watch)
     except TracerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -103,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report, path = shown(found), given.json
     print(report)
     if path is not None:
-        path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, "utf-8", errors="backslashreplace")  # a lone surrogate becomes JSON's escape of it
 
 
 if __name__ == "__main__":

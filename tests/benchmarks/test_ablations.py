@@ -15,7 +15,8 @@ from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resam
 from benchmarks.ablations.page import MARK, Table, findings
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
-from benchmarks.ablations.trained import RECIPES, SPLITS, open_bench, speech
+from benchmarks.ablations.trained import RECIPES, SPLITS, jobs_of_recipes, open_bench, speech
+from benchmarks.ablations.trained import main as train_recipes
 from benchmarks.plan import Plan, make_plan
 from tracer_agents.build import build_task
 from tracer_agents.controllers.fixed import AlwaysSpeak
@@ -269,14 +270,17 @@ class Guessing:
         return said
 
 
+*RECORDED, UNRECORDED = RECIPES
+
+
 @pytest.fixture
 def benchmark(tmp_path) -> Path:
-    """A benchmark's folder with recordings of the initial speakers, and of every recipe for seed 0."""
+    """A benchmark's folder with recordings of the initial speakers, and of every recipe but one for seed 0."""
     plan = Plan.model_validate(plan_fields())
     out = tmp_path / "out"
     out.mkdir()
     (out / "plan.yaml").write_text(yaml.safe_dump(plan.model_dump(mode="json")))
-    for seed, recipe in [(0, None), (1, None), *((0, recipe) for recipe in RECIPES.values())]:
+    for seed, recipe in [(0, None), (1, None), *((0, RECIPES[label]) for label in RECORDED)]:
         bench = open_bench(out, seed)
         task = build_task(bench.config)
         for split in SPLITS:
@@ -292,6 +296,7 @@ def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmar
     report.write_text(f"# Mine\n\nA finding.\n\n{MARK}\n\nold tables\n")
 
     command = [str(benchmark), "--report", str(report), "--resamples", "200", "--longer", str(benchmark)]
+    command += ["--trained", str(benchmark)]
     command += ["--only", "fixed", "price", "rounds"]
     assert main(command) == 0, capsys.readouterr().err
 
@@ -303,8 +308,9 @@ def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmar
     assert text.count("Trained speakers, 6 test questions of seed 0:") == 5
     assert "## What the intervals support\n\n- Learned or fixed, initial speakers: " in text
     assert "## Longer dialogues" in text
-    for label in (*RECIPES, "stop&#95;on&#95;agreement", "learned"):
+    for label in (*RECORDED, "stop&#95;on&#95;agreement", "learned"):
         assert f"\n| {label.replace('&#95;', '_')} | " in text
+    assert UNRECORDED not in text
     assert (report.parent / "ablations" / "frontier.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -338,3 +344,19 @@ def test_speech_counts_reviews_of_right_and_of_wrong_solutions(replay):
     assert figures.first == np.mean([tree.right(tree.states["1"]) for tree in trees])
     assert figures.sensitivity == of_right.count(Verdict.RIGHT) / len(of_right)
     assert figures.specificity == of_wrong.count(Verdict.WRONG) / len(of_wrong)
+
+
+def test_recipes_are_trained_then_recorded(benchmark):
+    recipe = RECIPES["reviews paid for uplift"]
+    jobs = jobs_of_recipes(benchmark, [0, 1], [recipe])
+
+    assert [job.kind for job in jobs] == ["train"] * 2 + ["record"] * 6
+    assert all(job.needs == (jobs[job.bench.seed].name,) for job in jobs[2:])
+    assert jobs[0].bench.training_config(recipe).credit.reviewer == "uplift"
+    recorded = [job.is_done for job in jobs[2:]]
+    assert recorded == [True] * 3 + [False] * 3  # of seed 0, as the fixture has it
+
+
+def test_a_seed_that_the_plan_lacks_is_refused(benchmark, capsys):
+    assert train_recipes([str(benchmark), "--seeds", "7"]) == 1
+    assert "--seeds: the plan has [0, 1], not [7]" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from benchmarks.__main__ import main
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, Recipe
 from benchmarks.cells import jobs_of
 from benchmarks.estimate import (
     DEVICES,
@@ -21,6 +21,7 @@ from benchmarks.estimate import (
     model_of,
     played,
     said,
+    training,
     training_seconds,
     work_of,
 )
@@ -163,6 +164,18 @@ def test_recorded_methods_generate_nothing_in_their_cells():
     assert work["self_consistency on t, seed 0"].generations == 80
     assert work["debate on t, seed 0"].generations == 90
     assert work["record initial/t/seed-0/test"].generations == 160
+
+
+def test_answers_alone_are_counted_without_trees():
+    """Of 4 steps of 10 questions the first 2 have groups of 5 answers each, and nothing else."""
+    settings = {"trainer.steps": 4, "trainer.controller_steps": 0, "trainer.questions_per_step": 10}
+    settings |= {"evaluation.checkpoint_questions": 0, "credit.answer_group_size": 5}
+    first = Recipe(name="first", settings={**settings, "trainer.answer_share": 0.5})
+    alone = Recipe(name="alone", settings={**settings, "dialogue.rounds": 1, "credit.group_size": 5})
+    team = Recipe(name="team", settings=settings)
+    half, answers, dialogues = (training(bench(make()), recipe).generations for recipe in (first, alone, team))
+    assert answers == 4 * 10 * 5
+    assert half == pytest.approx((answers + dialogues) / 2)
 
 
 @pytest.mark.parametrize("name", ["paper", "arithmetic"])

@@ -1,6 +1,7 @@
 """A run directory: begun once, resumed with the same settings, cut back to its checkpoint."""
 
 import json
+from importlib import metadata
 
 import pytest
 
@@ -101,3 +102,14 @@ def test_description_names_versions_and_settings():
     assert set(described["versions"]) >= {"tracer-debate", "torch", "transformers", "pettingzoo", "numpy"}
     same = describe(load_config(overrides={"seed": 3, "task.options": {"level": 2}}))["config_sha256"]
     assert described["config_sha256"] == same != describe(load_config())["config_sha256"]
+
+
+def test_a_project_that_is_not_installed_has_no_version(monkeypatch):
+    def version(package: str) -> str:
+        if package == "tracer-debate":
+            raise metadata.PackageNotFoundError(package)
+        return "1.2"
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert describe(CONFIG)["versions"]["tracer-debate"] is None
+    assert describe(CONFIG)["versions"]["torch"] == "1.2"

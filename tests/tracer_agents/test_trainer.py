@@ -1,6 +1,7 @@
 """The training step: what it draws, what it learns, and that it goes on to the same bits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
-from tracer_agents.errors import GenerationFailed
+from tracer_agents.errors import GenerationFailed, ParityFailed
 from tracer_agents.game.tree import expand
 from tracer_agents.trainer import Explorer, StepReport, Trainer, set_apart
 from tracer_agents.types import FAILED, Speakers, SpeakRequest
@@ -72,6 +73,46 @@ def test_a_lone_proposer_can_be_trained(trainer):
     report = made.step(1)
     assert (report.utterances, report.groups, report.speak_rate) == (2 * 4, 2, None)
     assert report.reviewer_reward is None
+
+
+ANSWERS_FIRST = {"trainer.steps": 4, "trainer.answer_share": 0.5, "credit.answer_group_size": 6}
+
+
+def test_proposers_answer_alone_first(trainer):
+    made = trainer(ANSWERS_FIRST)
+    alone = made.step(2)
+    assert (alone.utterances, alone.groups, alone.speak_rate) == (2 * 6, 2, None)
+    assert (alone.reviewer_reward, alone.infosets) == (None, 0)
+    team = made.step(3)
+    assert team.utterances > 2 * 16
+    assert team.infosets > 0
+
+
+def test_answers_alone_are_those_of_a_lone_proposer(trainer):
+    lone = {"controllers.train": False, "dialogue.rounds": 1, "dialogue.n_agents": 1, "credit.group_size": 6}
+    one, other = trainer(ANSWERS_FIRST), trainer(lone)
+    of_the_team, of_the_lone = figures(one.step(1)), figures(other.step(1))
+    del of_the_team["utility"], of_the_lone["utility"]  # a shorter dialogue has a smaller budget of tokens
+    assert of_the_team == of_the_lone
+    assert equal(weights(one), weights(other))
+
+
+def test_utterances_that_are_not_the_policys_stop_the_training(trainer, monkeypatch):
+    def corrupted(overrides=None) -> Trainer:
+        made = trainer(overrides)
+        generate = made.parts.backend.generate
+
+        def shifted(requests):
+            return [replace(said, logps=tuple(logp - 0.02 for logp in said.logps)) for said in generate(requests)]
+
+        monkeypatch.setattr(made.parts.backend, "generate", shifted)
+        return made
+
+    made = corrupted()
+    with pytest.raises(ParityFailed, match=r"step 1, policy 'shared': .* differ by 0.02 a token.*parity_tolerance"):
+        made.step(1)
+    assert made.version == 0
+    assert corrupted({"backend.parity_tolerance": 0.01}).step(1).policy_version == 1
 
 
 def test_the_same_settings_take_the_same_steps(trainer):

@@ -1,8 +1,9 @@
-"""Chooses the attention kernel for a stretch of work: on CPUs the fastest one to sample with is slow to train with."""
+"""Chooses attention kernels, and widths of batches at which they compute the right thing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from transformers import PreTrainedModel
 
 
@@ -15,3 +16,12 @@ def attention(model: PreTrainedModel, kernel: str) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(own)
+
+
+def safe_width(width: int, device: torch.device) -> int:
+    """The width, in tokens, that a left-padded batch of at least ``width`` is given on a device.
+
+    On GPUs the next multiple of 8: PyTorch's memory-efficient kernel, which sdpa takes for masked batches, is silently
+    wrong at some widths that are 1 more than a multiple of 32 (pytorch issue 191937, transformers issue 47651).
+    """
+    return width if device.type == "cpu" else -(-width // 8) * 8

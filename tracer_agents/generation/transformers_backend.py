@@ -14,6 +14,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import GenerationFailed
+from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import stream
@@ -120,7 +121,7 @@ class TransformersBackend:
     def _generate_batch(self, batch: list[GenerationRequest]) -> list[Generation]:
         pad = self._pad_id
         device = self._model.device
-        width = max(len(request.prompt_ids) for request in batch)
+        width = safe_width(max(len(request.prompt_ids) for request in batch), device)
         steps = max(request.max_new_tokens for request in batch)
         ids = torch.full((len(batch), width), pad, dtype=torch.long)
         mask = torch.zeros_like(ids)

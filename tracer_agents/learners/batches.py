@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tracer_agents.generation.attention import safe_width
 from tracer_env.dialogue import Role
 
 
@@ -57,7 +58,7 @@ def micro_batches(
     prompt = output = 0
     for row in sorted(rows.tolist(), key=size):
         wider = max(prompt, len(samples[row].prompt_ids)), max(output, len(samples[row].output_ids))
-        if not cuts or sum(wider) * (len(cuts[-1]) + 1) > max_tokens:
+        if not cuts or safe_width(sum(wider), device) * (len(cuts[-1]) + 1) > max_tokens:
             cuts.append([])
             wider = len(samples[row].prompt_ids), len(samples[row].output_ids)
         prompt, output = wider
@@ -66,8 +67,8 @@ def micro_batches(
 
 
 def _pad(samples: Sequence[Sample], rows: np.ndarray, pad_id: int, device: torch.device) -> MicroBatch:
-    prompt = max(len(sample.prompt_ids) for sample in samples)
     output = max(len(sample.output_ids) for sample in samples)
+    prompt = safe_width(max(len(sample.prompt_ids) for sample in samples) + output, device) - output
     ids = np.full((len(samples), prompt + output), pad_id, dtype=np.int64)
     attention = np.zeros_like(ids)
     mask = np.zeros((len(samples), output), dtype=np.float32)

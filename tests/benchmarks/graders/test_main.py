@@ -15,6 +15,13 @@ def test_fuzz_writes_its_figures(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == [figures]
 
 
+def test_a_lone_surrogate_can_be_the_slowest_text(tmp_path, monkeypatch):
+    out = tmp_path / "fuzz.json"
+    monkeypatch.setattr("benchmarks.graders.fuzz.texts", lambda count, seed: ["The answer is \ud800."] * count)
+    main(["fuzz", "--texts", "1", "--graders", "numeric", "--json", str(out)])
+    assert json.loads(out.read_text())[0]["slowest_text"] == "The answer is \ud800."
+
+
 def test_gold_says_how_many(tmp_path, capsys):
     data = tmp_path / "rows.jsonl"
     data.write_text(json.dumps({"problem": "1+1?", "solution": r"\boxed{2}"}) + "\n")

@@ -50,3 +50,12 @@ def test_a_sample_longer_than_the_limit_travels_alone():
 
 def test_no_rows_no_batches():
     assert micro_batches([], np.arange(0), pad_id=0, max_tokens=8, device=CPU) == []
+
+
+def test_on_a_gpu_prompts_are_padded_further():
+    meta = torch.device("meta")  # laid out like a GPU's, without one
+    batches = micro_batches([sample(20, 13), sample(9, 4)], np.arange(2), pad_id=0, max_tokens=80, device=meta)
+    assert [tuple(batch.input_ids.shape) for batch in batches] == [(2, 40)]
+    assert tuple(batches[0].mask.shape) == (2, 13)
+    alone = micro_batches([sample(20, 13), sample(9, 4)], np.arange(2), pad_id=0, max_tokens=79, device=meta)
+    assert [tuple(batch.input_ids.shape) for batch in alone] == [(1, 16), (1, 40)]
