@@ -18,7 +18,7 @@ from benchmarks.bench import Bench, Recipe
 from benchmarks.cells import Job, recording_job, training_job
 from benchmarks.display import Display
 from benchmarks.plan import Plan, make_plan, read_plan
-from benchmarks.recipes import ANSWER_FIRST, ANSWER_FIRST_GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER, TRACER_GRPO
+from benchmarks.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
 from benchmarks.runner import run_jobs
 from tracer_env.dialogue import Role, Rules, Verdict
 from tracer_env.errors import ConfigError, TracerError
@@ -26,13 +26,15 @@ from tracer_env.tasks.base import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 DEFAULT = "as configured"
+# As many steps and about as many tokens as TRACER, most of them spent on the bare question.
+_ANSWERS_FIRST = {"trainer.answer_share": 0.625, "credit.answer_group_size": 40}
 RECIPES: Mapping[str, Recipe] = {
     DEFAULT: TRACER,
     "reviews paid for uplift": Recipe(name="tracer_uplift", settings={"credit.reviewer": "uplift"}),
     "on lines where everybody always speaks": SPEAKERS_ONLY,
-    "GRPO's loss": TRACER_GRPO,
-    "answers first": ANSWER_FIRST,
-    "answers first, GRPO's loss": ANSWER_FIRST_GRPO,
+    "GRPO's loss": Recipe(name="tracer_grpo", settings=GRPO),
+    "answers first": Recipe(name="answer_first", settings=_ANSWERS_FIRST),
+    "answers first, GRPO's loss": Recipe(name="answer_first_grpo", settings={**_ANSWERS_FIRST, **GRPO}),
     "answers alone, GRPO's loss": SINGLE_GRPO,
 }
 
@@ -123,6 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TracerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; run the same command to go on", file=sys.stderr)
+        return 130
     return 0
 
 
