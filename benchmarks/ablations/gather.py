@@ -141,7 +141,7 @@ def _trained(out: Path, section: Section, resamples: int) -> list[Table]:
             heard[label].append(speech(replay, bench.config.dialogue.rules))
     rows = _Compared.of(out, measured, resamples).rows(measured, DEFAULT)
     note = speech_table({label: _mean(speeches) for label, speeches in heard.items()})
-    return [Table(who="trained speakers", extent=_extent(measured), rows=rows, note=note)]
+    return [Table(who=f"trained speakers of {out.name}", extent=_extent(measured), rows=rows, note=note)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,7 +305,8 @@ def test_the_command_writes_the_page_and_keeps_what_was_written_by_hand(benchmar
     assert "old tables" not in text
     assert f"python -m benchmarks.ablations {' '.join(command)}" in text
     assert text.count("Initial speakers, 12 test questions of seeds 0, 1:") == 4
-    assert text.count("Trained speakers, 6 test questions of seed 0:") == 5
+    assert text.count("Trained speakers, 6 test questions of seed 0:") == 4
+    assert text.count("Trained speakers of out, 6 test questions of seed 0:") == 1
     assert "## What the intervals support\n\n- Learned or fixed, initial speakers: " in text
     assert "## Longer dialogues" in text
     for label in (*RECORDED, "stop&#95;on&#95;agreement", "learned"):
