@@ -217,7 +217,7 @@ class TrainerConfig(_Section):
         default=0.0,
         ge=0,
         le=1,
-        description="of the other steps, the first ones: proposers answer alone, nobody reviews",
+        description="share of the steps that train speakers, from the first on, in which proposers answer alone",
     )
     questions_per_step: int = Field(default=16, ge=1, description="questions expanded a step")
     controller_questions_per_step: int = Field(default=64, ge=1, description="the same, once speakers are frozen")
