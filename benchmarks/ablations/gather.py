@@ -120,10 +120,10 @@ def trained(folders: Sequence[Path], *, resamples: int) -> tuple[Section, list[T
         default=DEFAULT,
         rows={},  # each row is another recording
     )
-    return section, [table for folder in folders for table in _trained(folder, section, resamples)]
+    return section, [table for folder in folders for table in _trained(folder, resamples)]
 
 
-def _trained(out: Path, section: Section, resamples: int) -> list[Table]:
+def _trained(out: Path, resamples: int) -> list[Table]:
     """The table of a folder; none where there is nothing to compare."""
     seeds = recorded_seeds(out, RECIPES[DEFAULT])
     recipes = {label: recipe for label, recipe in RECIPES.items() if recorded_seeds(out, recipe) == seeds}
