@@ -93,7 +93,7 @@ has empty infos, for libraries that make tensors of them.
 from typing import Any
 
 from tracer_env.controller_env import WithoutInfos, controller_env, controller_parallel_env
-from tracer_env.debate import env, raw_env
+from tracer_env.env import env, raw_env
 from tracer_env.parallel import TurnBasedParallel
 from tracer_env.spaces import SpokenText
 from tracer_env.turns import fork

@@ -183,7 +183,7 @@ def test_controller_features_are_those_of_the_infoset():
 def test_features_beyond_the_memo_are_the_same(monkeypatch):
     kept, forgotten = debate_v0.raw_env(task=Exam()), debate_v0.raw_env(task=Exam())
     kept.reset(seed=0)
-    monkeypatch.setattr("tracer_env.debate.MEMO", 0)
+    monkeypatch.setattr("tracer_env.env.MEMO", 0)
     forgotten.reset(seed=0)
     seen = [env.observe("controller_0")["observation"] for env in (kept, forgotten)]
     np.testing.assert_array_equal(*seen)
