@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from tracer_agents.metrics import METRIC_NAMES, bootstrap_ci95, values
-from tracer_agents.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.run import RunDirectory
 
 _BARE = ["--evaluation.greedy", "false", "--evaluation.baselines", "false", "--evaluation.certificate_questions", "0"]

@@ -19,7 +19,7 @@ from benchmarks.cells import Job
 from benchmarks.methods import METHODS, Cost
 from tracer_agents.build import TINY
 from tracer_agents.config import Config
-from tracer_agents.game.tree import Tree, expand, play
+from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
 from tracer_agents.speakers.prompts import messages
 from tracer_agents.types import Controller, Episode, SpeakRequest, mode_prefix

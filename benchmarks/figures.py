@@ -22,7 +22,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from tracer_agents.checkpoint import write_text
-from tracer_agents.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.run import RunDirectory
 from tracer_env.errors import DataError, TracerError
 from tracer_env.rendering import escape

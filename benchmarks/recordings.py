@@ -11,7 +11,7 @@ from typing import Any
 
 from tracer_agents.checkpoint import append_lines, keep_lines, read_lines
 from tracer_agents.errors import RunError
-from tracer_agents.game.tree import Tree, expand
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.types import Episode, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task

@@ -10,7 +10,7 @@ from tracer_agents.errors import GenerationFailed
 from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate, certify
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import expand, set_apart
+from tracer_agents.rollout.tree import expand, set_apart
 from tracer_agents.run import RunDirectory
 from tracer_env.seeding import stream
 from tracer_env.tasks.base import Split

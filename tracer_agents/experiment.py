@@ -16,10 +16,10 @@ from tracer_agents.curves import draw_gaps
 from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
 from tracer_agents.generation.parity import require
 from tracer_agents.metrics import METRIC_NAMES, Metrics, compare, summarise
-from tracer_agents.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.reporting import TensorBoardLog
 from tracer_agents.run import RunDirectory, describe
-from tracer_agents.speakers.remembering import RememberingSpeakers
+from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.speakers.replay import load_replay
 from tracer_agents.team import load_controller
 from tracer_agents.trainer import StepReport, Trainer, train

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tracer_agents.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_env.rewards import Utility
 from tracer_env.seeding import stream
 

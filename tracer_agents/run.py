@@ -11,7 +11,7 @@ from typing import Any
 from tracer_agents.checkpoint import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
 from tracer_agents.config import Config, dump_config, load_config
 from tracer_agents.errors import RunError
-from tracer_agents.records import DialogueRecord, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, record_from_json
 
 SCHEMA_VERSION = 1
 _EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")

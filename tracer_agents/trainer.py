@@ -27,7 +27,7 @@ from tracer_agents.evaluation import draw_episodes
 from tracer_agents.game.certificate import Certificate
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import Tree, expand, expand_external, play, set_apart
+from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.gspo import GSPOStats

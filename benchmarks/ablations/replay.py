@@ -13,9 +13,9 @@ from benchmarks.recordings import Recording
 from tracer_agents.controllers.solve import Turns
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.errors import RunError
-from tracer_agents.game.cost import utterance_count
+from tracer_agents.rollout.cost import utterance_count
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import Tree, play
+from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.game.values import Weighting, reach
 from tracer_agents.types import Controller
 from tracer_env.dialogue import Rules

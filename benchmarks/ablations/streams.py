@@ -15,7 +15,7 @@ from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.tree import Tree, expand, expand_external
+from tracer_agents.rollout.tree import Tree, expand, expand_external
 from tracer_agents.types import Episode, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Utterance
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.bench import Bench, Recipe
 from benchmarks.plan import Plan
-from tracer_agents.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.types import Episode
 from tracer_env.tasks.base import Split
 

@@ -7,8 +7,8 @@ from benchmarks.bench import Bench, Recipe
 from benchmarks.fitting import headline_price, over_prices
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.plan import Plan
-from tracer_agents.game.tree import play
-from tracer_agents.records import DialogueRecord, record_dialogues
+from tracer_agents.rollout.tree import play
+from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.types import Controller, Episode
 from tracer_env.dialogue import Rules
 from tracer_env.tasks.base import Split

@@ -12,7 +12,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import strategy_of
 from tracer_agents.game.efg import export_efg
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import Tree, expand
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import Game, backward, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

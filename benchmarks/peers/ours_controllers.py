@@ -6,7 +6,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.types import Episode
 
 NAME = "TRACER: regret matching"

@@ -11,7 +11,7 @@ from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.certificate import Certificate, certify, per_question
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
-from tracer_agents.game.tree import Tree, expand
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import expected_utility, uniform_strategy
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

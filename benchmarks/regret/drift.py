@@ -12,7 +12,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

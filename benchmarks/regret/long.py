@@ -13,9 +13,9 @@ from tracer_agents.controllers.regret import Minimiser, RegretMatching, RegretMa
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.cost import utterance_count
+from tracer_agents.rollout.cost import utterance_count
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import Tree, expand_external
+from tracer_agents.rollout.tree import Tree, expand_external
 from tracer_agents.game.values import Game
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Controller, Episode

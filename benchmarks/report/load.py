@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.plan import Plan, make_plan, read_plan
 from benchmarks.report.speech import is_dialogue
 from tracer_agents.config import Config
-from tracer_agents.records import DialogueRecord, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, record_from_json
 from tracer_agents.speakers.prompts import Messages
 from tracer_agents.types import FAILED
 from tracer_env.errors import DataError

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from tracer_agents.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, is_forced, transition
 from tracer_env.infosets import UNPARSED, Infosets
 

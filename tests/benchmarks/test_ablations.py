@@ -23,8 +23,8 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
-from tracer_agents.game.cost import external_count, immediate_count
-from tracer_agents.game.tree import Tree
+from tracer_agents.rollout.cost import external_count, immediate_count
+from tracer_agents.rollout.tree import Tree
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.speakers.tabular_task import TabularTask
 from tracer_agents.types import Episode

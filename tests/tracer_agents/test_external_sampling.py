@@ -5,8 +5,8 @@ import pytest
 from tracer_agents.build import build
 from tracer_agents.config import load_config
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.game.cost import external_count, utterance_count
-from tracer_agents.game.tree import expand_external, play, rollout
+from tracer_agents.rollout.cost import external_count, utterance_count
+from tracer_agents.rollout.tree import expand_external, play, rollout
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.trainer import Trainer
 from tracer_agents.types import Episode

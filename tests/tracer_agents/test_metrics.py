@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tracer_agents.metrics import METRIC_NAMES, bootstrap_ci95, compare, summarise, values
-from tracer_agents.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_env.rewards import Utility
 
 UTILITY = Utility(price_of_speech=0.5, rounds=3, max_new_tokens=10)  # 30 tokens cost 0.5

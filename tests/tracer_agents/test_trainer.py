@@ -13,7 +13,7 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed, ParityFailed
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.trainer import Explorer, StepReport, Trainer, set_apart
 from tracer_agents.types import FAILED, Speakers, SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance, initial

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tracer_agents.game.tree import Tree, play
+from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.types import Controller
 from tracer_env.dialogue import Dialogue, Role, is_forced
 from tracer_env.errors import ConfigError

@@ -15,7 +15,7 @@ import numpy as np
 from tracer_agents.controllers.regret import RegretMatching
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.tree import Grader, choose, grade_answers, is_right
+from tracer_agents.rollout.tree import Grader, choose, grade_answers, is_right
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Utterance, initial, is_forced, transition
 from tracer_env.infosets import InfosetKey, Infosets

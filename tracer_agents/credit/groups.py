@@ -11,7 +11,7 @@ import numpy as np
 
 from tracer_agents.credit.advantages import group_advantages, group_ids
 from tracer_agents.credit.rewards import Penalties, credit_proposal, credit_review
-from tracer_agents.game.tree import Grader, Tree
+from tracer_agents.rollout.tree import Grader, Tree
 from tracer_agents.types import FAILED, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Dialogue, Mode, Role, Utterance, transition
 from tracer_env.rewards import proposer_reward

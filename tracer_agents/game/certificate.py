@@ -16,7 +16,7 @@ import numpy as np
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import best_response, team_optimum
 from tracer_agents.game.run_regret import PlayerRegret, RunRegret
-from tracer_agents.game.tree import Tree
+from tracer_agents.rollout.tree import Tree
 from tracer_agents.game.values import Game, action_values, expected_utility, reach
 from tracer_env.infosets import InfosetKey, Infosets
 

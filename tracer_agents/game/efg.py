@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tracer_agents.game.tree import Tree
+from tracer_agents.rollout.tree import Tree
 from tracer_env.dialogue import Dialogue, is_terminal
 from tracer_env.infosets import InfosetKey, Infosets
 from tracer_env.rewards import Utility

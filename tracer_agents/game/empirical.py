@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from tracer_agents.game.files import loaded_arrays, packed_keys, save_arrays, unpacked_keys
-from tracer_agents.game.tree import Tree
+from tracer_agents.rollout.tree import Tree
 from tracer_agents.game.trie import Histories, Trie, merge, trie_of
 from tracer_agents.game.values import Game
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, is_terminal, transition

@@ -12,7 +12,7 @@ from tracer_agents.controllers.fixed import (
 )
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController, strategy_of
-from tracer_agents.game.tree import expand, play
+from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode, mode_prefix
 from tracer_env.dialogue import Mode, Rules, Utterance, Verdict, initial, transition

@@ -9,7 +9,7 @@ import pytest
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
-from tracer_agents.game.tree import expand, play
+from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import FAILED, Episode, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict

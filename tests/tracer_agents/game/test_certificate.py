@@ -21,7 +21,7 @@ from tracer_agents.game.certificate import (
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import Tree, expand, play
+from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.game.values import expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

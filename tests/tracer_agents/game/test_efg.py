@@ -5,7 +5,7 @@ from collections import Counter
 
 from tracer_agents.game.efg import Exported, export_efg
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import action_values, expected_utility, node_mass, uniform_strategy
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

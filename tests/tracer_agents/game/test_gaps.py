@@ -17,7 +17,7 @@ from tracer_agents.game.examples import (
 )
 from tracer_agents.game.gaps import best_response, kkt_gap, nash_conv, nash_gap, team_optimum
 from tracer_agents.game.optimum import ascend, maximise, relaxed_value
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game, backward, expected_utility, uniform_strategy
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

@@ -18,7 +18,7 @@ from tracer_agents.controllers.tabular import PLAYS, TabularController, strategy
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.examples import Line, game_from_lines
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import Tree, expand, rollout
+from tracer_agents.rollout.tree import Tree, expand, rollout
 from tracer_agents.game.trie import trie_of
 from tracer_agents.game.values import WEIGHTINGS, Game, action_values, expected_utility
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question

@@ -8,7 +8,7 @@ from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.examples import kuhn_poker, matrix_game
 from tracer_agents.game.gaps import best_response
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.game.tree import expand
+from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode

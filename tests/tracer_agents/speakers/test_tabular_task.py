@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tracer_agents.controllers.fixed import RandomSpeech
-from tracer_agents.game.tree import control_uniform, expand, play
+from tracer_agents.rollout.tree import control_uniform, expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.speakers.tabular_task import TabularActor, TabularTask
 from tracer_agents.types import Episode

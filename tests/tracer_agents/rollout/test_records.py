@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tracer_agents.records import record_dialogues, record_from_json
+from tracer_agents.rollout.records import record_dialogues, record_from_json
 from tracer_agents.types import FAILED, Episode
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.base import Grade, Question

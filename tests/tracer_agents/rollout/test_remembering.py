@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tracer_agents.speakers.remembering import RememberingSpeakers
+from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import Mode, Rules, Utterance, initial, transition
 from tracer_env.tasks.base import Question

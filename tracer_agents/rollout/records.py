@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from tracer_agents.game.tree import grade_dialogues, is_right
+from tracer_agents.rollout.tree import grade_dialogues, is_right
 from tracer_agents.types import FAILED, Episode
 from tracer_env.dialogue import Dialogue, Mode, Role, Turn
 from tracer_env.rewards import proposer_reward, reviewer_reward

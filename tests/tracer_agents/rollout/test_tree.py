@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.game.tree import (
+from tracer_agents.rollout.tree import (
     choose,
     control_uniform,
     expand,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tracer_agents.controllers.fixed import RandomSpeech
 from tracer_agents.controllers.immediate import play_and_score
-from tracer_agents.game.cost import UtteranceCount, decision_count, external_count, immediate_count, utterance_count
-from tracer_agents.game.tree import expand, expand_external
+from tracer_agents.rollout.cost import UtteranceCount, decision_count, external_count, immediate_count, utterance_count
+from tracer_agents.rollout.tree import expand, expand_external
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import SCHEDULES, Role, Rules, is_forced, is_terminal
