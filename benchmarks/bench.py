@@ -10,7 +10,7 @@ from benchmarks.plan import Plan
 from benchmarks.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
-from tracer_agents.evaluation import draw_episodes
+from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.parity import require
 from tracer_agents.run import RunDirectory
 from tracer_agents.trainer import Trainer, train

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tracer_agents.metrics import METRIC_NAMES, bootstrap_ci95, values
+from tracer_agents.evaluation.metrics import METRIC_NAMES, bootstrap_ci95, values
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.run import RunDirectory
 

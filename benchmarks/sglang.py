@@ -17,7 +17,7 @@ import httpx
 from tracer_agents.build import build
 from tracer_agents.config import load_config
 from tracer_agents.errors import EngineFault
-from tracer_agents.evaluation import draw_episodes
+from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.tree import expand
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.sglang_backend import SGLangBackend

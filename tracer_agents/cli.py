@@ -143,7 +143,7 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from tracer_agents.certification import certify_run
+    from tracer_agents.evaluation.certify import certify_run
     from tracer_agents.curves import draw_gaps
     from tracer_agents.display import print_certificate, print_gaps
     from tracer_agents.run import RunDirectory

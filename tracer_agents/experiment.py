@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tracer_agents.build import Parts, build, build_task
-from tracer_agents.certification import certify_run
+from tracer_agents.evaluation.certify import certify_run
 from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.curves import draw_gaps
-from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
+from tracer_agents.evaluation.play import draw_episodes, majority, play_baselines, play_team, sample_answers
 from tracer_agents.generation.parity import require
-from tracer_agents.metrics import METRIC_NAMES, Metrics, compare, summarise
+from tracer_agents.evaluation.metrics import METRIC_NAMES, Metrics, compare, summarise
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.reporting import TensorBoardLog
 from tracer_agents.run import RunDirectory, describe

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracer_agents.build import Parts
-from tracer_agents.certification import certify_checkpoint
+from tracer_agents.evaluation.certify import certify_checkpoint
 from tracer_agents.config import Config, policy_of
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
@@ -23,8 +23,8 @@ from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import ParityFailed
-from tracer_agents.evaluation import draw_episodes
-from tracer_agents.game.certificate import Certificate
+from tracer_agents.evaluation.play import draw_episodes
+from tracer_agents.evaluation.certificate import Certificate
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart

@@ -11,7 +11,7 @@ from dataclasses import replace
 from benchmarks.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.methods.generated import votes_label
-from tracer_agents.evaluation import first_proposals, record_samples
+from tracer_agents.evaluation.play import first_proposals, record_samples
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.types import Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Role, Verdict, transition

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from benchmarks.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Messages, Method, Prepared
-from tracer_agents.evaluation import first_proposals, majority
+from tracer_agents.evaluation.play import first_proposals, majority
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.speakers.model import ModelSpeakers, View
 from tracer_agents.speakers.prompts import messages

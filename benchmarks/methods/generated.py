@@ -6,7 +6,7 @@ from dataclasses import replace
 from benchmarks.bench import Bench, Recipe
 from benchmarks.methods.base import PHASE, Answer, Cost, Method, Prepared
 from benchmarks.plan import Plan
-from tracer_agents.evaluation import majority, play_team, sample_answers
+from tracer_agents.evaluation.play import majority, play_team, sample_answers
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.types import Controller, Episode
 

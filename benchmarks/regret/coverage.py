@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.regret.common import solved, strategy_in, table, weighting_of
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.certificate import Certificate, certify, per_question
+from tracer_agents.evaluation.certificate import Certificate, certify, per_question
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.rollout.tree import Tree, expand

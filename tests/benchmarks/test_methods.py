@@ -23,7 +23,7 @@ from benchmarks.recordings import Recording
 from benchmarks.runner import run_plan
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
-from tracer_agents.evaluation import draw_episodes, majority
+from tracer_agents.evaluation.play import draw_episodes, majority
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord, record_dialogues, record_from_json
 from tracer_agents.speakers.model import View
 from tracer_agents.types import Episode, SpeakRequest

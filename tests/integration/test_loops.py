@@ -10,7 +10,7 @@ import pytest
 from tracer_agents.build import Parts, build
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.evaluation import draw_episodes
+from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.scripted import ScriptedBackend

@@ -244,7 +244,7 @@ def test_completions_of_other_questions_are_refused(tmp_path, capsys):
 
 def test_a_loaded_team_plays_the_recorded_dialogues(run):
     """The ten lines of the README, against the transcripts of the same seeds."""
-    from tracer_agents.evaluation import draw_episodes
+    from tracer_agents.evaluation.play import draw_episodes
 
     team = Team.load(run)
     env = team.env()

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.plan import Plan, dump_plan, make_plan
 from benchmarks.report import write
-from tracer_agents.evaluation import majority
+from tracer_agents.evaluation.play import majority
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_env.seeding import stream
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tracer_agents.metrics import METRIC_NAMES, bootstrap_ci95, compare, summarise, values
+from tracer_agents.evaluation.metrics import METRIC_NAMES, bootstrap_ci95, compare, summarise, values
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_env.rewards import Utility
 

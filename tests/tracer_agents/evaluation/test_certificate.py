@@ -9,7 +9,7 @@ from tracer_agents.controllers.regret import RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.certificate import (
+from tracer_agents.evaluation.certificate import (
     Deviation,
     bootstrap_mean,
     bootstrap_weights,

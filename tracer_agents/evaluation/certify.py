@@ -7,8 +7,8 @@ from tracer_agents.checkpoint import write_text
 from tracer_agents.config import Config
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.evaluation import draw_episodes
-from tracer_agents.game.certificate import Certificate, certify
+from tracer_agents.evaluation.play import draw_episodes
+from tracer_agents.evaluation.certificate import Certificate, certify
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand, set_apart
 from tracer_agents.run import RunDirectory

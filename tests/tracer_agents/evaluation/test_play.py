@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tracer_agents.controllers.fixed import AlwaysSpeak
-from tracer_agents.evaluation import draw_episodes, majority, play_baselines, play_team, sample_answers
+from tracer_agents.evaluation.play import draw_episodes, majority, play_baselines, play_team, sample_answers
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict

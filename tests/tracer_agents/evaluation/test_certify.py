@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from tracer_agents import certification
+from tracer_agents.evaluation import certify
 from tracer_agents.build import build
-from tracer_agents.certification import certify_checkpoint, certify_run
+from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.cli import main
 from tracer_agents.config import load_config
 from tracer_agents.errors import GenerationFailed
