@@ -13,7 +13,7 @@ from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.parity import require
 from tracer_agents.run import RunDirectory
-from tracer_agents.trainer import Trainer, train
+from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Split

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from tracer_agents.cli import main
-from tracer_agents.experiment import Silent, run_training
+from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.run import RunDirectory
 from tracer_agents.team import Team
-from tracer_agents.trainer import StepReport
+from tracer_agents.training.trainer import StepReport
 
 FEW = {
     "trainer.steps": 1, "trainer.controller_steps": 0, "trainer.questions_per_step": 4, "trainer.keep_checkpoints": 2,

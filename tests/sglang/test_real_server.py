@@ -15,7 +15,7 @@ import torch
 
 from tracer_agents.build import TINY, build, build_backend
 from tracer_agents.errors import ParityFailed
-from tracer_agents.experiment import Silent, run_training
+from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.parity import require
 from tracer_agents.generation.sglang_server import Server, running, watch

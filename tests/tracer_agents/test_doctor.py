@@ -6,7 +6,7 @@ from tracer_agents.build import TINY, build, load_policy
 from tracer_agents.config import load_config
 from tracer_agents.doctor import _shape, examine_setup, served_model
 from tracer_agents.run import RunDirectory
-from tracer_agents.trainer import Trainer
+from tracer_agents.training.trainer import Trainer
 
 
 def memory(**sections) -> str:

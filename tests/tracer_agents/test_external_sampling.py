@@ -8,7 +8,7 @@ from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.rollout.cost import external_count, utterance_count
 from tracer_agents.rollout.tree import expand_external, play, rollout
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.trainer import Trainer
+from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError

@@ -11,7 +11,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.run import RunDirectory
 from tracer_agents.team import Team, load_controller
-from tracer_agents.trainer import Trainer
+from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import Episode
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Question

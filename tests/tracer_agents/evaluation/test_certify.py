@@ -13,9 +13,9 @@ from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.cli import main
 from tracer_agents.config import load_config
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.experiment import Silent, run_training
+from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.run import RunDirectory
-from tracer_agents.trainer import Trainer
+from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import FAILED
 from tracer_env.errors import ConfigError
 

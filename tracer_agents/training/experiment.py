@@ -22,7 +22,7 @@ from tracer_agents.run import RunDirectory, describe
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.speakers.replay import load_replay
 from tracer_agents.team import load_controller
-from tracer_agents.trainer import StepReport, Trainer, train
+from tracer_agents.training.trainer import StepReport, Trainer, train
 from tracer_agents.types import Controller, Episode, Speakers
 from tracer_env.errors import DataError
 

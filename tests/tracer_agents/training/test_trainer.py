@@ -14,7 +14,7 @@ from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed, ParityFailed
 from tracer_agents.rollout.tree import expand
-from tracer_agents.trainer import Explorer, StepReport, Trainer, set_apart
+from tracer_agents.training.trainer import Explorer, StepReport, Trainer, set_apart
 from tracer_agents.types import FAILED, Speakers, SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance, initial
 
@@ -232,7 +232,7 @@ def test_a_layer_that_does_not_train_stays_as_it_is(trainer, layer):
 def test_settings_of_credit_reach_the_groups(trainer, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "tracer_agents.trainer.sample_groups", lambda *a, **named: seen.append(named) or sample_groups(*a, **named)
+        "tracer_agents.training.trainer.sample_groups", lambda *a, **named: seen.append(named) or sample_groups(*a, **named)
     )
     settings = {"group_size": 3, "reviewer": "uplift", "format_penalty": 0.25, "truncation_penalty": 0.75}
     trainer({f"credit.{name}": value for name, value in settings.items()} | {"credit.normalise_std": False}).step(1)
