@@ -11,7 +11,7 @@ from benchmarks.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes
-from tracer_agents.generation.parity import require
+from tracer_agents.generation.sglang.parity import require
 from tracer_agents.run import RunDirectory
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode

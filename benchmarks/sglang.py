@@ -20,8 +20,8 @@ from tracer_agents.errors import EngineFault
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.tree import expand
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.sglang_backend import SGLangBackend
-from tracer_agents.generation.sglang_wire import Completion, Order, Worker
+from tracer_agents.generation.sglang.backend import SGLangBackend
+from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_agents.speakers.model import view_of
 from tracer_env.dialogue import Mode, initial, transition
 

@@ -192,7 +192,7 @@ def _serve(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     import signal
 
     from tracer_agents.doctor import served_model
-    from tracer_agents.generation.sglang_server import Server, ServerSpec, detect_device, find_python, watch
+    from tracer_agents.generation.sglang.server import Server, ServerSpec, detect_device, find_python, watch
 
     if overrides:
         raise ConfigError(f"serve takes no settings, got {', '.join(overrides)}; give SGLang's own flags after --")

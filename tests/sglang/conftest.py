@@ -9,7 +9,7 @@ import pytest
 
 from tracer_agents.build import TINY
 from tracer_agents.config import load_config
-from tracer_agents.generation.sglang_server import Server, ServerSpec, running
+from tracer_agents.generation.sglang.server import Server, ServerSpec, running
 
 PYTHON = Path(__file__).parents[2] / ".venv-sglang" / "bin" / "python"
 

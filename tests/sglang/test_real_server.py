@@ -17,10 +17,10 @@ from tracer_agents.build import TINY, build, build_backend
 from tracer_agents.errors import ParityFailed
 from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.parity import require
-from tracer_agents.generation.sglang_server import Server, running, watch
-from tracer_agents.generation.sglang_wire import Worker
-from tracer_agents.learners.probe import PolicyProbe
+from tracer_agents.generation.sglang.parity import require
+from tracer_agents.generation.sglang.server import Server, running, watch
+from tracer_agents.generation.sglang.wire import Worker
+from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.run import RunDirectory
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tracer_agents.build import build, build_task, load_policy
-from tracer_agents.generation.sglang_weights import DiskWeights
+from tracer_agents.generation.sglang.weights import DiskWeights
 from tracer_env.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import Sample
-from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
+from tracer_agents.learners.policy import GSPOLearner, GSPOStats
 
 
 class PolicyLearners:

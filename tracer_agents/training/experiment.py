@@ -14,7 +14,7 @@ from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.curves import draw_gaps
 from tracer_agents.evaluation.play import draw_episodes, majority, play_baselines, play_team, sample_answers
-from tracer_agents.generation.parity import require
+from tracer_agents.generation.sglang.parity import require
 from tracer_agents.evaluation.metrics import METRIC_NAMES, Metrics, compare, summarise
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.reporting import TensorBoardLog

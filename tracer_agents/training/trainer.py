@@ -30,7 +30,7 @@ from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
-from tracer_agents.learners.gspo import GSPOStats
+from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.learners.policies import pooled
 from tracer_agents.run import RunDirectory
 from tracer_agents.speakers.model import ModelUtterance

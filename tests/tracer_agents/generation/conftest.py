@@ -12,10 +12,10 @@ import httpx
 import numpy as np
 import pytest
 
-from tracer_agents.generation.parity import Scores
-from tracer_agents.generation.sglang_backend import Patience, ServedPolicy, SGLangBackend
-from tracer_agents.generation.sglang_weights import AdapterWeights, DiskWeights
-from tracer_agents.generation.sglang_wire import Deadlines, Worker
+from tracer_agents.generation.sglang.parity import Scores
+from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights
+from tracer_agents.generation.sglang.wire import Deadlines, Worker
 
 SCRIPT = Path(__file__).with_name("sglang_double.py")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracer_agents.generation.transformers_backend import RowNoise, invert_cdf
+from tracer_agents.generation.transformers import RowNoise, invert_cdf
 
 ALMOST_ONE = 1 - 2.0**-53
 

@@ -5,7 +5,7 @@ import pytest
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.sglang_wire import Deadlines, discover
+from tracer_agents.generation.sglang.wire import Deadlines, discover
 from tracer_agents.types import FAILED
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tracer_agents.errors import ParityFailed
-from tracer_agents.generation.parity import require
+from tracer_agents.generation.sglang.parity import require
 
 PROMPTS = [(2, 3, 4), (5, 6, 7, 8)]
 

@@ -9,7 +9,7 @@ from torch import nn
 from tracer_agents.build import load_policy
 from tracer_agents.errors import GenerationFailed, RunError
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.transformers_backend import TransformersBackend
+from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.generation.weights import LoraAdapters, Shelf, WholeModel
 from tracer_env.errors import ConfigError
 

@@ -15,7 +15,7 @@ from typing import IO, Literal
 import httpx
 
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.generation.sglang_wire import Deadlines, Worker
+from tracer_agents.generation.sglang.wire import Deadlines, Worker
 from tracer_env.errors import ConfigError
 
 Device = Literal["cpu", "cuda"]

@@ -21,9 +21,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationRequest
-from tracer_agents.generation.parity import Check, Learner, Subject, examine
-from tracer_agents.generation.sglang_weights import WeightTransport
-from tracer_agents.generation.sglang_wire import Completion, Order, Worker
+from tracer_agents.generation.sglang.parity import Check, Learner, Subject, examine
+from tracer_agents.generation.sglang.weights import WeightTransport
+from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_agents.types import FAILED
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tracer_agents.learners.ops import (
+from tracer_agents.learners.objectives import (
     grpo_loss,
     gspo_loss,
     gspo_token_loss,

@@ -8,9 +8,9 @@ from tracer_agents.build import load_policy
 from tracer_agents.config import GSPOConfig, load_config
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.transformers_backend import TransformersBackend
+from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.learners.batches import Sample, micro_batches
-from tracer_agents.learners.gspo import GSPOLearner
+from tracer_agents.learners.policy import GSPOLearner
 from tracer_env.dialogue import Role
 
 LIMIT = 24

@@ -11,7 +11,7 @@ from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.attention import attention
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
-from tracer_agents.learners.ops import (
+from tracer_agents.learners.objectives import (
     grpo_loss,
     gspo_loss,
     gspo_token_loss,

@@ -18,7 +18,7 @@ import torch
 from torch import multiprocessing
 
 from tracer_agents.errors import EngineFault
-from tracer_agents.generation.sglang_wire import Worker
+from tracer_agents.generation.sglang.wire import Worker
 
 _KEPT = 2  # published versions that stay on disk: the present one, and the one before it while servers change over
 

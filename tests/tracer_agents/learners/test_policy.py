@@ -18,7 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.weights import Shelf, WholeModel
 from tracer_agents.learners.batches import Sample
-from tracer_agents.learners.gspo import GSPOLearner, GSPOStats
+from tracer_agents.learners.policy import GSPOLearner, GSPOStats
 from tracer_env.dialogue import Role
 from tracer_env.seeding import stream
 

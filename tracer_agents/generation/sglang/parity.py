@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from tracer_agents.errors import EngineFault, ParityFailed
-from tracer_agents.generation.sglang_wire import Completion, Order, Worker
+from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 
 Status = Literal["passed", "failed", "not applicable"]
 
