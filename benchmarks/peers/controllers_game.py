@@ -15,7 +15,7 @@ from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.speakers.tabular_task import TabularActor, TabularTask
+from tracer_agents.worlds.tabular_task import TabularActor, TabularTask
 from tracer_env import debate_v0
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets

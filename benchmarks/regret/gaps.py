@@ -9,7 +9,7 @@ from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.speakers.tabular_examples import TABULAR_EXAMPLES
+from tracer_agents.worlds.tabular_games import TABULAR_EXAMPLES
 from tracer_env.dialogue import SCHEDULES, Rules, Schedule
 from tracer_env.infosets import INFOSETS, Infosets
 

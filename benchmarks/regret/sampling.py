@@ -21,7 +21,7 @@ from tracer_agents.game.gaps import team_optimum
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import Game, expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.speakers.tabular_task import TabularTask
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets

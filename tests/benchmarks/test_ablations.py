@@ -26,7 +26,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.rollout.cost import external_count, immediate_count
 from tracer_agents.rollout.tree import Tree
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.speakers.tabular_task import TabularTask
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets

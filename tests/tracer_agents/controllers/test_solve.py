@@ -13,7 +13,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import strategy_of
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.examples import kuhn_poker, matrix_game
+from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_agents.game.gaps import kkt_gap, nash_conv, nash_gap
 from tracer_agents.game.values import expected_utility
 from tracer_agents.speakers.tabular import TabularSpeaker

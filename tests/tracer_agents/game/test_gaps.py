@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.examples import (
+from tracer_agents.worlds.games import (
     Line,
     climbing_game,
     game_from_lines,

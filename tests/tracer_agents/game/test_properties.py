@@ -16,7 +16,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, TabularController, strategy_of
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.examples import Line, game_from_lines
+from tracer_agents.worlds.games import Line, game_from_lines
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import Tree, expand, rollout
 from tracer_agents.game.trie import trie_of

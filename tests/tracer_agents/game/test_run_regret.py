@@ -5,7 +5,7 @@ from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.examples import kuhn_poker, matrix_game
+from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_agents.game.gaps import best_response
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracer_agents.game.examples import Line, game_from_lines, kuhn_poker
+from tracer_agents.worlds.games import Line, game_from_lines, kuhn_poker
 from tracer_agents.game.values import (
     action_values,
     backward,
