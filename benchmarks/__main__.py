@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.cells import jobs_of
-from benchmarks.display import Display
-from benchmarks.estimate import DEVICES, Work, declared_size, estimate
+from benchmarks.suite.cells import jobs_of
+from benchmarks.suite.display import Display
+from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.methods import METHODS
-from benchmarks.plan import Plan, make_plan, read_plan, task_of_label
-from benchmarks.runner import run_plan
+from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
+from benchmarks.suite.runner import run_plan
 from tracer_agents.cli import take_settings
 from tracer_env.errors import ConfigError, TracerError
 

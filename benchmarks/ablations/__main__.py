@@ -17,7 +17,7 @@ from benchmarks.ablations.gather import longer, tables, trained
 from benchmarks.ablations.page import frontier, page
 from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import read
-from benchmarks.plan import Plan
+from benchmarks.suite.plan import Plan
 from benchmarks.report.statistics import RESAMPLES
 from tracer_agents.checkpoint import write_text
 from tracer_agents.errors import RunError

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.bench import Bench, Recipe
-from benchmarks.fitting import ITERATIONS, Games, fitted
-from benchmarks.plan import Plan
-from benchmarks.recordings import Recording
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.fitting import ITERATIONS, Games, fitted
+from benchmarks.suite.plan import Plan
+from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.solve import Turns
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.errors import RunError

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ablations.replay import Replay
-from benchmarks.bench import Bench, Recipe
-from benchmarks.cells import Job, recording_job, training_job
-from benchmarks.display import Display
-from benchmarks.plan import Plan, make_plan, read_plan
-from benchmarks.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
-from benchmarks.runner import run_jobs
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.cells import Job, recording_job, training_job
+from benchmarks.suite.display import Display
+from benchmarks.suite.plan import Plan, make_plan, read_plan
+from benchmarks.suite.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
+from benchmarks.suite.runner import run_jobs
 from tracer_env.dialogue import Role, Rules, Verdict
 from tracer_env.errors import ConfigError, TracerError
 from tracer_env.tasks.base import Split

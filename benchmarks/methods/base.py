@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.bench import Bench, Recipe
-from benchmarks.plan import Plan
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.plan import Plan
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.types import Episode
 from tracer_env.tasks.base import Split

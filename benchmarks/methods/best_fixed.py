@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from benchmarks.bench import Bench
-from benchmarks.fitting import headline_price, price_label
+from benchmarks.suite.bench import Bench
+from benchmarks.suite.fitting import headline_price, price_label
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from tracer_agents.controllers.fixed import best_fixed

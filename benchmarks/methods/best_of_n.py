@@ -8,7 +8,7 @@ tokens; that is what controllers may learn, and not this baseline.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.methods.generated import votes_label
 from tracer_agents.evaluation.play import first_proposals, record_samples

@@ -8,7 +8,7 @@ no debate: it is shown the others' solutions where it expects a review.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Messages, Method, Prepared
 from tracer_agents.evaluation.play import first_proposals, majority
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues

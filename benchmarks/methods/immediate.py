@@ -1,6 +1,6 @@
 """The released code's rule: controllers that learn from each round's own outcome, without a game.
 
-The rule is the released code's, ``tracer_agents.controllers.immediate``; dialogue and infosets are the plan's, so that
+The rule is the released code's, ``benchmarks.suite.immediate``; dialogue and infosets are the plan's, so that
 nothing but the rule differs from the other controllers. It knows no price of speech. A refreshed proposal is compared
 with the old one only when it was played, so SPEAK never earns regret in a proposal round, and whoever plays greedily,
 ties to SKIP, never refreshes what can be read: the rule's reviews cost tokens and change no answer.
@@ -8,11 +8,11 @@ ties to SKIP, never refreshes what can be read: the rule's reviews cost tokens a
 
 from dataclasses import replace
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
-from benchmarks.recordings import Recording
-from tracer_agents.controllers.immediate import greedy, learn, play_and_score
+from benchmarks.suite.recordings import Recording
+from benchmarks.suite.immediate import greedy, learn, play_and_score
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_env.infosets import Infosets

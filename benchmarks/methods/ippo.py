@@ -4,7 +4,7 @@ import warnings
 from importlib.util import find_spec
 from types import ModuleType
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from tracer_agents.build import build_task
@@ -16,7 +16,7 @@ STEPS = 20_000  # of the environment
 
 
 def learner() -> ModuleType:
-    """``benchmarks.independent_ppo``, imported where it is needed: its library is an extra.
+    """``benchmarks.suite.independent_ppo``, imported where it is needed: its library is an extra.
 
     Raises:
         ConfigError: the library is not installed.
@@ -25,7 +25,7 @@ def learner() -> ModuleType:
         raise ConfigError("methods: ippo trains with TorchRL, which is not installed: pip install -e '.[marl]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchRL deprecates classes of its own on import
-        from benchmarks import independent_ppo
+        from benchmarks.suite import independent_ppo
     return independent_ppo
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.played import fixed
 from tracer_agents.controllers.fixed import Oracle
 from tracer_env.dialogue import Dialogue

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from benchmarks.bench import Bench, Recipe
-from benchmarks.fitting import headline_price, over_prices
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.fitting import headline_price, over_prices
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
-from benchmarks.plan import Plan
+from benchmarks.suite.plan import Plan
 from tracer_agents.rollout.tree import play
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.types import Controller, Episode

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.bench import Bench
+from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from tracer_env.dialogue import Dialogue, Verdict, is_forced

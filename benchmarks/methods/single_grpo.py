@@ -1,7 +1,7 @@
 """A single agent trained by GRPO on the same questions, answering once or voting."""
 
 from benchmarks.methods.generated import votes
-from benchmarks.recipes import SINGLE_GRPO
+from benchmarks.suite.recipes import SINGLE_GRPO
 
 METHODS = (
     votes(

@@ -2,7 +2,7 @@
 
 from benchmarks.methods.base import Cost
 from benchmarks.methods.generated import dialogues
-from benchmarks.recipes import SPEAKERS_ONLY
+from benchmarks.suite.recipes import SPEAKERS_ONLY
 from tracer_agents.controllers.fixed import AlwaysSpeak
 
 METHODS = (

@@ -1,7 +1,7 @@
 """Speakers trained alone first, then controllers fitted to them: the two layers one after the other."""
 
 from benchmarks.methods.played import learned
-from benchmarks.recipes import SINGLE_GRPO
+from benchmarks.suite.recipes import SINGLE_GRPO
 
 METHODS = (
     learned(

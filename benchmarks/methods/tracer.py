@@ -1,7 +1,7 @@
 """TRACER: speakers trained on the lines of learning controllers, then controllers fitted to the trained speakers."""
 
 from benchmarks.methods.played import learned
-from benchmarks.recipes import TRACER
+from benchmarks.suite.recipes import TRACER
 
 METHODS = (
     learned(

@@ -1,7 +1,7 @@
 """Self-consistency of TRACER's trained proposers: what the controllers add is what it lacks."""
 
 from benchmarks.methods.generated import votes
-from benchmarks.recipes import TRACER
+from benchmarks.suite.recipes import TRACER
 
 METHODS = (
     votes(

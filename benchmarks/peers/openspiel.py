@@ -10,7 +10,7 @@ from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import strategy_of
-from tracer_agents.game.efg import export_efg
+from benchmarks.peers.efg import export_efg
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import Game, backward, expected_utility

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.regret.belief import BeliefGame, Histories
 from benchmarks.regret.common import table
-from tracer_agents.controllers.neural import NeuralRegret, NeuralSettings
+from benchmarks.regret.neural import NeuralRegret, NeuralSettings
 from tracer_agents.controllers.regret import Minimiser, RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from benchmarks.plan import Plan, make_plan, read_plan
+from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.report.speech import is_dialogue
 from tracer_agents.config import Config
 from tracer_agents.rollout.records import DialogueRecord, record_from_json

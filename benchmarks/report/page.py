@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmarks.plan import dump_plan
+from benchmarks.suite.plan import dump_plan
 from benchmarks.report.agreement import Opinion
 from benchmarks.report.formats import (
     MISSING,

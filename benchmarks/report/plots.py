@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.figures import smoothed
+from benchmarks.studies.figures import smoothed
 from benchmarks.report.scores import Scores
 
 REFERENCE = "#c1461f"

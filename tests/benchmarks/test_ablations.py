@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import recordings
+from benchmarks.suite import recordings
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
 from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled, two_sided_p
@@ -17,7 +17,7 @@ from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import RECIPES, SPLITS, jobs_of_recipes, open_bench, speech
 from benchmarks.ablations.trained import main as train_recipes
-from benchmarks.plan import Plan, make_plan
+from benchmarks.suite.plan import Plan, make_plan
 from tracer_agents.build import build_task
 from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.controllers.tables import RegretTables

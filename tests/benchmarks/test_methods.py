@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.bench import Bench
-from benchmarks.cells import answer_cell, jobs_of
-from benchmarks.estimate import declared_size, work_of
+from benchmarks.suite.bench import Bench
+from benchmarks.suite.cells import answer_cell, jobs_of
+from benchmarks.suite.estimate import declared_size, work_of
 from benchmarks.methods import METHODS, ippo
 from benchmarks.methods.best_of_n import best
 from benchmarks.methods.debate import AGENTS, ROUNDS, debate, voted
 from benchmarks.methods.immediate import fitted
 from benchmarks.methods.self_refine import UntilContent
-from benchmarks.plan import Plan, make_plan
-from benchmarks.recordings import Recording
-from benchmarks.runner import run_plan
+from benchmarks.suite.plan import Plan, make_plan
+from benchmarks.suite.recordings import Recording
+from benchmarks.suite.runner import run_plan
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, majority

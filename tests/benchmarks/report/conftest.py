@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.plan import Plan, dump_plan, make_plan
+from benchmarks.suite.plan import Plan, dump_plan, make_plan
 from benchmarks.report import write
 from tracer_agents.evaluation.play import majority
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord

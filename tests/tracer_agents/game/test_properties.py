@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tracer_agents.controllers.fixed import RandomSpeech, fixed_controllers
-from tracer_agents.controllers.immediate import greedy
-from tracer_agents.controllers.neural import NeuralRegret
+from benchmarks.suite.immediate import greedy
+from benchmarks.regret.neural import NeuralRegret
 from tracer_agents.controllers.regret import MINIMISERS, RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from tracer_agents.game.efg import Exported, export_efg
+from benchmarks.peers.efg import Exported, export_efg
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game

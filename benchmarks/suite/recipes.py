@@ -1,6 +1,6 @@
 """How the speakers of trained methods are trained."""
 
-from benchmarks.bench import Recipe
+from benchmarks.suite.bench import Recipe
 from tracer_agents.controllers.fixed import AlwaysSpeak
 
 _ALONE = {"dialogue.n_agents": 1, "dialogue.rounds": 1, "controllers.train": False, "credit.group_size": 64}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import recordings
+from benchmarks.suite import recordings
 from tracer_agents.build import build
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.errors import RunError

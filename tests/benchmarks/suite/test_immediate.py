@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracer_agents.controllers.immediate import greedy, learn, play_and_score
+from benchmarks.suite.immediate import greedy, learn, play_and_score
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.types import Episode, mode_prefix
 from tracer_env.dialogue import Mode, Role, Rules, Utterance, Verdict

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from benchmarks.bench import Bench, Recipe
-from benchmarks.cells import Job
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.cells import Job
 from benchmarks.methods import METHODS, Cost
 from tracer_agents.build import TINY
 from tracer_agents.config import Config

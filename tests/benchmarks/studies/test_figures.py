@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmarks.figures import choose_dialogue, curves, dialogue_svg, main, shown, smoothed
+from benchmarks.studies.figures import choose_dialogue, curves, dialogue_svg, main, shown, smoothed
 from tracer_agents.config import Config
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.run import RunDirectory

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.bench import Bench, Recipe
+from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.methods import METHODS, Method
-from benchmarks.plan import Plan
+from benchmarks.suite.plan import Plan
 from tracer_agents.checkpoint import append_lines, locked, read_lines, write_lines, write_text
 from tracer_agents.errors import RunError
 from tracer_agents.types import Episode

@@ -1,4 +1,4 @@
-"""Where a rollout's time goes over an SGLang server: ``python -m benchmarks.sglang --url URL [--json FILE]``.
+"""Where a rollout's time goes over an SGLang server: ``python -m benchmarks.studies.sglang --url URL [--json FILE]``.
 
 Three loads of the shipped model: the server's own maximum (one call with every prompt, no log-probabilities), the same
 prompts through the backend, and the expansion of dialogue trees. Tokens are generated tokens; the hit rate is the share

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.bench import Bench, Recipe
-from benchmarks.plan import Plan
-from benchmarks.recordings import Recording
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.plan import Plan
+from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import Turns, solve
 from tracer_agents.controllers.tables import RegretTables

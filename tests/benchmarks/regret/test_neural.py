@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tracer_agents.controllers.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, matched
+from benchmarks.regret.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, matched
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
 from tracer_agents.game.values import expected_utility

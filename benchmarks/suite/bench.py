@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import recordings
-from benchmarks.plan import Plan
-from benchmarks.recordings import Recording
+from benchmarks.suite import recordings
+from benchmarks.suite.plan import Plan
+from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes

@@ -18,7 +18,7 @@ from torchrl.envs import PettingZooWrapper
 from torchrl.modules import MaskedCategorical, MultiAgentMLP, ProbabilisticActor
 from torchrl.objectives import ClipPPOLoss, ValueEstimators
 
-from benchmarks.recordings import Recording
+from benchmarks.suite.recordings import Recording
 from tracer_agents.config import Config
 from tracer_env import debate_v0
 from tracer_env.dialogue import Dialogue, is_forced

@@ -1,4 +1,4 @@
-"""Draws a run's pictures from its records alone: ``python -m benchmarks.figures RUN --out DIR``.
+"""Draws a run's pictures from its records alone: ``python -m benchmarks.studies.figures RUN --out DIR``.
 
 ``dialogue.svg`` is one held-out dialogue of the trained team, if there is one a dialogue whose wrong first answer
 was corrected; ``curves.png`` are the training curves. What models wrote is hostile: it is bounded, characters with
@@ -224,7 +224,7 @@ def draw(run: Path, out: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description="Draw the pictures of a run.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.figures", description="Draw the pictures of a run.")
     parser.add_argument("run", type=Path, help="a run directory of tracer train that has ended")
     parser.add_argument("--out", type=Path, required=True, help="the directory to write to")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Is the demo's learning real? Trains it over several seeds, with and without its language layer, and reports.
 
-    python -m benchmarks.demo --seeds 0 1 2 --questions 2000 --out runs/demo-seeds --report docs/results/demo.md
+    python -m benchmarks.studies.demo --seeds 0 1 2 --questions 2000 --out runs/demo-seeds --report docs/results/demo.md
 
 Every run is an ordinary ``tracer train demo``; one that has ended is not repeated and one that was cut short is
 resumed, so the command can be given again after a kill. The report is computed from their records alone.
@@ -200,7 +200,7 @@ def main() -> None:
     config = RunDirectory(arguments.out / f"both-{arguments.seeds[0]}").summary()
     head = (
         "# The demo over seeds\n\n```\n"
-        f"python -m benchmarks.demo --seeds {' '.join(map(str, arguments.seeds))} --questions {arguments.questions} "
+        f"python -m benchmarks.studies.demo --seeds {' '.join(map(str, arguments.seeds))} --questions {arguments.questions} "
         "--out runs/demo-seeds --report docs/results/demo.md\n```\n\n"
         f"Task {config['task']}, model {config['model']}, price of speech {config['price_of_speech']}, versions "
         f"{json.dumps(config['versions'])}. Questions are held out by construction; every method of a seed has the "

@@ -7,9 +7,9 @@ import pytest
 from safetensors import safe_open
 
 from benchmarks.__main__ import main
-from benchmarks.bench import Bench, Recipe
-from benchmarks.cells import jobs_of
-from benchmarks.estimate import (
+from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.cells import jobs_of
+from benchmarks.suite.estimate import (
     DEVICES,
     Device,
     Model,
@@ -26,7 +26,7 @@ from benchmarks.estimate import (
     work_of,
 )
 from benchmarks.methods import METHODS, Cost
-from benchmarks.plan import Plan, make_plan, read_plan
+from benchmarks.suite.plan import Plan, make_plan, read_plan
 from tracer_agents.build import TINY
 from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, NeverReview
@@ -145,7 +145,7 @@ def test_a_test_set_may_be_smaller_than_what_is_asked_for():
 
 
 def test_every_method_is_estimated_without_data_or_network(monkeypatch):
-    monkeypatch.setattr("benchmarks.bench.build_task", None)  # data would be loaded by it
+    monkeypatch.setattr("benchmarks.suite.bench.build_task", None)  # data would be loaded by it
     plan = make(methods=sorted(METHODS), questions=100)
     made = estimate(jobs_of(plan, Path("nowhere"), declared_size), DEVICES["cpu"])
     assert {one.job.method for one in made if one.job.kind == "cell"} == set(METHODS)
@@ -180,7 +180,7 @@ def test_answers_alone_are_counted_without_trees():
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "configs").glob("*.yaml"))])
 def test_the_shipped_plans_are_estimated(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.bench.build_task", None)
+    monkeypatch.setattr("benchmarks.suite.bench.build_task", None)
     out = tmp_path / "out"
     assert (
         main(
