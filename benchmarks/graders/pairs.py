@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer_env.grading.base import Grade, Grader
-from tracer_env.grading.by_value import ByValue
+from benchmarks.graders.by_value import ByValue
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic

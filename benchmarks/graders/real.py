@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracer_env.grading.answers import Scalar
+from benchmarks.graders.answers import Scalar
 from tracer_env.grading.base import Grade
-from tracer_env.grading.by_value import ByValue
-from tracer_env.grading.formula import UnreadableError
-from tracer_env.grading.reading import read
+from benchmarks.graders.by_value import ByValue
+from benchmarks.graders.formula import UnreadableError
+from benchmarks.graders.reading import read
 from tracer_env.grading.symbolic import Symbolic
 from tracer_env.tasks.rows import jsonl_rows
 

@@ -15,7 +15,7 @@ from benchmarks.report.speech import is_dialogue, speak_rates
 from benchmarks.report.statistics import RESAMPLES
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.checkpoint import read_lines, write_text
-from tracer_env.grading.by_value import ByValue
+from benchmarks.graders.by_value import ByValue
 
 __all__ = ["write"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.graders.pairs import KINDS, Pair, disagreement, judge, load_pairs, rates
 from tracer_env.grading.base import Grade
-from tracer_env.grading.by_value import ByValue
+from benchmarks.graders.by_value import ByValue
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 

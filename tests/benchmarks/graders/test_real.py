@@ -8,7 +8,7 @@ import pytest
 from benchmarks.graders.real import Verdicts, math500_verdicts, perturbed, rewritten, write_gold
 from tracer_env.errors import DataError
 from tracer_env.grading.base import Grade
-from tracer_env.grading.by_value import ByValue
+from benchmarks.graders.by_value import ByValue
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 

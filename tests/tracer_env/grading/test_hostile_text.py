@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer_env.grading.by_value import ByValue
+from benchmarks.graders.by_value import ByValue
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.latex import canonical_latex
 from tracer_env.grading.numeric import Numeric, canonical_number

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer_env.grading.answers import same_answer
-from tracer_env.grading.formula import UnreadableError
-from tracer_env.grading.reading import read
+from benchmarks.graders.answers import same_answer
+from benchmarks.graders.formula import UnreadableError
+from benchmarks.graders.reading import read
 
 SAME = [
     (r"\frac{\sqrt{3}}{3}", r"\frac{1}{\sqrt{3}}"),

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from tracer_env.grading import pointwise as pw
+from benchmarks.graders import pointwise as pw
 
 
 def number(value: float | complex) -> pw.Values:

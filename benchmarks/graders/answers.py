@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tracer_env.grading import pointwise as pw
-from tracer_env.grading.pointwise import Values
+from benchmarks.graders import pointwise as pw
+from benchmarks.graders.pointwise import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

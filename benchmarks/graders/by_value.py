@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from tracer_env.grading.answers import Answer, Words, same_answer
+from benchmarks.graders.answers import Answer, Words, same_answer
 from tracer_env.grading.base import Grade
-from tracer_env.grading.formula import UnreadableError
-from tracer_env.grading.reading import MAX_CHARACTERS, read
+from benchmarks.graders.formula import UnreadableError
+from benchmarks.graders.reading import MAX_CHARACTERS, read
 from tracer_env.grading.text import bare, plain, statements
-from tracer_env.grading.tokens import clean
+from benchmarks.graders.tokens import clean
 
 MAX_WORDS = 3  # of prose outside a box; more is a sentence
 

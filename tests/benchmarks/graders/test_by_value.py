@@ -3,8 +3,8 @@
 import pytest
 
 from tracer_env.grading.base import Grade
-from tracer_env.grading.by_value import ByValue
-from tracer_env.grading.reading import MAX_CHARACTERS
+from benchmarks.graders.by_value import ByValue
+from benchmarks.graders.reading import MAX_CHARACTERS
 
 READ = [
     (r"so $x = \boxed{\dfrac{3}{4}}$.", r"\dfrac{3}{4}"),

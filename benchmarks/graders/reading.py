@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from tracer_env.grading import pointwise as pw
-from tracer_env.grading.answers import Answer, Group, Interval, Numeral, Relation, Residue, Scalar, Words
-from tracer_env.grading.formula import FormulaReader, UnreadableError
-from tracer_env.grading.tokens import SEPARATORS, Token, clean, tokens
+from benchmarks.graders import pointwise as pw
+from benchmarks.graders.answers import Answer, Group, Interval, Numeral, Relation, Residue, Scalar, Words
+from benchmarks.graders.formula import FormulaReader, UnreadableError
+from benchmarks.graders.tokens import SEPARATORS, Token, clean, tokens
 
 MAX_CHARACTERS = 2_000
 MAX_ITEMS = 100  # of all lists, sets, tuples and rows of an answer

@@ -3,7 +3,7 @@ r"""Cuts a mathematical answer, LaTeX or typed by hand, into tokens."""
 import re
 from dataclasses import dataclass
 
-from tracer_env.grading.pointwise import FUNCTIONS
+from benchmarks.graders.pointwise import FUNCTIONS
 from tracer_env.grading.text import plain
 
 _UNIT_NAMES = """

@@ -6,9 +6,9 @@ A recursive descent that evaluates while it reads: no sympy, no tree, and a boun
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from tracer_env.grading import pointwise as pw
-from tracer_env.grading.pointwise import Values
-from tracer_env.grading.tokens import Token
+from benchmarks.graders import pointwise as pw
+from benchmarks.graders.pointwise import Values
+from benchmarks.graders.tokens import Token
 
 MAX_DEPTH = 40
 ONE = pw.constant(Fraction(1))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer_env.grading import pointwise as pw
-from tracer_env.grading.answers import Group, Interval, Numeral, Relation, Residue, Scalar, Words
-from tracer_env.grading.formula import MAX_DEPTH, UnreadableError
-from tracer_env.grading.reading import MAX_CHARACTERS, MAX_ITEMS, read
+from benchmarks.graders import pointwise as pw
+from benchmarks.graders.answers import Group, Interval, Numeral, Relation, Residue, Scalar, Words
+from benchmarks.graders.formula import MAX_DEPTH, UnreadableError
+from benchmarks.graders.reading import MAX_CHARACTERS, MAX_ITEMS, read
 
 NUMBERS = [
     ("18", 18),
