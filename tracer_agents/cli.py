@@ -130,7 +130,7 @@ def take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
     from tracer_agents.training.experiment import run_training
-    from tracer_agents.run import RunDirectory
+    from tracer_agents.runs.directory import RunDirectory
 
     named = arguments.preset is not None or arguments.config is not None or overrides
     if arguments.resume and not named:
@@ -144,9 +144,9 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from tracer_agents.evaluation.certify import certify_run
-    from tracer_agents.curves import draw_gaps
+    from tracer_agents.runs.curves import draw_gaps
     from tracer_agents.training.terminal import print_certificate, print_gaps
-    from tracer_agents.run import RunDirectory
+    from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.team import Team
 
     if overrides:

@@ -14,7 +14,7 @@ from tracer_agents.build import TINY, build
 from tracer_agents.config import Config
 from tracer_agents.generation.sglang.parity import Status
 from tracer_agents.generation.sglang.server import find_python
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")

@@ -11,7 +11,7 @@ from tracer_agents.config import Config
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.rollout.tree import control_uniform
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.speakers.model import View
 from tracer_agents.types import speak_seed
 from tracer_env import debate_v0

@@ -19,7 +19,7 @@ from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import read
 from benchmarks.suite.plan import Plan
 from benchmarks.report.statistics import RESAMPLES
-from tracer_agents.checkpoint import write_text
+from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.errors import RunError
 from tracer_env.errors import ConfigError, TracerError
 

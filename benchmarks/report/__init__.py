@@ -14,7 +14,7 @@ from benchmarks.report.scores import Scores, score_mean, score_task
 from benchmarks.report.speech import is_dialogue, speak_rates
 from benchmarks.report.statistics import RESAMPLES
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
-from tracer_agents.checkpoint import read_lines, write_text
+from tracer_agents.runs.checkpoints import read_lines, write_text
 from benchmarks.graders.by_value import ByValue
 
 __all__ = ["write"]

@@ -20,7 +20,7 @@ from scipy import stats
 
 from tracer_agents.evaluation.metrics import METRIC_NAMES, bootstrap_ci95, values
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 
 _BARE = ["--evaluation.greedy", "false", "--evaluation.baselines", "false", "--evaluation.certificate_questions", "0"]
 VARIANTS = {"both": [], "controllers": ["--credit.train", "false", *_BARE]}

@@ -21,9 +21,9 @@ from rich.table import Table
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-from tracer_agents.checkpoint import write_text
+from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import DataError, TracerError
 from tracer_env.rendering import escape
 

@@ -12,7 +12,7 @@ from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.sglang.parity import require
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
 from tracer_env.infosets import Infosets

@@ -21,7 +21,7 @@ from tracer_agents.generation.sglang.parity import require
 from tracer_agents.generation.sglang.server import Server, running, watch
 from tracer_agents.generation.sglang.wire import Worker
 from tracer_agents.generation.probe import PolicyProbe
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]
 

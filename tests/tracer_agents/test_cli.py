@@ -11,7 +11,7 @@ import pytest
 
 from tracer_agents.cli import main
 from tracer_agents.config import dump_config, load_config
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.team import Team
 from tracer_env.errors import ConfigError
 

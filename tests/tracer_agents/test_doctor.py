@@ -5,7 +5,7 @@ import pytest
 from tracer_agents.build import TINY, build, load_policy
 from tracer_agents.config import load_config
 from tracer_agents.doctor import _shape, examine_setup, served_model
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
 
 

@@ -32,7 +32,7 @@ from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.learners.policies import pooled
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.speakers.model import ModelUtterance
 from tracer_agents.types import Controller
 from tracer_env.dialogue import Dialogue, Role

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.studies.figures import choose_dialogue, curves, dialogue_svg, main, shown, smoothed
 from tracer_agents.config import Config
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import DataError
 
 

@@ -14,7 +14,7 @@ from tracer_agents.cli import main
 from tracer_agents.config import load_config
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.training.experiment import Silent, run_training
-from tracer_agents.run import RunDirectory
+from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import FAILED
 from tracer_env.errors import ConfigError

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from tracer_agents.curves import GAPS, draw_gaps
+from tracer_agents.runs.curves import GAPS, draw_gaps
 
 
 def certificate(scale: float) -> dict:

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tracer_agents.checkpoint import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
+from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
 from tracer_agents.config import Config, dump_config, load_config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, record_from_json

@@ -8,7 +8,7 @@ import pytest
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.run import RunDirectory, describe
+from tracer_agents.runs.directory import RunDirectory, describe
 
 CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
 

@@ -2,7 +2,7 @@
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tracer_agents.reporting import TensorBoardLog
+from tracer_agents.runs.tensorboard import TensorBoardLog
 
 
 def scalars(folder) -> dict[str, list[tuple[int, float]]]:

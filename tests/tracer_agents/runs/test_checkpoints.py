@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tracer_agents.checkpoint import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
+from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
 from tracer_agents.errors import RunError
 
 ROWS = [{"step": 1, "text": "Größe λ"}, {"step": 2, "text": "a\nb\u2028c"}, {"step": 3, "text": "日本"}]
@@ -113,7 +113,7 @@ def test_the_lock_keeps_a_second_writer_out(tmp_path):
 
 def test_the_lock_of_a_dead_process_is_free(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from tracer_agents.checkpoint import locked\n"
+        "import os, sys; from pathlib import Path; from tracer_agents.runs.checkpoints import locked\n"
         "with locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
