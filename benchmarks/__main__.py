@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.methods import METHODS
 from benchmarks.suite.cells import jobs_of
 from benchmarks.suite.display import Display
 from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
-from benchmarks.methods import METHODS
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
 from tracer_agents.cli import take_settings

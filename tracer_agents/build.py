@@ -15,15 +15,15 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.config import Config, SpeakersConfig
 from tracer_agents.generation.base import Engine, GenerationBackend
-from tracer_agents.generation.sglang.parity import Check
+from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang.parity import Check
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights, TensorWeights, WeightTransport
 from tracer_agents.generation.sglang.wire import Deadlines, Worker, discover
 from tracer_agents.generation.transformers import TransformersBackend, stop_ids
 from tracer_agents.generation.weights import LoraAdapters, Shelf, Weights, WholeModel
-from tracer_agents.learners.policy import GSPOLearner
 from tracer_agents.learners.policies import PolicyLearners
-from tracer_agents.generation.probe import PolicyProbe
+from tracer_agents.learners.policy import GSPOLearner
 from tracer_agents.speakers.model import ModelSpeakers, View
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError

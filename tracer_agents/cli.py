@@ -128,9 +128,9 @@ def take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
-    from tracer_agents.training.experiment import run_training
     from tracer_agents.runs.directory import RunDirectory
+    from tracer_agents.training.experiment import run_training
+    from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
 
     named = arguments.preset is not None or arguments.config is not None or overrides
     if arguments.resume and not named:
@@ -145,9 +145,9 @@ def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from tracer_agents.evaluation.certify import certify_run
     from tracer_agents.runs.curves import draw_gaps
-    from tracer_agents.training.terminal import print_certificate, print_gaps
     from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.team import Team
+    from tracer_agents.training.terminal import print_certificate, print_gaps
 
     if overrides:
         raise ConfigError(f"certify takes a run's own settings; drop {sorted(overrides)}")
@@ -161,8 +161,8 @@ def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from tracer_agents.training.terminal import RichDisplay, print_summary
     from tracer_agents.training.experiment import run_evaluation, run_replay
+    from tracer_agents.training.terminal import RichDisplay, print_summary
 
     sources = [arguments.run, arguments.model, arguments.speaker]
     if sum(source is not None for source in sources) != 1:

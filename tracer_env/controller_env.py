@@ -7,8 +7,8 @@ from typing import Any, Protocol, Self
 from gymnasium.spaces import Space
 from pettingzoo.utils import BaseWrapper
 
-from tracer_env.env import raw_env
 from tracer_env.dialogue import Dialogue
+from tracer_env.env import raw_env
 from tracer_env.errors import ConfigError
 from tracer_env.parallel import TurnBasedParallel
 from tracer_env.turns import OrderEnforcing, TurnBasedEnv, fork

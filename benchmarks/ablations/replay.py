@@ -13,10 +13,11 @@ from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.solve import Turns
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.errors import RunError
-from tracer_agents.rollout.cost import utterance_count
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.game.values import Weighting, reach
+from tracer_agents.rollout.cost import utterance_count
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.types import Controller
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
@@ -145,7 +146,7 @@ class Replay:
 
     def merged(self, trees: Sequence[Tree], infosets: Infosets) -> EmpiricalGame:
         """The game of some questions."""
-        return EmpiricalGame.from_trees(trees, infosets, token_budget=self.token_budget)
+        return empirical_game(trees, infosets, token_budget=self.token_budget)
 
     def outcome(self, setting: Setting) -> Outcome:
         """Fits a setting on training questions, chooses its strategy on validation ones, measures it on test ones.

@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.ablations import streams
 from benchmarks.ablations.replay import Outcome, Replay, Setting
-from benchmarks.suite.plan import Plan
 from benchmarks.regret.common import weighting_of
+from benchmarks.suite.plan import Plan
 from tracer_agents.controllers.fixed import RandomSpeech, fixed_controllers
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.tabular import PLAYS

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
+from benchmarks.suite import immediate
 from benchmarks.suite.fitting import best_play
 from benchmarks.suite.recordings import Recording
-from benchmarks.suite import immediate
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from benchmarks.graders.answers import Answer, Words, same_answer
-from tracer_env.grading.base import Grade
 from benchmarks.graders.formula import UnreadableError
 from benchmarks.graders.reading import MAX_CHARACTERS, read
-from tracer_env.grading.text import bare, plain, statements
 from benchmarks.graders.tokens import clean
+from tracer_env.grading.base import Grade
+from tracer_env.grading.text import bare, plain, statements
 
 MAX_WORDS = 3  # of prose outside a box; more is a sentence
 

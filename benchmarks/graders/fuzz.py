@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tracer_env.grading.base import Grader
 from benchmarks.graders.by_value import ByValue
+from tracer_env.grading.base import Grader
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic

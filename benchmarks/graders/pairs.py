@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tracer_env.grading.base import Grade, Grader
 from benchmarks.graders.by_value import ByValue
+from tracer_env.grading.base import Grade, Grader
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.graders.answers import Scalar
-from tracer_env.grading.base import Grade
 from benchmarks.graders.by_value import ByValue
 from benchmarks.graders.formula import UnreadableError
 from benchmarks.graders.reading import read
+from tracer_env.grading.base import Grade
 from tracer_env.grading.symbolic import Symbolic
 from tracer_env.tasks.rows import jsonl_rows
 

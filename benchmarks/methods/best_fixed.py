@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from benchmarks.suite.bench import Bench
-from benchmarks.suite.fitting import headline_price, price_label
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
+from benchmarks.suite.bench import Bench
+from benchmarks.suite.fitting import headline_price, price_label
 from tracer_agents.controllers.fixed import best_fixed
 
 NAME = "best_fixed"

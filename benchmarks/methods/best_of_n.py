@@ -8,9 +8,9 @@ tokens; that is what controllers may learn, and not this baseline.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.methods.generated import votes_label
+from benchmarks.suite.bench import Bench
 from tracer_agents.evaluation.play import first_proposals, record_samples
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.types import Episode, Speakers, SpeakRequest

@@ -8,8 +8,8 @@ no debate: it is shown the others' solutions where it expects a review.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import PHASE, Cost, Messages, Method, Prepared
+from benchmarks.suite.bench import Bench
 from tracer_agents.evaluation.play import first_proposals, majority
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.speakers.model import ModelSpeakers, View

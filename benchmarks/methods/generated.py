@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.methods.base import PHASE, Answer, Cost, Method, Prepared
+from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
 from tracer_agents.evaluation.play import majority, play_team, sample_answers
 from tracer_agents.rollout.records import DialogueRecord

@@ -8,11 +8,11 @@ ties to SKIP, never refreshes what can be read: the rule's reviews cost tokens a
 
 from dataclasses import replace
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
-from benchmarks.suite.recordings import Recording
+from benchmarks.suite.bench import Bench
 from benchmarks.suite.immediate import greedy, learn, play_and_score
+from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_env.infosets import Infosets

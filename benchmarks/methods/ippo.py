@@ -4,9 +4,9 @@ import warnings
 from importlib.util import find_spec
 from types import ModuleType
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
+from benchmarks.suite.bench import Bench
 from tracer_agents.build import build_task
 from tracer_agents.controllers.fixed import mean_utility
 from tracer_env.errors import ConfigError

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.played import fixed
+from benchmarks.suite.bench import Bench
 from tracer_agents.controllers.fixed import Oracle
 from tracer_env.dialogue import Dialogue
 from tracer_env.tasks.base import Grade

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.fitting import headline_price, over_prices
-from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.suite.plan import Plan
-from tracer_agents.rollout.tree import play
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
+from tracer_agents.rollout.tree import play
 from tracer_agents.types import Controller, Episode
 from tracer_env.dialogue import Rules
 from tracer_env.tasks.base import Split

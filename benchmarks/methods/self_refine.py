@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.suite.bench import Bench
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
+from benchmarks.suite.bench import Bench
 from tracer_env.dialogue import Dialogue, Verdict, is_forced
 
 NAME = "self_refine"

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
 from tracer_agents.game.values import Game, expected_utility
+from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.worlds.tabular_task import TabularActor, TabularTask
 from tracer_env import debate_v0
@@ -50,7 +50,7 @@ def truth() -> Game:
     """The enumerated game."""
     budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
     questions = SPEAKER.representatives()
-    exact = EmpiricalGame.enumerated(SPEAKER, questions, INFOSETS, token_budget=budget, weights=SPEAKER.weights)
+    exact = enumerated_game(SPEAKER, questions, INFOSETS, token_budget=budget, weights=SPEAKER.weights)
     return exact.at(PRICE)
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.efg import export_efg
 from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import strategy_of
-from benchmarks.peers.efg import export_efg
-from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import Game, backward, expected_utility
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
@@ -70,7 +70,7 @@ def twins(questions: int, infoset: InfosetName, rules: Rules | None = None) -> T
     trees = _trees(questions, infosets.rules)
     utility = Utility(price_of_speech=PRICE, rounds=rounds, max_new_tokens=MAX_NEW_TOKENS)
     theirs = openspiel().load_efg_game(export_efg(trees, infosets, utility).text)
-    game = EmpiricalGame.from_trees(trees, infosets, token_budget=rounds * MAX_NEW_TOKENS).at(PRICE)
+    game = empirical_game(trees, infosets, token_budget=rounds * MAX_NEW_TOKENS).at(PRICE)
     return Twins(game=game, theirs=theirs, states={_key(name): name for name in _information_states(theirs)})
 
 

@@ -5,7 +5,7 @@ from tracer_agents.controllers.regret import RegretMatching
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import expand
 from tracer_agents.types import Episode
 
@@ -25,7 +25,7 @@ def train(steps: int, seed: int, *, questions: int = 256, iterations: int = 10) 
         drawn = TASK.draw("train", 100_000 * seed + start, questions, seed=0)
         episodes = [Episode(question=one, seed=10**9 * seed + start + i) for i, one in enumerate(drawn)]
         trees = expand(episodes, INFOSETS.rules, SPEAKER, TASK.grade)
-        game = EmpiricalGame.from_trees(trees, INFOSETS, token_budget=INFOSETS.rules.rounds * MAX_NEW_TOKENS)
+        game = empirical_game(trees, INFOSETS, token_budget=INFOSETS.rules.rounds * MAX_NEW_TOKENS)
         tables = solve(game.at(PRICE), tables, RegretMatching(), iterations=iterations, weighting="gradient")
         speak = TabularController(INFOSETS, tables).profile(truth().trie.keys)[:, 1]
         spent = PER_QUESTION * questions * (batch + 1)

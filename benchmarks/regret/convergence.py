@@ -10,10 +10,10 @@ from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import Play
-from tracer_agents.worlds.games import climbing_game, kuhn_poker, penalty_game, staircase
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.values import Game, Weighting, expected_utility
+from tracer_agents.worlds.games import climbing_game, kuhn_poker, penalty_game, staircase
 from tracer_agents.worlds.tabular_games import TABULAR_EXAMPLES
 
 CHECKPOINTS = np.unique(np.round(np.geomspace(1, 3000, 40)).astype(int))

@@ -9,10 +9,10 @@ from benchmarks.regret.common import solved, strategy_in, table, weighting_of
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certificate import Certificate, certify, per_question
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
-from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import expected_utility, uniform_strategy
+from tracer_agents.rollout.empirical import enumerated_game
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
@@ -75,8 +75,8 @@ def _row(runs: list[Certificate], figure: str, truth: float) -> tuple[str, ...]:
 
 def _studies(speaker: TabularSpeaker, infoset: str) -> list[Study]:
     infosets, questions = Infosets(infoset, RULES), speaker.representatives()
-    exact = EmpiricalGame.enumerated(speaker, questions, infosets, token_budget=BUDGET, weights=speaker.weights)
-    sighted = EmpiricalGame.enumerated(
+    exact = enumerated_game(speaker, questions, infosets, token_budget=BUDGET, weights=speaker.weights)
+    sighted = enumerated_game(
         speaker,
         questions,
         Infosets("recall", RULES),

@@ -10,10 +10,10 @@ from tracer_agents.controllers.regret import DiscountedRegretMatching, Minimiser
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
-from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game, expected_utility
+from tracer_agents.rollout.empirical import empirical_game, enumerated_game
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
@@ -99,7 +99,7 @@ def _between(share: float) -> TabularSpeaker:
 
 
 def _exact(speaker: TabularSpeaker) -> Game:
-    return EmpiricalGame.enumerated(speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET).at(PRICE)
+    return enumerated_game(speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET).at(PRICE)
 
 
 def _sampled(speaker: TabularSpeaker, seed: int, batch: int) -> Game:
@@ -111,4 +111,4 @@ def _sampled(speaker: TabularSpeaker, seed: int, batch: int) -> Game:
         for index in range(batch * QUESTIONS, (batch + 1) * QUESTIONS)
     ]
     trees = expand(episodes, INFOSETS.rules, speaker, grade)
-    return EmpiricalGame.from_trees(trees, INFOSETS, token_budget=BUDGET).at(PRICE)
+    return empirical_game(trees, INFOSETS, token_budget=BUDGET).at(PRICE)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.regret.common import random_speaker, solved, strategy_in, table, weighting_of
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.values import Game, expected_utility
+from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.worlds.tabular_games import TABULAR_EXAMPLES
 from tracer_env.dialogue import SCHEDULES, Rules, Schedule
@@ -94,4 +94,4 @@ def _gaps(speaker: TabularSpeaker, price: float, schedule: Schedule, infoset: st
 def _game(speaker: TabularSpeaker, price: float, schedule: Schedule, infoset: str) -> Game:
     infosets = Infosets(infoset, Rules(schedule=schedule))
     questions = speaker.representatives()
-    return EmpiricalGame.enumerated(speaker, questions, infosets, token_budget=500, weights=speaker.weights).at(price)
+    return enumerated_game(speaker, questions, infosets, token_budget=500, weights=speaker.weights).at(price)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from benchmarks.regret.common import solved, strategy_in, table
 from tracer_agents.controllers.regret import MINIMISERS, RegretMatching, RegretMatchingPlus
-from tracer_agents.worlds.games import kuhn_poker
 from tracer_agents.game.gaps import nash_conv
 from tracer_agents.game.values import expected_utility
+from tracer_agents.worlds.games import kuhn_poker
 
 
 def section(folder: Path) -> str:

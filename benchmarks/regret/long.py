@@ -13,10 +13,10 @@ from tracer_agents.controllers.regret import Minimiser, RegretMatching, RegretMa
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.rollout.cost import utterance_count
-from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.rollout.tree import Tree, expand_external
 from tracer_agents.game.values import Game
+from tracer_agents.rollout.cost import utterance_count
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree, expand_external
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Controller, Episode
 from tracer_env.dialogue import Rules
@@ -140,7 +140,7 @@ def _batch(learner: Learner, rules: Rules, number: int) -> int:
         for index in range(number * QUESTIONS, (number + 1) * QUESTIONS)
     ]
     trees = expand_external(episodes, rules, SPEAKER, _grade, learner.controller(), player)
-    sample = EmpiricalGame.from_trees(trees, learner.infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
+    sample = empirical_game(trees, learner.infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
     learner.observe(sample.at(PRICE), player)
     return sum(_utterances(tree) for tree in trees)
 

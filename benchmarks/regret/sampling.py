@@ -16,13 +16,13 @@ from tracer_agents.controllers.regret import (
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
-from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.game.values import Game, expected_utility
+from tracer_agents.rollout.empirical import empirical_game, enumerated_game
+from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_agents.types import Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import derive_seed
@@ -43,7 +43,7 @@ RULES: tuple[tuple[str, Minimiser, float], ...] = (
 def section(folder: Path) -> str:
     """The team gap after a stream of fresh questions, by minimiser, batch size and inner steps."""
     speaker = TabularSpeaker.load()
-    truth = EmpiricalGame.enumerated(
+    truth = enumerated_game(
         speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET, weights=speaker.weights
     ).at(PRICE)
     streams = [_stream(speaker, seed) for seed in range(SEEDS)]
@@ -80,7 +80,7 @@ def _stream(speaker: TabularSpeaker, seed: int) -> list[Tree]:
 
 
 def _game(trees: list[Tree]) -> Game:
-    return EmpiricalGame.from_trees(trees, INFOSETS, token_budget=BUDGET).at(PRICE)
+    return empirical_game(trees, INFOSETS, token_budget=BUDGET).at(PRICE)
 
 
 def _run(games: list[Game], truth: Game, rule: Minimiser, keep: float, inner: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.graders.by_value import ByValue
 from benchmarks.report import plots
 from benchmarks.report.agreement import second_opinion
 from benchmarks.report.load import Described, Results, load
@@ -15,7 +16,6 @@ from benchmarks.report.speech import is_dialogue, speak_rates
 from benchmarks.report.statistics import RESAMPLES
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.runs.checkpoints import read_lines, write_text
-from benchmarks.graders.by_value import ByValue
 
 __all__ = ["write"]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.report.speech import is_dialogue
+from benchmarks.suite.plan import Plan, make_plan, read_plan
 from tracer_agents.config import Config
 from tracer_agents.rollout.records import DialogueRecord, record_from_json
 from tracer_agents.speakers.prompts import Messages

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmarks.suite.plan import dump_plan
 from benchmarks.report.agreement import Opinion
 from benchmarks.report.formats import (
     MISSING,
@@ -23,6 +22,7 @@ from benchmarks.report.formats import (
 )
 from benchmarks.report.load import Described, Results
 from benchmarks.report.scores import FIGURES, Scores
+from benchmarks.suite.plan import dump_plan
 from tracer_agents.config import SpeakersConfig
 from tracer_agents.speakers.prompts import messages
 from tracer_env.dialogue import Role

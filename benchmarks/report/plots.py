@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.studies.figures import smoothed
 from benchmarks.report.scores import Scores
+from benchmarks.studies.figures import smoothed
 
 REFERENCE = "#c1461f"
 _MARKERS = "osD^vP*X<>ph"

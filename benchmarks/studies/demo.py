@@ -200,7 +200,8 @@ def main() -> None:
     config = RunDirectory(arguments.out / f"both-{arguments.seeds[0]}").summary()
     head = (
         "# The demo over seeds\n\n```\n"
-        f"python -m benchmarks.studies.demo --seeds {' '.join(map(str, arguments.seeds))} --questions {arguments.questions} "
+        f"python -m benchmarks.studies.demo --seeds {' '.join(map(str, arguments.seeds))} "
+        f"--questions {arguments.questions} "
         "--out runs/demo-seeds --report docs/results/demo.md\n```\n\n"
         f"Task {config['task']}, model {config['model']}, price of speech {config['price_of_speech']}, versions "
         f"{json.dumps(config['versions'])}. Questions are held out by construction; every method of a seed has the "

@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
+from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import DataError, TracerError
 from tracer_env.rendering import escape
@@ -224,7 +224,9 @@ def draw(run: Path, out: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.figures", description="Draw the pictures of a run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.figures", description="Draw the pictures of a run."
+    )
     parser.add_argument("run", type=Path, help="a run directory of tracer train that has ended")
     parser.add_argument("--out", type=Path, required=True, help="the directory to write to")
     options = parser.parse_args(arguments)

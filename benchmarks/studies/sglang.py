@@ -18,10 +18,10 @@ from tracer_agents.build import build
 from tracer_agents.config import load_config
 from tracer_agents.errors import EngineFault
 from tracer_agents.evaluation.play import draw_episodes
-from tracer_agents.rollout.tree import expand
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.sglang.backend import SGLangBackend
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.model import view_of
 from tracer_env.dialogue import Mode, initial, transition
 

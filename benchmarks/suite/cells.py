@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.methods import METHODS, Method
+from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
-from tracer_agents.runs.checkpoints import append_lines, locked, read_lines, write_lines, write_text
 from tracer_agents.errors import RunError
+from tracer_agents.runs.checkpoints import append_lines, locked, read_lines, write_lines, write_text
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from benchmarks.methods import METHODS, Cost
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.cells import Job
-from benchmarks.methods import METHODS, Cost
 from tracer_agents.build import TINY
 from tracer_agents.config import Config
 from tracer_agents.rollout.tree import Tree, expand, play

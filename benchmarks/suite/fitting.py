@@ -12,6 +12,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.values import Game, Weighting, expected_utility
+from tracer_agents.rollout.empirical import empirical_game
 from tracer_env.infosets import Infosets
 
 ITERATIONS = 500  # a fit has converged long before
@@ -29,7 +30,7 @@ class Games:
     def of(cls, training: Recording, validation: Recording, infosets: Infosets, token_budget: int) -> "Games":
         """Expands both recordings under the infosets' rules."""
         fit, check = (
-            EmpiricalGame.from_trees(recording.trees(infosets.rules), infosets, token_budget=token_budget)
+            empirical_game(recording.trees(infosets.rules), infosets, token_budget=token_budget)
             for recording in (training, validation)
         )
         return cls(fit=fit, validation=check, infosets=infosets)

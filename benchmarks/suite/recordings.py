@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tracer_agents.runs.checkpoints import append_lines, keep_lines, read_lines
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import Tree, expand
+from tracer_agents.runs.checkpoints import append_lines, keep_lines, read_lines
 from tracer_agents.types import Episode, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from tracer_agents.cli import main
-from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.team import Team
+from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.training.trainer import StepReport
 
 FEW = {

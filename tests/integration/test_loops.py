@@ -11,9 +11,9 @@ from tracer_agents.build import Parts, build
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.play import draw_episodes
-from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.scripted import ScriptedBackend
+from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.speakers.model import ModelSpeakers
 from tracer_agents.team import Team
 from tracer_agents.types import Episode

@@ -15,13 +15,13 @@ import torch
 
 from tracer_agents.build import TINY, build, build_backend
 from tracer_agents.errors import ParityFailed
-from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.generation.base import GenerationRequest
+from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.generation.sglang.parity import require
 from tracer_agents.generation.sglang.server import Server, running, watch
 from tracer_agents.generation.sglang.wire import Worker
-from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.training.experiment import Silent, run_training
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]
 

@@ -16,8 +16,9 @@ import numpy as np
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import best_response, team_optimum
 from tracer_agents.game.run_regret import PlayerRegret, RunRegret
-from tracer_agents.rollout.tree import Tree
 from tracer_agents.game.values import Game, action_values, expected_utility, reach
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree
 from tracer_env.infosets import InfosetKey, Infosets
 
 SCHEMA_VERSION = 1
@@ -124,7 +125,7 @@ def certify(
         resamples: bootstrap resamples.
     """
     infosets = controller.infosets
-    sample = EmpiricalGame.from_trees(trees, infosets, token_budget=token_budget)
+    sample = empirical_game(trees, infosets, token_budget=token_budget)
     strategy = controller.profile(sample.trie.keys)
     oracle = oracle_game(trees, infosets, token_budget=token_budget)
     right, tokens, utility = per_question(sample, strategy, price)
@@ -170,9 +171,7 @@ def run_part(run: RunRegret, *, bound_applies: bool) -> RunPart:
 def oracle_game(trees: Sequence[Tree], infosets: Infosets, *, token_budget: int) -> EmpiricalGame:
     """The game of controllers that recall everything and see whether the pending answer is right, not future text."""
     recall = Infosets("recall", infosets.rules)
-    return EmpiricalGame.from_trees(
-        trees, recall, token_budget=token_budget, sight=lambda tree, state: (int(tree.right(state)),)
-    )
+    return empirical_game(trees, recall, token_budget=token_budget, sight=lambda tree, state: (int(tree.right(state)),))
 
 
 def per_question(

@@ -3,14 +3,14 @@
 import json
 
 from tracer_agents.build import Parts
-from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.config import Config
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.evaluation.certificate import Certificate, certify
+from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand, set_apart
+from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.runs.directory import RunDirectory
 from tracer_env.seeding import stream
 from tracer_env.tasks.base import Split

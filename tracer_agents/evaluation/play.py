@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.rollout.tree import rollout
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
+from tracer_agents.rollout.tree import rollout
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
 from tracer_env.seeding import derive_seed

@@ -8,10 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
 from tracer_agents.config import Config, dump_config, load_config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, record_from_json
+from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
 
 SCHEMA_VERSION = 1
 _EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tracer_agents.build import Parts
-from tracer_agents.evaluation.certify import certify_checkpoint
 from tracer_agents.config import Config, policy_of
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
@@ -23,15 +22,17 @@ from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import ParityFailed
-from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.evaluation.certificate import Certificate
+from tracer_agents.evaluation.certify import certify_checkpoint
+from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
-from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.learners.policies import pooled
+from tracer_agents.learners.policy import GSPOStats
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.speakers.model import ModelUtterance
 from tracer_agents.types import Controller
@@ -116,7 +117,7 @@ class Trainer:
 
     def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
         """The empirical game of expanded questions."""
-        return EmpiricalGame.from_trees(trees, self.infosets, token_budget=self.config.token_budget)
+        return empirical_game(trees, self.infosets, token_budget=self.config.token_budget)
 
     def controller(self, play: Play = "current") -> TabularController:
         """The learned controllers."""

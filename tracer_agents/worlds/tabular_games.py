@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.values import Game
+from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_env.dialogue import Rules, Schedule
 from tracer_env.infosets import InfosetName, Infosets
@@ -22,7 +22,7 @@ class TabularExample:
         speaker = TabularSpeaker.load(self.speakers)
         infosets = Infosets(infoset, Rules(n_agents=n_agents, rounds=rounds, schedule=schedule))
         questions, budget = speaker.representatives(), rounds * 100
-        return EmpiricalGame.enumerated(speaker, questions, infosets, token_budget=budget, weights=speaker.weights).at(
+        return enumerated_game(speaker, questions, infosets, token_budget=budget, weights=speaker.weights).at(
             self.price
         )
 

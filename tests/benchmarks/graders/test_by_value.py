@@ -2,9 +2,9 @@
 
 import pytest
 
-from tracer_env.grading.base import Grade
 from benchmarks.graders.by_value import ByValue
 from benchmarks.graders.reading import MAX_CHARACTERS
+from tracer_env.grading.base import Grade
 
 READ = [
     (r"so $x = \boxed{\dfrac{3}{4}}$.", r"\dfrac{3}{4}"),

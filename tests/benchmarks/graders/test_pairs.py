@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
+from benchmarks.graders.by_value import ByValue
 from benchmarks.graders.pairs import KINDS, Pair, disagreement, judge, load_pairs, rates
 from tracer_env.grading.base import Grade
-from benchmarks.graders.by_value import ByValue
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 

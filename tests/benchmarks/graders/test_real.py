@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.graders.by_value import ByValue
 from benchmarks.graders.real import Verdicts, math500_verdicts, perturbed, rewritten, write_gold
 from tracer_env.errors import DataError
 from tracer_env.grading.base import Grade
-from benchmarks.graders.by_value import ByValue
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 
 from benchmarks.peers.efg import Exported, export_efg
-from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import Game
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
@@ -26,7 +26,7 @@ def both(name: str, n: int, rules: Rules) -> tuple[Game, Exported]:
     trees = expand(episodes, rules, TabularSpeaker.load(), grade)
     infosets = Infosets(name, rules)
     utility = Utility(price_of_speech=PRICE, rounds=rules.rounds, max_new_tokens=MAX_NEW_TOKENS)
-    sample = EmpiricalGame.from_trees(trees, infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
+    sample = empirical_game(trees, infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
     return sample.at(PRICE), export_efg(trees, infosets, utility)
 
 

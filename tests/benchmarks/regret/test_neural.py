@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from benchmarks.regret.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, matched
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import team_optimum
 from tracer_agents.game.values import expected_utility
+from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_env.dialogue import Mode, Rules, Utterance, initial, transition
 from tracer_env.errors import ConfigError
@@ -68,9 +68,9 @@ def test_the_reservoir_is_a_uniform_sample():
 def test_it_comes_near_the_optimum(infoset):
     speaker = TabularSpeaker.load()
     infosets = Infosets(infoset, Rules(rounds=3))
-    game = EmpiricalGame.enumerated(
-        speaker, speaker.representatives(), infosets, token_budget=300, weights=speaker.weights
-    ).at(0.1)
+    game = enumerated_game(speaker, speaker.representatives(), infosets, token_budget=300, weights=speaker.weights).at(
+        0.1
+    )
     learner = NeuralRegret(infosets, settings=NeuralSettings(hidden=32, steps=40, minibatch=64))
     start = expected_utility(game, learner.profile(game.trie.keys))
     for _ in range(25):

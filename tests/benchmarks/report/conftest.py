@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.suite.plan import Plan, dump_plan, make_plan
 from benchmarks.report import write
+from benchmarks.suite.plan import Plan, dump_plan, make_plan
 from tracer_agents.evaluation.play import majority
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_env.seeding import stream

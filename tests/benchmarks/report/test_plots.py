@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.studies.figures import smoothed
 from benchmarks.report.load import load
 from benchmarks.report.plots import correction_preservation, frontier, learning_curves, speak_heat_map
 from benchmarks.report.scores import Scores, score_task
+from benchmarks.studies.figures import smoothed
 
 TITLES = {"single": "Single", "self_consistency": "Votes", "always_speak": "Always", "tracer": "Costs $5"}
 

@@ -7,6 +7,7 @@ import pytest
 from safetensors import safe_open
 
 from benchmarks.__main__ import main
+from benchmarks.methods import METHODS, Cost
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.cells import jobs_of
 from benchmarks.suite.estimate import (
@@ -25,7 +26,6 @@ from benchmarks.suite.estimate import (
     training_seconds,
     work_of,
 )
-from benchmarks.methods import METHODS, Cost
 from benchmarks.suite.plan import Plan, make_plan, read_plan
 from tracer_agents.build import TINY
 from tracer_agents.config import Config
@@ -34,7 +34,7 @@ from tracer_agents.rollout.cost import utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEVICE = Device(half_flops=1e12, full_flops=1e11, bandwidth=1e10)
 MODEL = Model(parameters=1e6, kv_values=100)
 

@@ -7,8 +7,8 @@ from tracer_agents.build import build
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, play_team
-from tracer_agents.rollout.tree import expand, play
 from tracer_agents.rollout.records import record_dialogues
+from tracer_agents.rollout.tree import expand, play
 from tracer_env.dialogue import Rules
 from tracer_env.tasks.base import Grade
 

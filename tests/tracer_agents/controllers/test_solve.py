@@ -13,10 +13,11 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import strategy_of
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_agents.game.gaps import kkt_gap, nash_conv, nash_gap
 from tracer_agents.game.values import expected_utility
+from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker
+from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_env.dialogue import SCHEDULES, Rules
 from tracer_env.infosets import INFOSETS, Infosets
 
@@ -24,7 +25,7 @@ SPEAKER = TabularSpeaker.load()
 
 
 def dialogue(name: str, **rules) -> EmpiricalGame:
-    return EmpiricalGame.enumerated(
+    return enumerated_game(
         SPEAKER, SPEAKER.representatives(), Infosets(name, Rules(**rules)), token_budget=500, weights=SPEAKER.weights
     )
 

@@ -18,11 +18,11 @@ from tracer_agents.evaluation.certificate import (
     oracle_game,
     per_question,
 )
-from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.game.values import expected_utility
+from tracer_agents.rollout.empirical import empirical_game, enumerated_game
+from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
@@ -45,7 +45,7 @@ def trees(first: int, count: int, rules: Rules = RULES) -> list[Tree]:
 
 def trained(name: str, fitted: list[Tree], rounds: int = 60) -> tuple[TabularController, RunRegret]:
     infosets, watched = Infosets(name, RULES), RunRegret(2)
-    game = EmpiricalGame.from_trees(fitted, infosets, token_budget=BUDGET).at(PRICE)
+    game = empirical_game(fitted, infosets, token_budget=BUDGET).at(PRICE)
     weighting = "counterfactual" if name == "recall" else "gradient"
     tables = solve(
         game,
@@ -67,7 +67,7 @@ def test_plug_in_values_are_those_of_the_held_out_game(name):
     certificate = certify(
         HELD_OUT, controller, price=PRICE, token_budget=BUDGET, rng=np.random.default_rng(0), run=watched, resamples=300
     )
-    game = EmpiricalGame.from_trees(HELD_OUT, controller.infosets, token_budget=BUDGET).at(PRICE)
+    game = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET).at(PRICE)
     profile = controller.profile(game.trie.keys)
     value = expected_utility(game, profile)
     assert certificate.utility.mean == pytest.approx(value)
@@ -92,7 +92,7 @@ def test_infosets_never_met_are_counted_and_played_at_one_half():
     certificate = certify(
         HELD_OUT, controller, price=PRICE, token_budget=BUDGET, rng=np.random.default_rng(0), resamples=50
     )
-    held_out = EmpiricalGame.from_trees(HELD_OUT, controller.infosets, token_budget=BUDGET)
+    held_out = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET)
     unseen = [key for key in held_out.trie.keys if not controller.knows(key)]
     assert certificate.unseen_infosets == len(unseen) > 0
     assert np.all(controller.profile(unseen) == 0.5)
@@ -102,7 +102,7 @@ def test_infosets_never_met_are_counted_and_played_at_one_half():
 def test_per_question_figures_are_those_of_the_played_dialogues():
     # A deterministic profile plays one line a question: expectation and play agree.
     infosets = Infosets("consensus", RULES)
-    sample = EmpiricalGame.from_trees(HELD_OUT, infosets, token_budget=BUDGET)
+    sample = empirical_game(HELD_OUT, infosets, token_budget=BUDGET)
     rng = np.random.default_rng(3)
     strategy = np.eye(2)[rng.integers(0, 2, sample.trie.n_infosets)]
     tables = replace(RegretTables.empty().grown(sample.trie.keys), strategy=strategy)
@@ -119,7 +119,7 @@ def test_per_question_figures_are_those_of_the_played_dialogues():
 
 def test_the_oracle_knows_more_than_recall_and_less_than_the_future():
     infosets = Infosets("recall", RULES)
-    recall = EmpiricalGame.from_trees(HELD_OUT, infosets, token_budget=BUDGET).at(PRICE)
+    recall = empirical_game(HELD_OUT, infosets, token_budget=BUDGET).at(PRICE)
     oracle = oracle_game(HELD_OUT, infosets, token_budget=BUDGET).at(PRICE)
     hindsight = np.mean(
         [
@@ -131,7 +131,7 @@ def test_the_oracle_knows_more_than_recall_and_less_than_the_future():
 
 
 def test_the_gap_of_the_profile_to_itself_is_the_open_bracket():
-    game = EmpiricalGame.from_trees(trees(0, 8, Rules(rounds=3)), Infosets("paper", Rules(rounds=3)), token_budget=300)
+    game = empirical_game(trees(0, 8, Rules(rounds=3)), Infosets("paper", Rules(rounds=3)), token_budget=300)
     stay = np.tile([1.0, 0.0], (game.trie.n_infosets, 1))
     utility = per_question(game, stay, PRICE)[2]
 
@@ -157,7 +157,7 @@ def test_bootstrap_of_a_mean():
 def test_intervals_cover_the_truth_of_enumerated_speakers():
     rules = Rules(rounds=3)
     infosets = Infosets("recall", rules)
-    exact = EmpiricalGame.enumerated(
+    exact = enumerated_game(
         SPEAKER, SPEAKER.representatives(), infosets, token_budget=3 * MAX_NEW_TOKENS, weights=SPEAKER.weights
     ).at(PRICE)
     controller = TabularController.uniform(infosets)

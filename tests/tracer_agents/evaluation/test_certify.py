@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from tracer_agents.evaluation import certify
 from tracer_agents.build import build
-from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.cli import main
 from tracer_agents.config import load_config
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.training.experiment import Silent, run_training
+from tracer_agents.evaluation import certify
+from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import FAILED
 from tracer_env.errors import ConfigError
@@ -75,13 +75,13 @@ def test_the_line_is_what_the_checkpoint_yields_again(config, finished):
 
 def test_checkpoints_ask_validation_questions_and_the_end_asks_held_out_ones(config, finished, monkeypatch):
     asked = []
-    draw = certification.draw_episodes
+    draw = certify.draw_episodes
 
     def spy(task, split, start, count, **options):
         asked.append((split, start, count, options["phase"]))
         return draw(task, split, start, count, **options)
 
-    monkeypatch.setattr(certification, "draw_episodes", spy)
+    monkeypatch.setattr(certify, "draw_episodes", spy)
     parts = build(config, weights=finished.checkpoints.latest())
     trainer = Trainer(config, parts)
     trainer.load(finished.checkpoints.latest())
@@ -131,7 +131,7 @@ def test_the_command_writes_file_tables_and_picture(finished, capsys):
 def test_the_bound_is_claimed_only_where_it_is_a_theorem(overrides, applies, small_settings):
     recall = {"dialogue.infoset": "recall", "trainer.steps": 3, "trainer.controller_steps": 0}
     config = load_config(overrides={**small_settings, **recall, **overrides})
-    assert certification._bound_applies(config) is applies
+    assert certify._bound_applies(config) is applies
 
 
 def test_a_silent_engine_is_named(config, finished):

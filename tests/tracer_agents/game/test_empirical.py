@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import action_values, expected_utility, node_mass, uniform_strategy
+from tracer_agents.rollout.empirical import empirical_game, enumerated_game
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Mode, Rules, initial, is_forced, is_terminal, transition
@@ -25,7 +26,7 @@ def grade(answers, golds):
 
 
 def enumerated(infosets: Infosets) -> EmpiricalGame:
-    return EmpiricalGame.enumerated(
+    return enumerated_game(
         SPEAKER,
         SPEAKER.representatives(),
         infosets,
@@ -99,7 +100,7 @@ def test_sampled_trees_are_unbiased_and_converge_at_the_root_rate():
     exact = enumerated(infosets).at(PRICE)
     n = 4096
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(n)]
-    sampled = EmpiricalGame.from_trees(
+    sampled = empirical_game(
         expand(episodes, infosets.rules, SPEAKER, grade), infosets, token_budget=3 * MAX_NEW_TOKENS
     )
     # Each question alone is one draw of the fixed profile's utility.
@@ -127,12 +128,12 @@ def test_merging_changes_nothing_but_the_size():
     infosets = Infosets("consensus", Rules())
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(60)]
     trees = expand(episodes, infosets.rules, SPEAKER, grade)
-    together = EmpiricalGame.from_trees(trees, infosets, token_budget=5 * MAX_NEW_TOKENS)
+    together = empirical_game(trees, infosets, token_budget=5 * MAX_NEW_TOKENS)
     speak = np.random.default_rng(1).random(together.trie.n_infosets)
     strategy = np.stack([1 - speak, speak], axis=1)
     apart = []
     for tree in trees:
-        single = EmpiricalGame.from_trees([tree], infosets, token_budget=5 * MAX_NEW_TOKENS)
+        single = empirical_game([tree], infosets, token_budget=5 * MAX_NEW_TOKENS)
         assert single.trie.n_nodes == 15
         rows = [together.trie.row[key] for key in single.trie.keys]
         apart.append(expected_utility(single.at(PRICE), strategy[rows]))
@@ -144,8 +145,8 @@ def test_the_order_of_questions_changes_nothing():
     infosets = Infosets("recall", Rules())
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(40)]
     trees = expand(episodes, infosets.rules, SPEAKER, grade)
-    one = EmpiricalGame.from_trees(trees, infosets, token_budget=500)
-    other = EmpiricalGame.from_trees(trees[::-1], infosets, token_budget=500)
+    one = empirical_game(trees, infosets, token_budget=500)
+    other = empirical_game(trees[::-1], infosets, token_budget=500)
     assert one.trie.keys == other.trie.keys
     assert np.array_equal(one.trie.above, other.trie.above)
     assert one.at(0.1).utilities == pytest.approx(other.at(0.1).utilities, abs=1e-14)
@@ -170,4 +171,4 @@ def test_chance_mass_sums_to_one_at_every_depth():
 
 def test_too_many_tokens_for_the_budget_are_refused():
     with pytest.raises(ConfigError, match="token_budget=100"):
-        EmpiricalGame.enumerated(SPEAKER, SPEAKER.representatives(), Infosets("paper", Rules()), token_budget=100)
+        enumerated_game(SPEAKER, SPEAKER.representatives(), Infosets("paper", Rules()), token_budget=100)

@@ -5,8 +5,8 @@ import pytest
 
 from tracer_agents.game import evaluators
 from tracer_agents.game.evaluators import ByLevels, ByLines, evaluator
-from tracer_agents.worlds.games import climbing_game, kuhn_poker, staircase
 from tracer_agents.game.values import WEIGHTINGS
+from tracer_agents.worlds.games import climbing_game, kuhn_poker, staircase
 from tracer_agents.worlds.tabular_games import TABULAR_EXAMPLES
 
 GAMES = {

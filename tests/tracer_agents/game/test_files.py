@@ -14,8 +14,9 @@ from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.files import loaded_arrays, save_arrays
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import WEIGHTINGS, action_values, expected_utility
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_env.dialogue import SCHEDULES, Rules
@@ -33,7 +34,7 @@ def grade(answers, golds):
 def sampled(name: str, rules: Rules, seeds: list[int]) -> EmpiricalGame:
     episodes = [Episode(question=tabular_question(seed), seed=seed) for seed in seeds]
     weights = np.arange(1.0, len(seeds) + 1)
-    return EmpiricalGame.from_trees(
+    return empirical_game(
         expand(episodes, rules, SPEAKER, grade),
         Infosets(name, rules),
         token_budget=700,

@@ -5,7 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tracer_agents.game.empirical import EmpiricalGame
+from tracer_agents.game.gaps import best_response, kkt_gap, nash_conv, nash_gap, team_optimum
+from tracer_agents.game.optimum import ascend, maximise, relaxed_value
+from tracer_agents.game.values import Game, backward, expected_utility, uniform_strategy
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import expand
+from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
+from tracer_agents.types import Episode
 from tracer_agents.worlds.games import (
     Line,
     climbing_game,
@@ -15,12 +21,6 @@ from tracer_agents.worlds.games import (
     penalty_game,
     staircase,
 )
-from tracer_agents.game.gaps import best_response, kkt_gap, nash_conv, nash_gap, team_optimum
-from tracer_agents.game.optimum import ascend, maximise, relaxed_value
-from tracer_agents.rollout.tree import expand
-from tracer_agents.game.values import Game, backward, expected_utility, uniform_strategy
-from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Grade
@@ -34,7 +34,7 @@ def sampled(name: str, rules: Rules, seed: int, n: int = 12) -> Game:
     """A game of few questions: noisy, so that nodes of an infoset want different things."""
     episodes = [Episode(question=tabular_question(i), seed=i) for i in range(100 * seed, 100 * seed + n)]
     trees = expand(episodes, rules, TabularSpeaker.load(), grade)
-    return EmpiricalGame.from_trees(trees, Infosets(name, rules), token_budget=500).at(0.2)
+    return empirical_game(trees, Infosets(name, rules), token_budget=500).at(0.2)
 
 
 def brute_force(game: Game, strategy: np.ndarray, rows: np.ndarray, player: int) -> float:

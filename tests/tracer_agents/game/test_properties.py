@@ -8,21 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tracer_agents.controllers.fixed import RandomSpeech, fixed_controllers
-from benchmarks.suite.immediate import greedy
 from benchmarks.regret.neural import NeuralRegret
+from benchmarks.suite.immediate import greedy
+from tracer_agents.controllers.fixed import RandomSpeech, fixed_controllers
 from tracer_agents.controllers.regret import MINIMISERS, RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, TabularController, strategy_of
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.worlds.games import Line, game_from_lines
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.rollout.tree import Tree, expand, rollout
 from tracer_agents.game.trie import trie_of
 from tracer_agents.game.values import WEIGHTINGS, Game, action_values, expected_utility
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import Tree, expand, rollout
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Episode
+from tracer_agents.worlds.games import Line, game_from_lines
 from tracer_env.dialogue import SCHEDULES, Rules, initial, is_forced, legal, transition
 from tracer_env.infosets import INFOSETS, Infosets
 from tracer_env.tasks.base import Grade
@@ -70,7 +71,7 @@ def expanded(speaker: TabularSpeaker, rules: Rules, seeds: list[int]) -> list[Tr
 
 def merged(trees: list[Tree], name: str, weights: np.ndarray | None = None) -> EmpiricalGame:
     rules = trees[0].states[""].rules
-    return EmpiricalGame.from_trees(trees, Infosets(name, rules), token_budget=5 * 80, weights=weights)
+    return empirical_game(trees, Infosets(name, rules), token_budget=5 * 80, weights=weights)
 
 
 def unmerged(trees: list[Tree], name: str, price: float) -> Game:

@@ -4,14 +4,14 @@ import pytest
 from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_agents.game.gaps import best_response
 from tracer_agents.game.run_regret import RunRegret
-from tracer_agents.rollout.tree import expand
 from tracer_agents.game.values import expected_utility
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
+from tracer_agents.worlds.games import kuhn_poker, matrix_game
 from tracer_env.dialogue import Rules
 from tracer_env.errors import DataError
 from tracer_env.infosets import Infosets
@@ -28,7 +28,7 @@ def batches(name: str, count: int, n: int = 16):
     for batch in range(count):
         episodes = [Episode(question=tabular_question(i), seed=i) for i in range(n * batch, n * batch + n)]
         trees = expand(episodes, rules, TabularSpeaker.load(), grade)
-        yield EmpiricalGame.from_trees(trees, Infosets(name, rules), token_budget=500).at(0.1)
+        yield empirical_game(trees, Infosets(name, rules), token_budget=500).at(0.1)
 
 
 def test_two_rounds_by_hand():

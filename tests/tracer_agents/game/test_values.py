@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tracer_agents.worlds.games import Line, game_from_lines, kuhn_poker
 from tracer_agents.game.values import (
     action_values,
     backward,
@@ -14,6 +13,7 @@ from tracer_agents.game.values import (
     uniform_strategy,
     without,
 )
+from tracer_agents.worlds.games import Line, game_from_lines, kuhn_poker
 
 
 def two_steps():

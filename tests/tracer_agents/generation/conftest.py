@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tracer_agents.generation.sglang.parity import Scores
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang.parity import Scores
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights
 from tracer_agents.generation.sglang.wire import Deadlines, Worker
 

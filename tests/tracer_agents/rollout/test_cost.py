@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer_agents.controllers.fixed import RandomSpeech
 from benchmarks.suite.immediate import play_and_score
+from tracer_agents.controllers.fixed import RandomSpeech
 from tracer_agents.rollout.cost import UtteranceCount, decision_count, external_count, immediate_count, utterance_count
 from tracer_agents.rollout.tree import expand, expand_external
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question

@@ -232,7 +232,8 @@ def test_a_layer_that_does_not_train_stays_as_it_is(trainer, layer):
 def test_settings_of_credit_reach_the_groups(trainer, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "tracer_agents.training.trainer.sample_groups", lambda *a, **named: seen.append(named) or sample_groups(*a, **named)
+        "tracer_agents.training.trainer.sample_groups",
+        lambda *a, **named: seen.append(named) or sample_groups(*a, **named),
     )
     settings = {"group_size": 3, "reviewer": "uplift", "format_penalty": 0.25, "truncation_penalty": 0.75}
     trainer({f"credit.{name}": value for name, value in settings.items()} | {"credit.normalise_std": False}).step(1)

@@ -4,9 +4,9 @@ import pytest
 from tracer_agents.controllers.regret import RegretMatching, RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.worlds.games import climbing_game, kuhn_poker, matrix_game, staircase
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
 from tracer_agents.game.values import expected_utility, node_mass, reach
+from tracer_agents.worlds.games import climbing_game, kuhn_poker, matrix_game, staircase
 from tracer_agents.worlds.tabular_games import TABULAR_EXAMPLES
 from tracer_env.dialogue import SCHEDULES
 

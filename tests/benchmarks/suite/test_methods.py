@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite.bench import Bench
-from benchmarks.suite.cells import answer_cell, jobs_of
-from benchmarks.suite.estimate import declared_size, work_of
 from benchmarks.methods import METHODS, ippo
 from benchmarks.methods.best_of_n import best
 from benchmarks.methods.debate import AGENTS, ROUNDS, debate, voted
 from benchmarks.methods.immediate import fitted
 from benchmarks.methods.self_refine import UntilContent
+from benchmarks.suite.bench import Bench
+from benchmarks.suite.cells import answer_cell, jobs_of
+from benchmarks.suite.estimate import declared_size, work_of
 from benchmarks.suite.plan import Plan, make_plan
 from benchmarks.suite.recordings import Recording
 from benchmarks.suite.runner import run_plan
@@ -33,7 +33,7 @@ from tracer_env.infosets import Infosets
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Grade, Question
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "benchmark.md"
+HOWTO = Path(__file__).parents[3] / "docs" / "howto" / "benchmark.md"
 NAMES = sorted(set(METHODS) - (set() if find_spec("torchrl") else {"ippo"}))
 GENERATING = ("best_of_n", "debate", "self_consistency", "single_gspo", "speakers_only")
 QUESTIONS, VOTES, CHUNK = 6, 3, 4

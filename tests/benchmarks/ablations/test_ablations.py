@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.suite import recordings
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
 from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled, two_sided_p
@@ -17,6 +16,7 @@ from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import RECIPES, SPLITS, jobs_of_recipes, open_bench, speech
 from benchmarks.ablations.trained import main as train_recipes
+from benchmarks.suite import recordings
 from benchmarks.suite.plan import Plan, make_plan
 from tracer_agents.build import build_task
 from tracer_agents.controllers.fixed import AlwaysSpeak
@@ -26,8 +26,8 @@ from tracer_agents.errors import RunError
 from tracer_agents.rollout.cost import external_count, immediate_count
 from tracer_agents.rollout.tree import Tree
 from tracer_agents.speakers.tabular import TabularSpeaker
-from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_agents.types import Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets
 
