@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError
@@ -19,6 +19,7 @@ MinimiserName = Literal[
     "DiscountedRegretMatching",
     "Hedge",
 ]
+ObjectiveName = Literal["gspo", "grpo"]
 PolicyScheme = Literal["shared", "per_role", "per_agent_role"]
 PRESETS = Path(__file__).parent / "presets"
 
@@ -189,14 +190,18 @@ class CreditConfig(_Section):
 class GSPOConfig(_Section):
     """The optimiser of the speakers."""
 
-    loss: Literal["gspo", "gspo_token", "grpo"] = Field(
-        default="gspo", description="ratio of sequences, its token form, or GRPO's ratio of tokens (clip it at 0.2)"
+    loss: ObjectiveName = Field(
+        default="gspo", description="the objective: gspo has one ratio per sequence, grpo one per token"
     )
     learning_rate: float = Field(default=1e-6, gt=0, description="of AdamW")
     beta2: float = Field(default=0.999, gt=0, lt=1, description="of AdamW")
     weight_decay: float = Field(default=0.0, ge=0, description="of AdamW")
-    clip_low: float = Field(default=3e-4, ge=0, description="ε_low of the sequence ratio")
-    clip_high: float = Field(default=4e-4, ge=0, description="ε_high of the sequence ratio")
+    clip_low: float | None = Field(
+        default=None, ge=0, description="ε_low of the ratio; null: the objective's own, 3e-4 for gspo, 0.2 for grpo"
+    )
+    clip_high: float | None = Field(
+        default=None, ge=0, description="ε_high of the ratio; null: the objective's own, 4e-4 for gspo, 0.2 for grpo"
+    )
     optimiser_steps: int = Field(default=4, ge=1, description="steps a rollout batch")
     max_gradient_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
     micro_batch_tokens: int = Field(default=8192, ge=1, description="padded tokens in one forward pass")
@@ -204,6 +209,15 @@ class GSPOConfig(_Section):
         default=None, gt=0, description="truncated importance weight of learner over engine; null: off"
     )
     kl: float = Field(default=0.0, ge=0, description="coefficient of KL to the model as it was before training")
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _not_token_form(cls, value: Any) -> Any:
+        if value == "gspo_token":
+            raise ValueError(
+                "gspo_token is gone: with one advantage per sequence its gradient is gspo's; set gspo.loss: gspo"
+            )
+        return value
 
 
 class TrainerConfig(_Section):

@@ -4,7 +4,7 @@ from benchmarks.suite.bench import Recipe
 from tracer_agents.controllers.fixed import AlwaysSpeak
 
 _ALONE = {"dialogue.n_agents": 1, "dialogue.rounds": 1, "controllers.train": False, "credit.group_size": 64}
-GRPO = {"gspo.loss": "grpo", "gspo.clip_low": 0.2, "gspo.clip_high": 0.2}
+GRPO = {"gspo.loss": "grpo"}
 
 TRACER = Recipe(name="tracer")
 SPEAKERS_ONLY = Recipe(name="speakers_only", settings={"controllers.train": False}, line=AlwaysSpeak())

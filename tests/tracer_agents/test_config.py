@@ -145,3 +145,8 @@ def test_utility_is_priced_over_the_longest_dialogue():
         }
     )
     assert config.utility(True, 30) == pytest.approx(1 - 0.5 * 30 / 60)
+
+
+def test_the_token_form_of_older_settings_is_refused_with_what_to_set_instead():
+    with pytest.raises(ConfigError, match=r"gspo\.loss: .*gspo_token is gone.*set gspo\.loss: gspo"):
+        load_config(overrides={"gspo.loss": "gspo_token"})

@@ -1,10 +1,95 @@
-"""The maths of sequence-level policy optimisation: pure functions on tensors.
+"""The losses of the speakers: pure functions on tensors, and one class per objective that composes them.
 
-Source: *Group Sequence Policy Optimization* (arXiv 2507.18071). B sequences, T completion positions,
-V vocabulary entries; ``mask`` is 1 on the completion's tokens, its end token included, and 0 on padding.
+Sources: *Group Sequence Policy Optimization* (GSPO, arXiv 2507.18071) and GRPO (arXiv 2402.03300). B sequences,
+T completion positions, V vocabulary entries; ``mask`` is 1 on the completion's tokens, its end token included, and 0
+on padding.
 """
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import torch
+
+
+class Objective(Protocol):
+    """A clipped policy-gradient loss with the clip range that suits it."""
+
+    @property
+    def clip_low(self) -> float:
+        """How far below 1 a ratio still counts."""
+        ...
+
+    @property
+    def clip_high(self) -> float:
+        """How far above 1."""
+        ...
+
+    def loss(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """The loss of each sequence, (B, T)³ and (B,) -> (B,)."""
+        ...
+
+    def clipped(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """The share of each sequence whose gradient the clip removes, (B, T)³ and (B,) -> (B,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GSPO:
+    """One ratio per sequence (GSPO, equation 5).
+
+    The ratio is a geometric mean over tokens, which moves far less than a token's ratio does; so the range is narrow:
+    the paper's 3e-4 and 4e-4.
+    """
+
+    clip_low: float = 3e-4
+    clip_high: float = 4e-4
+
+    def loss(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """See ``gspo_loss``."""
+        return gspo_loss(sequence_log_ratio(logp, logp_old, mask), advantage, self.clip_low, self.clip_high)
+
+    def clipped(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """1 for a clipped sequence, otherwise 0."""
+        log_ratio = sequence_log_ratio(logp, logp_old, mask)
+        return is_clipped(log_ratio, advantage, self.clip_low, self.clip_high).float()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GRPO:
+    """One ratio per token (GRPO, equation 3), clipped at 0.2 on either side as in PPO and the paper."""
+
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+
+    def loss(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """See ``grpo_loss``."""
+        return grpo_loss(logp, logp_old, mask, advantage, self.clip_low, self.clip_high)
+
+    def clipped(
+        self, logp: torch.Tensor, logp_old: torch.Tensor, mask: torch.Tensor, advantage: torch.Tensor
+    ) -> torch.Tensor:
+        """The share of its tokens."""
+        tokens = is_clipped(logp - logp_old, advantage.unsqueeze(-1), self.clip_low, self.clip_high)
+        return token_mean(tokens, mask)
+
+
+OBJECTIVES: dict[str, type[GSPO] | type[GRPO]] = {"gspo": GSPO, "grpo": GRPO}
+
+
+def make_objective(name: str, *, clip_low: float | None = None, clip_high: float | None = None) -> Objective:
+    """The objective of that name; a bound that is None is the objective's own."""
+    given = {"clip_low": clip_low, "clip_high": clip_high}
+    return OBJECTIVES[name](**{bound: value for bound, value in given.items() if value is not None})
 
 
 def token_logps(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -36,28 +121,6 @@ def gspo_loss(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float,
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantage, clipped * advantage)
-
-
-def gspo_token_loss(
-    logp: torch.Tensor,
-    logp_old: torch.Tensor,
-    mask: torch.Tensor,
-    advantage: torch.Tensor,
-    clip_low: float,
-    clip_high: float,
-) -> torch.Tensor:
-    """GSPO-token (equations 13 and 14): per-token advantages under the sequence's ratio.
-
-    Args:
-        logp, logp_old, mask, advantage: (B, T) each.
-
-    Returns:
-        (B,); equals ``gspo_loss`` in value and gradient when a sequence's advantages are all equal.
-    """
-    sequence = sequence_log_ratio(logp, logp_old, mask).detach().unsqueeze(-1)  # (B, 1)
-    log_ratio = sequence + logp - logp.detach()
-    loss = gspo_loss(log_ratio, advantage, clip_low, clip_high)
-    return token_mean(loss, mask)
 
 
 def grpo_loss(

@@ -12,14 +12,10 @@ from tracer_agents.generation.attention import attention
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.objectives import (
-    grpo_loss,
-    gspo_loss,
-    gspo_token_loss,
-    is_clipped,
     kl_to_reference,
+    make_objective,
     sequence_log_ratio,
     token_logps,
-    token_mean,
     truncated_importance_weight,
 )
 
@@ -49,7 +45,7 @@ class GSPOLearner:
         weights: trained in place; generation backends that share the object see the new ones at once.
         policy: which of them.
         pad_id: the token that fills padding (masked everywhere).
-        config: learning rate, clip range, optimiser steps a batch.
+        config: objective, learning rate, optimiser steps per batch.
     """
 
     def __init__(self, weights: Weights, policy: str = "shared", *, pad_id: int, config: GSPOConfig) -> None:
@@ -58,6 +54,7 @@ class GSPOLearner:
         self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
         self._pad_id = pad_id
         self._config = config
+        self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)
         self._parameters = weights.parameters(policy)
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
@@ -133,14 +130,7 @@ class GSPOLearner:
         logp = self.logps(batch)
         advantage = logp.new_tensor([sample.advantage for sample in samples])
         weight = logp.new_tensor([weights[sample.role] for sample in samples])
-        log_ratio = sequence_log_ratio(logp, logp_old, batch.mask)
-        if config.loss == "gspo_token":
-            per_token = advantage.unsqueeze(-1).expand_as(logp)
-            loss = gspo_token_loss(logp, logp_old, batch.mask, per_token, config.clip_low, config.clip_high)
-        elif config.loss == "grpo":
-            loss = grpo_loss(logp, logp_old, batch.mask, advantage, config.clip_low, config.clip_high)
-        else:
-            loss = gspo_loss(log_ratio, advantage, config.clip_low, config.clip_high)
+        loss = self._objective.loss(logp, logp_old, batch.mask, advantage)
         if config.importance_cap is not None:
             loss = loss * truncated_importance_weight(logp_old, batch.logp_engine, batch.mask, config.importance_cap)
         kl = None if logp_reference is None else kl_to_reference(logp, logp_reference, batch.mask)
@@ -151,27 +141,12 @@ class GSPOLearner:
         with torch.no_grad():
             taken.add(
                 loss=float(total),
-                clipped=self._clipped(logp, logp_old, log_ratio, advantage, batch.mask),
-                deviation=(log_ratio.exp() - 1).abs(),
+                clipped=self._objective.clipped(logp, logp_old, batch.mask, advantage),
+                deviation=(sequence_log_ratio(logp, logp_old, batch.mask).exp() - 1).abs(),
                 difference=((logp_old - batch.logp_engine).abs() * batch.mask),
                 tokens=float(batch.mask.sum()),
                 kl=None if kl is None else float((kl * batch.mask.sum(-1)).sum()),
             )
-
-    def _clipped(
-        self,
-        logp: torch.Tensor,
-        logp_old: torch.Tensor,
-        log_ratio: torch.Tensor,
-        advantage: torch.Tensor,
-        mask: torch.Tensor,
-    ) -> torch.Tensor:
-        """The share of each sequence whose gradient the clip removes, (B,): all or nothing but for GRPO."""
-        low, high = self._config.clip_low, self._config.clip_high
-        if self._config.loss != "grpo":
-            return is_clipped(log_ratio, advantage, low, high).float()
-        tokens = is_clipped(logp - logp_old, advantage.unsqueeze(-1), low, high)
-        return token_mean(tokens, mask)
 
     def save(self, folder: Path) -> None:
         """Writes the optimiser state to ``folder/optimiser.pt``."""

@@ -1,18 +1,23 @@
 """The losses against hand-computed numbers, and against each other."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
+from tracer_agents.config import ObjectiveName
 from tracer_agents.learners.objectives import (
+    GSPO,
+    OBJECTIVES,
     grpo_loss,
     gspo_loss,
-    gspo_token_loss,
     is_clipped,
     kl_to_reference,
+    make_objective,
     sequence_log_ratio,
     token_logps,
+    token_mean,
     truncated_importance_weight,
 )
 
@@ -68,24 +73,34 @@ def _random_batch():
     return logp.requires_grad_(), logp_old, mask, advantage
 
 
-def test_token_form_equals_sequence_form_under_constant_advantages():
+def _token_form(logp, logp_old, mask, advantage):
+    """GSPO-token (GSPO, equations 13 and 14), which is no setting: per-token advantages under the sequence's ratio."""
+    sequence = sequence_log_ratio(logp, logp_old, mask).detach().unsqueeze(-1)
+    loss = gspo_loss(sequence + logp - logp.detach(), advantage.unsqueeze(-1), LOW, HIGH)
+    return token_mean(loss, mask)
+
+
+def test_the_token_form_could_change_nothing_under_one_advantage_per_sequence():
     logp, logp_old, mask, advantage = _random_batch()
-    sequence = gspo_loss(sequence_log_ratio(logp, logp_old, mask), advantage, LOW, HIGH)
+    sequence = GSPO(clip_low=LOW, clip_high=HIGH).loss(logp, logp_old, mask, advantage)
     [expected] = torch.autograd.grad(sequence.sum(), logp)
-    token = gspo_token_loss(logp, logp_old, mask, advantage.unsqueeze(-1).expand(6, 5), LOW, HIGH)
+    token = _token_form(logp, logp_old, mask, advantage)
     [gradient] = torch.autograd.grad(token.sum(), logp)
     assert 0 < (expected[:, 0] == 0).sum() < 6  # some sequences are clipped, some are not
     assert torch.allclose(token, sequence)
     assert torch.allclose(gradient, expected, atol=1e-12)
 
 
-def test_token_form_pays_each_token_its_own_advantage():
-    logp, logp_old, mask, _ = _random_batch()
-    advantage = torch.linspace(0.1, 1.0, 5, dtype=torch.float64).expand(6, 5)
-    loss = gspo_token_loss(logp, logp_old, mask, advantage, 10.0, 10.0)
-    [gradient] = torch.autograd.grad(loss.sum(), logp)
-    ratio = sequence_log_ratio(logp, logp_old, mask).exp().unsqueeze(-1).detach()
-    assert torch.allclose(gradient, -ratio * advantage * mask / mask.sum(-1, keepdim=True))
+@pytest.mark.parametrize(("name", "low", "high"), [("gspo", 3e-4, 4e-4), ("grpo", 0.2, 0.2)])
+def test_each_objective_has_its_own_clip_which_a_setting_replaces_bound_by_bound(name, low, high):
+    objective = make_objective(name)
+    assert (objective.clip_low, objective.clip_high) == (low, high)
+    wider = make_objective(name, clip_high=0.0)
+    assert (wider.clip_low, wider.clip_high) == (low, 0.0)
+
+
+def test_every_objective_can_be_named_in_the_settings():
+    assert set(OBJECTIVES) == set(get_args(ObjectiveName))
 
 
 def test_importance_weight_is_a_capped_geometric_mean_without_gradient():
