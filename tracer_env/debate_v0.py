@@ -41,7 +41,7 @@ The rules alone, without this API, are ``tracer_env.dialogue``.
 ### Actions
 A controller's action is an integer, 0 or 1; the masked one raises ``IllegalMove``. A speaker's action is a ``str``.
 A ``SpokenText``, a ``str`` that carries ``generated_tokens``, ``prompt_tokens`` and ``finish_reason``, is believed;
-of any other text the tokens are counted by ``count_tokens``. Text longer than ``max_chars`` is cut there and its
+of any other text the tokens are counted by ``count_tokens``. Text longer than ``max_chars`` loses its middle and its
 finish reason is ``"length"``; NUL and lone surrogates become U+FFFD. Any other action raises ``InvalidAction``.
 A step that raises leaves the environment as it was.
 

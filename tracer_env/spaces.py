@@ -8,6 +8,8 @@ from gymnasium.spaces import Space
 
 from tracer_env.errors import ConfigError, InvalidAction
 
+_OMITTED = "\n[…]\n"  # in the place of what is left out of a long text
+_ROOM_FOR_BOTH = 100  # characters: below it, only the end of a long text is kept
 MAX_CHARS = 65_536  # the default bound of a question or an utterance, in code points
 SAMPLE_CHARS = 32  # the longest text that ``UnicodeText.sample`` draws
 REPLACEMENT = "\ufffd"
@@ -101,9 +103,15 @@ class SpokenText(str):
 def usable_text(text: str, max_length: int) -> str:
     """``text`` as a member of ``UnicodeText(max_length)``.
 
-    NUL and each lone surrogate become U+FFFD; what exceeds ``max_length`` code points is cut off.
+    NUL and each lone surrogate become U+FFFD. Of a text beyond ``max_length`` code points the beginning and the
+    end are kept, the middle is left out: answers and verdicts come last, and a thought opens at the beginning.
+    A bound below 100 leaves room for the end alone.
     """
-    return _UNUSABLE.sub(REPLACEMENT, text[:max_length])
+    if len(text) > max_length:
+        head = max_length // 2 - len(_OMITTED) if max_length >= _ROOM_FOR_BOTH else 0
+        middle = _OMITTED if head else ""
+        text = text[:head] + middle + text[len(text) - (max_length - head - len(middle)) :]
+    return _UNUSABLE.sub(REPLACEMENT, text)
 
 
 def count_words(text: str) -> int:

@@ -23,6 +23,14 @@ def test_usable_text_is_in_the_space_and_leaves_members_alone(text, max_length):
     assert (made == text) == space.contains(text)
 
 
+@pytest.mark.parametrize("max_length", [1, 2, 5, 7, 99, 100, 60_000])
+def test_a_long_text_keeps_its_beginning_and_its_end(max_length):
+    made = usable_text("<think>" + "x" * 70_000 + "#### 7", max_length)
+    assert len(made) == max_length
+    assert made.endswith("#### 7"[-((max_length + 1) // 2) :])
+    assert max_length < 100 or made.startswith("<think>")
+
+
 @pytest.mark.parametrize("text", ["", "abc", "é😀日本語", "\n\t\x1b", "x" * 10])
 def test_real_text_is_a_member(text):
     assert text in UnicodeText(10)
