@@ -107,7 +107,7 @@ class TransformersBackend:
         if context is not None and longest > context:
             raise GenerationFailed(
                 f"a prompt and its completion may take {longest} tokens, but the model's context holds {context}: "
-                "lower speakers.max_new_tokens or shorten the questions"
+                "lower speakers.proposer_max_new_tokens and speakers.reviewer_max_new_tokens, or shorten the questions"
             )
 
     def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""Settings: merged, validated, written and read back."""
+"""Settings from presets, files and overrides: merged, checked, written and read back."""
 
 from typing import get_args
 
@@ -76,7 +76,8 @@ def test_every_problem_is_named_at_once():
     ("overrides", "named"),
     [
         ({"dialogue.rounds": 4}, "rounds"),
-        ({"trainr.steps": 3}, "trainr: Extra inputs"),
+        ({"trainr.steps": 3}, r"trainr: there is no such setting; did you mean trainer\?"),
+        ({"trainer.stepz": 3}, r"trainer\.stepz: there is no such setting; did you mean trainer\.steps\?"),
         ({"trainer.steps": 3, "trainer.controller_steps": 4}, "trainer.controller_steps"),
         ({"seed": 3, "seed.steps": 4}, "'seed' is not a section"),
         ({"speakers.policy": "per_role"}, r"'per_role' takes adapters on one frozen model: set speakers\.lora_rank"),
@@ -103,7 +104,7 @@ def test_policies_go_by_role_and_agent(scheme, names):
 
 
 def test_unknown_preset_lists_those_there_are():
-    with pytest.raises(ConfigError, match=r"no preset 'dmo'.*demo"):
+    with pytest.raises(ConfigError, match=r"no preset 'dmo'.*did you mean demo\?"):
         load_config(preset="dmo")
 
 

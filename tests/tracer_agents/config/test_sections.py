@@ -1,0 +1,67 @@
+"""Settings made in code are checked as those of files are."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tracer_agents.config import (
+    BackendConfig,
+    Config,
+    DialogueConfig,
+    EvaluationConfig,
+    SpeakersConfig,
+    TrainerConfig,
+    load_config,
+)
+from tracer_env.errors import ConfigError
+
+CONTRADICTIONS = [
+    ({"dialogue": {"rounds": 4}}, ["dialogue.rounds", "odd"]),
+    ({"trainer": {"steps": 3, "controller_steps": 4}}, ["trainer.controller_steps", "trainer.steps", "lower it"]),
+    ({"backend": {"weights": "adapter"}}, ["backend.weights", "set speakers.lora_rank"]),
+    ({"backend": {"name": "sglang"}}, ["backend.name", "backend.url", "backend.urls"]),
+    ({"speakers": {"policy": "per_role"}}, ["speakers.policy", "set speakers.lora_rank"]),
+    (
+        {"controllers": {"expansion": "external"}, "credit": {"reviewer": "uplift"}},
+        ["credit.reviewer", "controllers.expansion", "default"],
+    ),
+    ({"evaluation": {"certificate_questions": 1}}, ["evaluation.certificate_questions", "at least 2"]),
+    ({"evaluation": {"checkpoint_questions": 1}}, ["evaluation.checkpoint_questions", "at least 2"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_refused_in_code_too(settings, words):
+    with pytest.raises(ValidationError) as error:
+        Config(**settings)
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(("settings", "words"), CONTRADICTIONS)
+def test_a_files_contradictions_are_named_once_by_their_settings(settings, words):
+    with pytest.raises(ConfigError) as error:
+        load_config(overrides=settings)
+    assert all(word in str(error.value) for word in words)
+    assert "got {" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        (DialogueConfig, {"rounds": 2}),
+        (TrainerConfig, {"steps": 1, "controller_steps": 2}),
+        (EvaluationConfig, {"checkpoint_questions": 1}),
+        (BackendConfig, {"name": "sglang", "url": "http://a", "urls": {"shared": "http://b"}}),
+        (SpeakersConfig, {"policy": "per_agent_role"}),
+    ],
+)
+def test_a_section_checks_what_it_can_alone(section: Any, values):
+    with pytest.raises(ValidationError):
+        section(**values)
+
+
+def test_every_setting_says_what_it_means():
+    for name, field in Config.model_fields.items():
+        fields = getattr(field.annotation, "model_fields", {name: field})
+        assert [each for each, info in fields.items() if not info.description] == []
