@@ -76,9 +76,9 @@ def measure(seconds: float, repeats: int) -> dict[str, Any]:
             played[name].append(play(env, episodes[name], 1 + repeat * episodes[name]))
     return {
         name: {
-            "turns_per_second": statistics.median(one.turns / one.seconds for one in stretches),
-            "actions_per_second": statistics.median(one.actions / one.seconds for one in stretches),
-            "turns_per_second_repeats": [one.turns / one.seconds for one in stretches],
+            "turns_per_second": statistics.median(stretch.turns / stretch.seconds for stretch in stretches),
+            "actions_per_second": statistics.median(stretch.actions / stretch.seconds for stretch in stretches),
+            "turns_per_second_repeats": [stretch.turns / stretch.seconds for stretch in stretches],
             "episodes_per_repeat": episodes[name],
         }
         for name, stretches in played.items()

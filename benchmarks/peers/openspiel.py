@@ -16,10 +16,10 @@ from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import InfosetKey, InfosetName, Infosets
 from tracer_env.rewards import Utility
-from tracer_env.tasks.base import Grade
 
 PRICE, MAX_NEW_TOKENS = 0.1, 100
 SOLVERS = {"CFR": RegretMatching(), "CFRPlus": RegretMatchingPlus()}  # OpenSpiel's name -> our minimiser
@@ -121,24 +121,21 @@ def _best_of_all(game: Game, strategy: np.ndarray, player: int) -> float:
 
 
 def _trees(questions: int, rules: Rules) -> list[Tree]:
-    def grade(answers: list[str | None], golds: list[str]) -> list[Grade]:
-        return [Grade.RIGHT if answer == gold else Grade.WRONG for answer, gold in zip(answers, golds, strict=True)]
-
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(questions)]
-    return expand(episodes, rules, TabularSpeaker.load(), grade)
+    return expand(episodes, rules, TabularSpeaker.load(), TabularTask().grade)
 
 
 def _information_states(theirs: Any) -> set[str]:
-    found: set[str] = set()
+    states: set[str] = set()
     todo = [theirs.new_initial_state()]
     while todo:
         state = todo.pop()
         if state.is_terminal():
             continue
         if not state.is_chance_node():
-            found.add(state.information_state_string())
+            states.add(state.information_state_string())
         todo.extend(state.child(action) for action in state.legal_actions())
-    return found
+    return states
 
 
 def _nash_conv(game: Any, policy: Any) -> float | None:

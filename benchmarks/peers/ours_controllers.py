@@ -23,7 +23,7 @@ def train(steps: int, seed: int, *, questions: int = 256, iterations: int = 10) 
     for batch in range(max(1, steps // (PER_QUESTION * questions))):
         start = batch * questions
         drawn = TASK.draw("train", 100_000 * seed + start, questions, seed=0)
-        episodes = [Episode(question=one, seed=10**9 * seed + start + i) for i, one in enumerate(drawn)]
+        episodes = [Episode(question=question, seed=10**9 * seed + start + i) for i, question in enumerate(drawn)]
         trees = expand(episodes, INFOSETS.rules, SPEAKER, TASK.grade)
         game = empirical_game(trees, INFOSETS, token_budget=INFOSETS.rules.rounds * MAX_NEW_TOKENS)
         tables = solve(game.at(PRICE), tables, RegretMatching(), iterations=iterations, weighting="gradient")

@@ -1,4 +1,4 @@
-"""Regret iterations a second beside OpenSpiel's, on the same expanded dialogues: ``--json FILE``.
+"""Regret iterations per second beside OpenSpiel's, on the same expanded dialogues: ``--json FILE``.
 
 Both solvers run CFR+ with alternating updates on 64 and 1,024 tabular questions (R = 5, N = 2, ``recall``), in
 turns, one process, medians of repeats, in CPU time.
@@ -73,7 +73,7 @@ def _python_solver(game: Any) -> Any:
 
 
 def _race(contenders: dict[str, tuple[Callable[[int], None], int]], repeats: int) -> dict[str, float]:
-    """Median seconds an iteration, contenders taking turns."""
+    """Median seconds per iteration, contenders taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, (run, iterations) in contenders.items():

@@ -55,9 +55,9 @@ def main() -> None:
 
 def placed(page: str, name: str, body: str) -> str:
     """The page with the named section replaced, or added in the order of ``SECTIONS``."""
-    found = dict(re.findall(r"<!-- section (\w+) -->\n(.*?)\n<!-- end -->", page, flags=re.S))
-    found[name] = body
-    blocks = [f"<!-- section {key} -->\n{found[key]}\n<!-- end -->" for key in SECTIONS if key in found]
+    bodies = dict(re.findall(r"<!-- section (\w+) -->\n(.*?)\n<!-- end -->", page, flags=re.S))
+    bodies[name] = body
+    blocks = [f"<!-- section {key} -->\n{bodies[key]}\n<!-- end -->" for key in SECTIONS if key in bodies]
     return page.split("<!-- section")[0].rstrip() + "\n\n" + "\n\n".join(blocks) + "\n"
 
 

@@ -1,8 +1,8 @@
-"""The exact optimum of long dialogues with binary answers: what the public history says is one belief.
+"""The exact optimum of long dialogues with binary answers, by a dynamic programme over beliefs.
 
-One class of questions, one wrong answer, everything readable: given the public history all that matters is the
-chance b that the pending answer is right, and its last verdict. The team optimum in ``recall`` is then a dynamic
-programme over the reachable beliefs, and any profile can be simulated on public histories alone.
+With one class of questions, one wrong answer and everything readable, two things sum up the public history: the
+chance b that the pending answer is right, and the last verdict on it. The team optimum in ``recall`` is then a
+dynamic programme over the reachable beliefs, and any profile can be simulated on public histories alone.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ import numpy as np
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_env.errors import ConfigError
 
-Policy = Callable[[int, "Histories"], np.ndarray]  # (round, histories) -> P(SPEAK), (histories,)
+Policy = Callable[[int, "PublicHistories"], np.ndarray]  # (round, histories) -> P(SPEAK), (histories,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Histories:
-    """Public histories before one round, a row each."""
+class PublicHistories:
+    """Public histories before a round, a row for each."""
 
     codes: np.ndarray  # (histories, round − 1) the recall key
     state: np.ndarray  # (histories,) index of the belief state
@@ -34,7 +34,7 @@ class _Level:
     skipped: np.ndarray  # (states,)
 
 
-class BeliefGame:
+class BeliefProcess:
     """Long dialogues as a decision process on beliefs.
 
     Args:
@@ -49,10 +49,10 @@ class BeliefGame:
 
     def __init__(self, speaker: TabularSpeaker, *, rounds: int, price: float, token_budget: int) -> None:
         if len(speaker.difficulties) != 1 or speaker.wrong_answers > 1:
-            raise ConfigError("a belief game needs one difficulty and one wrong answer")
+            raise ConfigError("a belief process needs one difficulty and one wrong answer")
         self._ability = speaker.difficulties[0]
         if self._ability.unparsed_proposal or self._ability.unparsed_review:
-            raise ConfigError("a belief game needs every utterance to be readable")
+            raise ConfigError("a belief process needs every utterance to be readable")
         self.rounds = rounds
         self._review_cost = price * speaker.tokens.review / token_budget
         self._proposal_cost = price * speaker.tokens.proposal / token_budget
@@ -69,13 +69,13 @@ class BeliefGame:
         """Reachable belief states of all rounds."""
         return sum(len(level.belief) for level in self._levels) + len(self._last)
 
-    def optimal(self, round_: int, histories: Histories) -> np.ndarray:
+    def optimal(self, round_: int, histories: PublicHistories) -> np.ndarray:
         """The optimal policy."""
         return self._speaks[round_ - 2][histories.state].astype(float)
 
     def simulate(self, policy: Policy, count: int, rng: np.random.Generator) -> tuple[float, float]:
         """(mean utility, its standard error) of a policy over sampled public histories."""
-        histories = Histories(codes=np.full((count, 1), 2), state=np.zeros(count, dtype=np.int64))
+        histories = PublicHistories(codes=np.full((count, 1), 2), state=np.zeros(count, dtype=np.int64))
         answer, cost = np.zeros(count, dtype=np.int64), np.full(count, self._proposal_cost)
         for round_, level in enumerate(self._levels, start=2):
             speaks = rng.random(count) < policy(round_, histories)
@@ -83,12 +83,12 @@ class BeliefGame:
             state = np.where(speaks, level.spoken[histories.state, second.astype(int)], level.skipped[histories.state])
             if round_ % 2:
                 answer = np.where(speaks & second, 1 - answer, answer)
-                said = 2 + answer
+                code = 2 + answer
             else:
-                said = 1 + second
+                code = 1 + second
             cost += speaks * (self._proposal_cost if round_ % 2 else self._review_cost)
-            codes = np.column_stack([histories.codes, np.where(speaks, said, 0)])
-            histories = Histories(codes=codes, state=state)
+            codes = np.column_stack([histories.codes, np.where(speaks, code, 0)])
+            histories = PublicHistories(codes=codes, state=state)
         utility = 2 * self._last[histories.state] - 1 - cost
         return float(utility.mean()), float(utility.std(ddof=1) / np.sqrt(count))
 
@@ -97,9 +97,9 @@ class BeliefGame:
         levels = []
         for round_ in range(2, self.rounds + 1):
             chance, after = self._propose(belief, verdict) if round_ % 2 else self._review(belief)
-            said = np.zeros((len(belief), 2), int) if round_ % 2 else np.tile([1, 2], (len(belief), 1))
+            verdicts = np.zeros((len(belief), 2), int) if round_ % 2 else np.tile([1, 2], (len(belief), 1))
             every = np.column_stack([after, belief]).ravel()
-            spoken = np.column_stack([said, verdict]).ravel()
+            spoken = np.column_stack([verdicts, verdict]).ravel()
             points, index = np.unique(np.column_stack([np.round(every, 12), spoken]), axis=0, return_inverse=True)
             index = index.reshape(-1, 3)
             levels.append(_Level(belief=belief, chance=chance, spoken=index[:, :2], skipped=index[:, 2]))

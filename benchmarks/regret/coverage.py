@@ -15,9 +15,9 @@ from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
-from tracer_env.tasks.base import Grade
 
 RUNS, QUESTIONS, RESAMPLES, PRICE, MAX_NEW_TOKENS = 2000, 100, 500, 0.1, 100
 RULES = Rules(rounds=3, schedule="parity")
@@ -42,9 +42,9 @@ def section(folder: Path) -> str:
     certificates: list[list[Certificate]] = [[] for _ in studies]
     for run in range(RUNS):
         trees = _trees(speaker, run * QUESTIONS, QUESTIONS)
-        for study, found in zip(studies, certificates, strict=True):
+        for study, runs in zip(studies, certificates, strict=True):
             rng = np.random.default_rng(run)
-            found.append(
+            runs.append(
                 certify(trees, study.controller, price=PRICE, token_budget=BUDGET, rng=rng, resamples=RESAMPLES)
             )
     rows = [
@@ -56,7 +56,7 @@ def section(folder: Path) -> str:
     return (
         "## Honest intervals\n\n"
         f"{RUNS:,} runs of {QUESTIONS} fresh questions each (R = 3, N = 2, `parity`, shipped tabular speakers, "
-        f"λ = {PRICE}), one certificate a run; the truth is known from the enumerated game. *Near-equilibrium*: RM+ "
+        f"λ = {PRICE}), one certificate per run; the truth is known from the enumerated game. *Near-equilibrium*: RM+ "
         "after 100 iterations with 2% uniform play mixed in; *uniform*: ½ everywhere. Means should be covered 95% of "
         f"the time (accepted: 93–97%), gaps at least 95% less the binomial error of {error:.3f}, as their intervals "
         "are conservative. The bias is that of the plug-in value: a maximum over deviations, it is too high.\n\n"
@@ -107,8 +107,5 @@ def _studies(speaker: TabularSpeaker, infoset: str) -> list[Study]:
 
 
 def _trees(speaker: TabularSpeaker, first: int, count: int) -> list[Tree]:
-    def grade(answers: list[str | None], golds: list[str]) -> list[Grade]:
-        return [Grade.RIGHT if answer == gold else Grade.WRONG for answer, gold in zip(answers, golds, strict=True)]
-
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(first, first + count)]
-    return expand(episodes, RULES, speaker, grade)
+    return expand(episodes, RULES, speaker, TabularTask().grade)

@@ -16,10 +16,10 @@ from tracer_agents.rollout.empirical import empirical_game, enumerated_game
 from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import derive_seed
-from tracer_env.tasks.base import Grade
 
 BATCHES, QUESTIONS, SEEDS, PRICE, BUDGET = 60, 32, 6, 0.1, 500
 INFOSETS = Infosets("consensus", Rules())
@@ -36,12 +36,12 @@ PATHS = {
 }
 RULES: tuple[tuple[str, Minimiser, float], ...] = (
     ("RM+, nothing forgotten", RegretMatchingPlus(), 1.0),
-    ("RM+, keeps 0.9 a batch", RegretMatchingPlus(), 0.9),
-    ("RM+, keeps 0.7 a batch", RegretMatchingPlus(), 0.7),
-    ("RM+, keeps 0.3 a batch", RegretMatchingPlus(), 0.3),
+    ("RM+, keeps 0.9 per batch", RegretMatchingPlus(), 0.9),
+    ("RM+, keeps 0.7 per batch", RegretMatchingPlus(), 0.7),
+    ("RM+, keeps 0.3 per batch", RegretMatchingPlus(), 0.3),
     ("RM+, from scratch each batch", RegretMatchingPlus(), 0.0),
     ("RM, nothing forgotten", RegretMatching(), 1.0),
-    ("RM, keeps 0.7 a batch", RegretMatching(), 0.7),
+    ("RM, keeps 0.7 per batch", RegretMatching(), 0.7),
     ("DCFR(1.5, 0, 2)", DiscountedRegretMatching(), 1.0),
 )
 INNER = (1, 5, 25)
@@ -103,12 +103,9 @@ def _exact(speaker: TabularSpeaker) -> Game:
 
 
 def _sampled(speaker: TabularSpeaker, seed: int, batch: int) -> Game:
-    def grade(answers: list[str | None], golds: list[str]) -> list[Grade]:
-        return [Grade.RIGHT if answer == gold else Grade.WRONG for answer, gold in zip(answers, golds, strict=True)]
-
     episodes = [
         Episode(question=tabular_question(index), seed=derive_seed(seed, "drift", index))
         for index in range(batch * QUESTIONS, (batch + 1) * QUESTIONS)
     ]
-    trees = expand(episodes, INFOSETS.rules, speaker, grade)
+    trees = expand(episodes, INFOSETS.rules, speaker, TabularTask().grade)
     return empirical_game(trees, INFOSETS, token_budget=BUDGET).at(PRICE)

@@ -14,70 +14,69 @@ from tracer_env.dialogue import SCHEDULES, Rules, Schedule
 from tracer_env.infosets import INFOSETS, Infosets
 
 RANDOM_GAMES = 18
+ABSTRACTIONS = ("paper", "consensus")
+ABOUT = (
+    "R = 5, N = 2, chance enumerated, 1,000 alternating iterations from ½, ½; `gradient` weighting for the two "
+    "abstractions, `counterfactual` for `recall`; the current strategy plays. *Team gap*: the infoset's exact "
+    "optimum minus the profile's utility. *Price of abstraction*: the optimum in `recall` minus the optimum in "
+    "the infoset. The promised gap "
+    "closes: Nash in `recall`, KKT in the abstractions (where a KKT point need not be a Nash equilibrium). "
+    "The team gap need not close, as an equilibrium is not the optimum; it is worst under `parity`, as under "
+    "`rotate` review and revision are one controller's."
+)
+SUMMARY = (
+    "schedule",
+    "infoset",
+    "Nash gap, max",
+    "KKT gap, max",
+    "team gap, median",
+    "team gap, max",
+    "games with team gap > 1e-4",
+    "price of abstraction, median",
+    "max",
+)
 
 
 def section(folder: Path) -> str:
     """Gaps of 24 games in both schedules and all infosets."""
     games = [(example.speakers, TabularSpeaker.load(example.speakers), example.price) for example in TABULAR_EXAMPLES]
     games += [(f"random {seed}", *random_speaker(seed)) for seed in range(RANDOM_GAMES)]
-    summary, detail = [], []
-    for schedule in SCHEDULES:
-        found = {infoset: np.array([_gaps(*game[1:], schedule, infoset) for game in games]) for infoset in INFOSETS}
-        for infoset, values in found.items():
-            nash, kkt, team, cost = values.T
-            summary.append(
-                (
-                    schedule,
-                    infoset,
-                    f"{nash.max():.1e}",
-                    f"{kkt.max():.1e}",
-                    f"{np.median(team):.1e}",
-                    f"{team.max():.3f}",
-                    f"{np.sum(team > 1e-4)} of {len(games)}",
-                    f"{np.median(cost):.4f}",
-                    f"{cost.max():.3f}",
-                )
-            )
-        for index, (name, _, price) in enumerate(games):
-            cells = [f"{found[infoset][index, 2]:.4f}" for infoset in INFOSETS]
-            costs = [f"{found[infoset][index, 3]:.4f}" for infoset in ("paper", "consensus")]
-            detail.append((schedule, name, f"{price:g}", *cells, *costs))
+    measured = {
+        (schedule, infoset): np.array([_gaps(*game[1:], schedule, infoset) for game in games])
+        for schedule in SCHEDULES
+        for infoset in INFOSETS
+    }
+    summary = [(*setting, *_summary(gaps)) for setting, gaps in measured.items()]
+    detail = [
+        (
+            schedule,
+            name,
+            f"{price:g}",
+            *(f"{measured[schedule, infoset][index, 2]:.4f}" for infoset in INFOSETS),
+            *(f"{measured[schedule, infoset][index, 3]:.4f}" for infoset in ABSTRACTIONS),
+        )
+        for schedule in SCHEDULES
+        for index, (name, _, price) in enumerate(games)
+    ]
+    prices = (f"price of `{infoset}`" for infoset in ABSTRACTIONS)
+    header = ("schedule", "game", "λ", *(f"team gap, {infoset}" for infoset in INFOSETS), *prices)
     return (
-        f"## Gaps of RM+ on {len(games)} tabular games\n\n"
-        "R = 5, N = 2, chance enumerated, 1,000 alternating iterations from ½, ½; `gradient` weighting for the two "
-        "abstractions, `counterfactual` for `recall`; the current strategy plays. *Team gap*: the infoset's exact "
-        "optimum minus the profile's utility. *Price of abstraction*: the optimum in `recall` minus the optimum in "
-        "the infoset. The promised gap "
-        "closes: Nash in `recall`, KKT in the abstractions (where a KKT point need not be a Nash equilibrium). "
-        "The team gap need not close, as an equilibrium is not the optimum; it is worst under `parity`, as under "
-        "`rotate` review and revision are one controller's.\n\n"
-        + table(
-            (
-                "schedule",
-                "infoset",
-                "Nash gap, max",
-                "KKT gap, max",
-                "team gap, median",
-                "team gap, max",
-                "games with team gap > 1e-4",
-                "price of abstraction, median",
-                "max",
-            ),
-            summary,
-        )
-        + "\n\n<details><summary>Team gap of every game</summary>\n\n"
-        + table(
-            (
-                "schedule",
-                "game",
-                "λ",
-                *(f"team gap, {i}" for i in INFOSETS),
-                "price of `paper`",
-                "price of `consensus`",
-            ),
-            detail,
-        )
-        + "\n\n</details>"
+        f"## Gaps of RM+ on {len(games)} tabular games\n\n{ABOUT}\n\n{table(SUMMARY, summary)}\n\n"
+        f"<details><summary>Team gap of every game</summary>\n\n{table(header, detail)}\n\n</details>"
+    )
+
+
+def _summary(gaps: np.ndarray) -> tuple[str, ...]:
+    """The cells of ``SUMMARY`` but the first two, from ``_gaps`` of every game, (games, 4)."""
+    nash, kkt, team, cost = gaps.T
+    return (
+        f"{nash.max():.1e}",
+        f"{kkt.max():.1e}",
+        f"{np.median(team):.1e}",
+        f"{team.max():.3f}",
+        f"{np.sum(team > 1e-4)} of {len(gaps)}",
+        f"{np.median(cost):.4f}",
+        f"{cost.max():.3f}",
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.regret.belief import BeliefGame, Histories
+from benchmarks.regret.belief import BeliefProcess, PublicHistories
 from benchmarks.regret.common import table
 from benchmarks.regret.neural import NeuralRegret, NeuralSettings
 from tracer_agents.controllers.regret import Minimiser, RegretMatching, RegretMatchingPlus
@@ -19,9 +19,9 @@ from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand_external
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Controller, Episode
+from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import InfosetKey, Infosets
-from tracer_env.tasks.base import Grade
 
 PRICE, MAX_NEW_TOKENS, QUESTIONS, BATCHES, SIMULATED = 0.5, 100, 24, 80, 40_000
 SPEAKER = TabularSpeaker(
@@ -56,7 +56,7 @@ def section(folder: Path) -> str:
     rows = []
     for rounds in (9, 15):
         rules = Rules(rounds=rounds)
-        truth = BeliefGame(SPEAKER, rounds=rounds, price=PRICE, token_budget=rounds * MAX_NEW_TOKENS)
+        truth = BeliefProcess(SPEAKER, rounds=rounds, price=PRICE, token_budget=rounds * MAX_NEW_TOKENS)
         check, error = truth.simulate(truth.optimal, SIMULATED, np.random.default_rng(0))
         assert abs(check - truth.optimum) < 5 * error
         for name, learner in _learners(rules).items():
@@ -120,16 +120,11 @@ def _tabular(infosets: Infosets, rule: Minimiser) -> Learner:
 
 def _neural(infosets: Infosets) -> Learner:
     network = NeuralRegret(infosets, settings=NeuralSettings(steps=100))
-    return Learner(
-        infosets=infosets,
-        controller=lambda: network,
-        observe=lambda game, player: void(network.observe(game, players=(player,))),
-        profile=network.profile,
-    )
 
+    def observe(game: Game, player: int) -> None:
+        network.observe(game, players=(player,))
 
-def void(_: object) -> None:
-    """Drops a value."""
+    return Learner(infosets=infosets, controller=lambda: network, observe=observe, profile=network.profile)
 
 
 def _batch(learner: Learner, rules: Rules, number: int) -> int:
@@ -139,7 +134,7 @@ def _batch(learner: Learner, rules: Rules, number: int) -> int:
         Episode(question=tabular_question(index), seed=index)
         for index in range(number * QUESTIONS, (number + 1) * QUESTIONS)
     ]
-    trees = expand_external(episodes, rules, SPEAKER, _grade, learner.controller(), player)
+    trees = expand_external(episodes, rules, SPEAKER, TabularTask().grade, learner.controller(), player)
     sample = empirical_game(trees, learner.infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
     learner.observe(sample.at(PRICE), player)
     return sum(_utterances(tree) for tree in trees)
@@ -149,8 +144,8 @@ def _utterances(tree: Tree) -> int:
     return sum(1 for _ in tree.spoken())
 
 
-def _gap(truth: BeliefGame, learner: Learner) -> tuple[float, float]:
-    def policy(round_: int, histories: Histories) -> np.ndarray:
+def _gap(truth: BeliefProcess, learner: Learner) -> tuple[float, float]:
+    def policy(round_: int, histories: PublicHistories) -> np.ndarray:
         distinct, index = np.unique(histories.codes, axis=0, return_inverse=True)
         keys = [tuple(row) for row in distinct.tolist()]
         if learner.infosets.name == "consensus":
@@ -177,7 +172,3 @@ def _consensus(codes: InfosetKey, rules: Rules) -> InfosetKey:
     left = (rules.rounds - round_ + (1 if stage else 2)) // 2
     status = max(-2, min(2, votes)) + 2
     return stage, status, int(left <= 1), (round_ - 1) // 2, len(answers), min(answers.count(pending), 2)
-
-
-def _grade(answers: list[str | None], golds: list[str]) -> list[Grade]:
-    return [Grade.RIGHT if answer == gold else Grade.WRONG for answer, gold in zip(answers, golds, strict=True)]

@@ -29,9 +29,9 @@ def section(folder: Path) -> str:
         f"([how](../howto/marl.md)). A profile's value is exact, on the enumerated game: {figures['uniform']:.4f} for "
         f"random play, {figures['optimum']:.4f} for the optimum. The goal is {figures['goal']:.4f}, "
         f"{figures['share']:.0%} of the way between them, and counts when a check first finds it. *Steps* are "
-        "controllers' decisions, forced ones included: five a dialogue, 16 a question that is fully expanded; > means "
+        "controllers' decisions, forced ones included: five per dialogue, 16 per fully expanded question; > means "
         "that the goal was not reached within so many. *Utterances* are what a language model would have had to "
-        "generate. A cell has a figure a seed; seconds are CPU time of one process.\n\n"
+        "generate. A cell has a figure for each seed; seconds are CPU time of one process.\n\n"
         + table(
             ("learner", "seeds", "steps to the goal", "utterances", "value at the end", "CPU seconds"),
             [_row(runs) for runs in learners],

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
 
 from tracer_agents.controllers.regret import instant_regret
 from tracer_agents.game.values import Game, action_values, by_infoset, node_mass, reach, without
@@ -24,8 +26,8 @@ class NeuralSettings:
 
     Args:
         hidden: units of each of its two hidden layers.
-        steps: optimiser steps a batch of trees.
-        minibatch: remembered regrets a step.
+        steps: optimiser steps per batch of trees.
+        minibatch: remembered regrets per step.
         memory: the reservoir's size.
         learning_rate: of Adam.
     """
@@ -58,7 +60,9 @@ class NeuralRegret:
         self.settings = settings or NeuralSettings()
         self.batches = 0
         self._rng = np.random.default_rng(seed)
-        self._network = _Network(infosets.n_features, self.settings.hidden, self._rng)
+        self._network = _Network(
+            infosets.n_features, self.settings.hidden, learning_rate=self.settings.learning_rate, seed=seed
+        )
         self._reservoir = _Reservoir(self.settings.memory, infosets.n_features)
 
     def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
@@ -102,7 +106,7 @@ class NeuralRegret:
         loss = 0.0
         for _ in range(self.settings.steps):
             features, regret, weight = self._reservoir.sample(self.settings.minibatch, self._rng)
-            loss = self._network.step(features, regret, weight / weight.mean(), self.settings.learning_rate)
+            loss = self._network.step(features, regret, weight / weight.mean())
         return loss
 
 
@@ -144,48 +148,29 @@ class _Reservoir:
 
 
 class _Network:
-    """features → hidden → hidden → 2, ReLU, squared error, Adam (β = 0.9, 0.999)."""
+    """features → hidden → hidden → 2 with ReLU between, fitted by Adam."""
 
-    def __init__(self, n_features: int, hidden: int, rng: np.random.Generator) -> None:
-        shapes = ((n_features, hidden), (hidden, hidden), (hidden, 2))
-        scales = (np.sqrt(2 / n_features), np.sqrt(2 / hidden), 1e-3)
-        self._parameters = [
-            array
-            for shape, scale in zip(shapes, scales, strict=True)
-            for array in (rng.normal(0.0, scale, shape), np.zeros(shape[1]))
-        ]
-        self._first = [np.zeros_like(array) for array in self._parameters]
-        self._second = [np.zeros_like(array) for array in self._parameters]
-        self._steps = 0
+    def __init__(self, n_features: int, hidden: int, *, learning_rate: float, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        inner, outer = (nn.Linear(n_features, hidden), nn.Linear(hidden, hidden)), nn.Linear(hidden, 2)
+        for layer in inner:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        nn.init.normal_(outer.weight, std=1e-3, generator=generator)  # the start is near ½, ½ everywhere
+        for layer in (*inner, outer):
+            nn.init.zeros_(layer.bias)
+        self._model = nn.Sequential(inner[0], nn.ReLU(), inner[1], nn.ReLU(), outer)
+        self._optimiser = torch.optim.Adam(self._model.parameters(), lr=learning_rate)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        return self._forward(features)[-1]
+        """Predicted regrets, float64 of shape (n, 2), of float32 features (n, n_features)."""
+        with torch.no_grad():
+            return self._model(torch.from_numpy(features)).double().numpy()
 
-    def step(self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, learning_rate: float) -> float:
+    def step(self, features: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
         """One Adam step on mean_i weight_i · ‖prediction_i − target_i‖²; returns that loss before it."""
-        activations = self._forward(features)
-        error = activations[-1] - target  # (n, 2)
-        loss = float(np.mean(weight * (error**2).sum(axis=1)))
-        signal = 2 * weight[:, None] * error / len(weight)
-        gradients: list[np.ndarray] = []
-        for layer in (2, 1, 0):
-            gradients[:0] = [activations[layer].T @ signal, signal.sum(axis=0)]
-            if layer:
-                signal = (signal @ self._parameters[2 * layer].T) * (activations[layer] > 0)
-        self._adam(gradients, learning_rate)
-        return loss
-
-    def _forward(self, features: np.ndarray) -> list[np.ndarray]:
-        activations = [features.astype(np.float64)]
-        for layer in range(3):
-            out = activations[-1] @ self._parameters[2 * layer] + self._parameters[2 * layer + 1]
-            activations.append(out if layer == 2 else np.maximum(out, 0.0))
-        return activations
-
-    def _adam(self, gradients: list[np.ndarray], learning_rate: float) -> None:
-        self._steps += 1
-        for array, first, second, gradient in zip(self._parameters, self._first, self._second, gradients, strict=True):
-            first += 0.1 * (gradient - first)
-            second += 0.001 * (gradient**2 - second)
-            unbiased = first / (1 - 0.9**self._steps)
-            array -= learning_rate * unbiased / (np.sqrt(second / (1 - 0.999**self._steps)) + 1e-8)
+        error = self._model(torch.from_numpy(features)) - torch.from_numpy(target).float()  # (n, 2)
+        loss = (torch.from_numpy(weight).float() * error.square().sum(dim=1)).mean()
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        return loss.item()

@@ -32,7 +32,7 @@ BATCHES, INNER = (16, 64), (1, 10)
 INFOSETS = Infosets("consensus", Rules())
 RULES: tuple[tuple[str, Minimiser, float], ...] = (
     ("RegretMatching", RegretMatching(), 1.0),
-    ("RegretMatching, keeps 0.97 a batch", RegretMatching(), 0.97),
+    ("RegretMatching, keeps 0.97 per batch", RegretMatching(), 0.97),
     ("RegretMatchingPlus", RegretMatchingPlus(), 1.0),
     ("PredictiveRegretMatchingPlus", PredictiveRegretMatchingPlus(), 1.0),
     ("DiscountedRegretMatching", DiscountedRegretMatching(), 1.0),
@@ -49,7 +49,7 @@ def section(folder: Path) -> str:
     streams = [_stream(speaker, seed) for seed in range(SEEDS)]
     settings = [(size, inner) for size in BATCHES for inner in INNER]
     games = {
-        size: [[_game(trees[at : at + size]) for at in range(0, QUESTIONS, size)] for trees in streams]
+        size: [[_game(trees[first : first + size]) for first in range(0, QUESTIONS, size)] for trees in streams]
         for size in BATCHES
     }
     rows = []

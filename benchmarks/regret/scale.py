@@ -101,7 +101,7 @@ class _Trees:
         self.rows = np.tile(np.arange(questions), len(self.prefixes))
 
     def histories(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, ...]]]:
-        """(parent, action, infoset, keys): the block of a prefix holds a row a question."""
+        """(parent, action, infoset, keys): the block of a prefix holds a row for each question."""
         start = {prefix: self._n * index for index, prefix in enumerate(self.prefixes)}
         rows = np.arange(self._n)
         parent = [rows + start[p[:-1]] if len(p) > 1 else np.full(self._n, -1) for p in self.prefixes]
@@ -133,18 +133,18 @@ class _Trees:
             equal = state["seen"] == answer[:, None]
             known = np.sum(np.cumsum(_first_seen(state["seen"]), axis=1) * equal * _first_seen(state["seen"]), axis=1)
             distinct = _first_seen(state["seen"]).sum(axis=1)
-            said = np.where(answer < 0, 1, np.where(equal.any(axis=1), 1 + known, 2 + distinct))
+            outcome = np.where(answer < 0, 1, np.where(equal.any(axis=1), 1 + known, 2 + distinct))
             seen, verdict = np.column_stack([state["seen"], answer]), np.zeros(self._n, int)
         else:
             answer, seen = state["answer"], state["seen"]
             verdict, spent = self._review(answer == 0)
-            said = np.where(verdict == 0, 3, verdict)
+            outcome = np.where(verdict == 0, 3, verdict)
         return {
             "answer": answer,
             "verdict": verdict,
             "tokens": state["tokens"] + spent,
             "seen": seen,
-            "code": state["code"] * 8 + said,
+            "code": state["code"] * 8 + outcome,
         }
 
     def _field(self, name: str) -> np.ndarray:
@@ -188,7 +188,7 @@ def _apart(
 ) -> tuple[Histories, list[tuple[int, ...]]]:
     """The same histories with infosets numbered apart by question."""
     pairs, infoset = np.unique(question * len(keys) + histories.infoset, return_inverse=True)
-    own = [(*keys[pair % len(keys)], 8 + pair // len(keys)) for pair in pairs.tolist()]
+    numbered = [(*keys[pair % len(keys)], 8 + pair // len(keys)) for pair in pairs.tolist()]
     apart = Histories(
         parent=histories.parent,
         action=histories.action,
@@ -196,7 +196,7 @@ def _apart(
         leaf_parent=histories.leaf_parent,
         leaf_action=histories.leaf_action,
     )
-    return apart, own
+    return apart, numbered
 
 
 def _round(key: tuple[int, ...]) -> int:
@@ -228,5 +228,5 @@ def _beside_openspiel(figures: dict) -> str:
         f"{figures['speedup_openspiel_python']:.0f}× its Python CFR+ and {figures['speedup_openspiel_cpp']:.1f}× its "
         f"C++ CFR+ at 64 questions, {figures['speedup_openspiel_cpp_1024']:.0f}× its C++ at 1,024. Largest "
         f"difference of the average policies after 100 iterations: {figures['max_policy_difference']:.1e}.\n\n"
-        + table(("questions", "ours, µs an iteration", "OpenSpiel C++, ms", "OpenSpiel Python, ms"), rows)
+        + table(("questions", "ours, µs per iteration", "OpenSpiel C++, ms", "OpenSpiel Python, ms"), rows)
     )
