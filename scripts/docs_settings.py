@@ -24,7 +24,7 @@ def settings_tables() -> str:
             continue
         parts += [f"### {name}", "", str(section.annotation.__doc__), "", "| setting | default | |", "|---|---|---|"]
         for field, info in fields.items():
-            choices = f" ({', '.join(found)})" if (found := _choices(info.annotation)) else ""
+            choices = f" ({', '.join(values)})" if (values := _choices(info.annotation)) else ""
             default = info.get_default(call_default_factory=True)
             shown = default if isinstance(default, str) else json.dumps(default)
             meaning = f"{info.description}{choices}".replace("|", r"\|")

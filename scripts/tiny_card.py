@@ -11,6 +11,7 @@ import torch
 from tiny_demonstrations import TASK, Mix, truth
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tracer_agents.evaluation.metrics import review_rates
 from tracer_agents.speakers.prompts import messages
 from tracer_env.dialogue import Role, Verdict
 from tracer_env.grading.verdict import parse_verdict
@@ -43,9 +44,9 @@ def generate(
     torch.manual_seed(seed)
     prompts = [
         tokenizer.apply_chat_template(
-            messages("tiny", answer_format=TASK.answer_format, **one), add_generation_prompt=True, tokenize=False
+            messages("tiny", answer_format=TASK.answer_format, **request), add_generation_prompt=True, tokenize=False
         )
-        for one in asked
+        for request in asked
     ]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     completions = [""] * len(prompts)
@@ -81,57 +82,81 @@ def evaluate(
     """
     model.eval()
     problems = Arithmetic(level).problems("validation", 0, count, seed=seed)
-    ask = [{"question": one.text, "role": Role.PROPOSER, "solution": None, "review": None} for one in problems]
+    ask = [{"question": problem.text, "role": Role.PROPOSER, "solution": None, "review": None} for problem in problems]
 
     def right(texts: Sequence[str]) -> list[bool]:
-        return [truth(one, text) is Verdict.RIGHT for one, text in zip(problems, texts, strict=True)]
+        return [truth(problem, text) is Verdict.RIGHT for problem, text in zip(problems, texts, strict=True)]
 
-    def say(requests: list[dict[str, Any]], temperature: float = 1.0) -> list[str]:
+    def say(requests: list[dict[str, Any]], temperature: float = 1.0, seed: int = seed) -> list[str]:
         return generate(model, tokenizer, requests, temperature=temperature, seed=seed)
 
     solutions = say(ask)
     solved = right(solutions)
-    greedy = right(say(ask, 0.0))
-    again = [
-        solved,
-        *(right(generate(model, tokenizer, ask, temperature=1.0, seed=seed + k)) for k in range(1, tries)),
-    ]
-    worked = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" in text]
-    direct = [right_ for right_, text in zip(solved, solutions, strict=True) if "=" not in text]
-    for_review = [{**one, "role": Role.REVIEWER, "solution": text} for one, text in zip(ask, solutions, strict=True)]
-    reviews = say(for_review)
-    verdicts = [parse_verdict(text) for text in reviews]
-    fits = [(v is Verdict.RIGHT) == ok for v, ok in zip(verdicts, solved, strict=True)]
-    checked = [fit for fit, text in zip(fits, reviews, strict=True) if "=" in text]
-    for_revision = [
-        {**one, "solution": solution, "review": review}
-        for one, solution, review in zip(ask, solutions, reviews, strict=True)
-    ]
-    revised = right(say(for_revision))
-    seen = list(zip(solved, verdicts, revised, strict=True))
+    samples = [solved, *(right(say(ask, seed=seed + k)) for k in range(1, tries))]
+    reviews = say(
+        [{**request, "role": Role.REVIEWER, "solution": text} for request, text in zip(ask, solutions, strict=True)]
+    )
+    revisions = say(
+        [
+            {**request, "solution": solution, "review": review}
+            for request, solution, review in zip(ask, solutions, reviews, strict=True)
+        ]
+    )
     figures = {
-        "solve_sampled": _mean(solved),
-        "solve_greedy": _mean(greedy),
-        "solve_any": _mean([any(one) for one in zip(*again, strict=True)]),
+        "solve_greedy": _mean(right(say(ask, 0.0))),
+        "solve_any": _mean([any(of_problem) for of_problem in zip(*samples, strict=True)]),
         "tries": tries,
-        "worked_share": len(worked) / count,
-        "worked_accuracy": _mean(worked),
-        "direct_accuracy": _mean(direct),
-        "review_sensitivity": _mean([v is Verdict.WRONG for ok, v, _ in seen if not ok]),
-        "review_specificity": _mean([v is Verdict.RIGHT for ok, v, _ in seen if ok]),
-        "review_unparsed": _mean([v is None for v in verdicts]),
-        "checked_share": len(checked) / count,
-        "checked_accuracy": _mean(checked),
-        "revise_wrong_called_wrong": _mean([r for ok, v, r in seen if not ok and v is Verdict.WRONG]),
-        "revise_wrong_called_right": _mean([r for ok, v, r in seen if not ok and v is Verdict.RIGHT]),
-        "revise_right_called_right": _mean([r for ok, v, r in seen if ok and v is Verdict.RIGHT]),
-        "revise_right_called_wrong": _mean([r for ok, v, r in seen if ok and v is Verdict.WRONG]),
-        "propose_review_revise": _mean([r if v is Verdict.WRONG else ok for ok, v, r in seen]),
-        "always_revise": _mean(revised),
         "questions": count,
+        **_proposer_figures(solutions, solved),
+        **_reviewer_figures(reviews, solved),
+        **_revision_figures(solved, [parse_verdict(review) for review in reviews], right(revisions)),
     }
     model.train()
     return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def _proposer_figures(solutions: Sequence[str], solved: Sequence[bool]) -> Figures:
+    worked = [right for right, text in zip(solved, solutions, strict=True) if "=" in text]
+    direct = [right for right, text in zip(solved, solutions, strict=True) if "=" not in text]
+    return {
+        "solve_sampled": _mean(solved),
+        "worked_share": len(worked) / len(solved),
+        "worked_accuracy": _mean(worked),
+        "direct_accuracy": _mean(direct),
+    }
+
+
+def _reviewer_figures(reviews: Sequence[str], solved: Sequence[bool]) -> Figures:
+    verdicts = [parse_verdict(text) for text in reviews]
+    rates = review_rates(zip(solved, verdicts, strict=True))
+    fits = [(verdict is Verdict.RIGHT) == right for verdict, right in zip(verdicts, solved, strict=True)]
+    checked = [fit for fit, text in zip(fits, reviews, strict=True) if "=" in text]
+    return {
+        "review_sensitivity": float("nan") if rates.sensitivity is None else rates.sensitivity,
+        "review_specificity": float("nan") if rates.specificity is None else rates.specificity,
+        "review_unparsed": _mean([verdict is None for verdict in verdicts]),
+        "checked_share": len(checked) / len(reviews),
+        "checked_accuracy": _mean(checked),
+    }
+
+
+def _revision_figures(solved: Sequence[bool], verdicts: Sequence[Verdict | None], revised: Sequence[bool]) -> Figures:
+    played = list(zip(solved, verdicts, revised, strict=True))
+
+    def after(right: bool, verdict: Verdict) -> float:
+        """Accuracy of the revisions of right or wrong solutions that were given this verdict."""
+        return _mean([later for earlier, given, later in played if earlier == right and given is verdict])
+
+    return {
+        "revise_wrong_called_wrong": after(False, Verdict.WRONG),
+        "revise_wrong_called_right": after(False, Verdict.RIGHT),
+        "revise_right_called_right": after(True, Verdict.RIGHT),
+        "revise_right_called_wrong": after(True, Verdict.WRONG),
+        "propose_review_revise": _mean(
+            [later if given is Verdict.WRONG else earlier for earlier, given, later in played]
+        ),
+        "always_revise": _mean(revised),
+    }
 
 
 def _mean(values: Sequence[bool]) -> float:
@@ -230,7 +255,7 @@ def write_card(
             solve_sampled=measured["solve_sampled"],
             direct=mix.direct,
             snap=mix.snap,
-            levels=", ".join(f"{one} ({weight:.0%})" for one, weight in mix.levels.items()),
+            levels=", ".join(f"{of_mix} ({weight:.0%})" for of_mix, weight in mix.levels.items()),
             steps=cost.steps,
             tokens=cost.tokens,
             minutes=cost.seconds / 60,

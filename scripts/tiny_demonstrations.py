@@ -1,7 +1,7 @@
 """Demonstrations for the embedded model: dialogues of solving, reviewing and revising, as texts with a loss flag.
 
 Every text that carries loss is correct. Wrong solutions and mistaken reviews appear only as what others said.
-Solvers have two habits, ``worked`` (a line a calculation) and ``direct`` (the answer alone); reviewers have two,
+Solvers have two habits, ``worked`` (a line for each calculation) and ``direct`` (the answer alone); reviewers have two,
 ``checked`` (recompute each line, stop at the first difference) and ``snap`` (the verdict alone).
 """
 
@@ -34,7 +34,7 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Turn:
     """One assistant turn of a demonstration; ``learn`` says that it carries loss."""
 
     text: str
@@ -46,7 +46,7 @@ class Demonstration:
     """A problem and the assistant turns on it, in order: solution, review, revision."""
 
     problem: Problem
-    turns: tuple[Said, ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +83,37 @@ def demonstrations(mix: Mix, *, seed: int, played: Sequence[Played] = ()) -> Ite
 def _invented(problem: Problem, mix: Mix, rng: Random) -> Demonstration:
     direct = rng.random() < mix.direct
     if rng.random() < mix.wrong:
-        solution = Said(corrupted_direct(problem, rng) if direct else corrupted(problem, rng), False)
+        solution = Turn(corrupted_direct(problem, rng) if direct else corrupted(problem, rng), False)
     else:
-        solution = Said(f"#### {problem.answer}" if direct else problem.solution(), True)
+        solution = Turn(f"#### {problem.answer}" if direct else problem.solution(), True)
         if rng.random() < mix.solve_only:
             return Demonstration(problem, (solution,))
     if rng.random() < mix.mistaken:
-        return _revised(problem, solution, Said(mistaken_review(problem, solution.text, mix, rng), False))
+        return _revised(problem, solution, Turn(mistaken_review(problem, solution.text, mix, rng), False))
     review = _review(problem, solution.text, mix, rng)
     if rng.random() < mix.no_revision:
         return Demonstration(problem, (solution, review))
     return _revised(problem, solution, review)
 
 
-def _from_played(one: Played, mix: Mix, rng: Random) -> Demonstration:
-    solution = Said(one.solution, False)
+def _from_played(quoted: Played, mix: Mix, rng: Random) -> Demonstration:
+    solution = Turn(quoted.solution, False)
     if rng.random() < 0.5:
-        return _revised(one.problem, solution, Said(one.review, False))
-    review = _review(one.problem, one.solution, mix, rng)
+        return _revised(quoted.problem, solution, Turn(quoted.review, False))
+    review = _review(quoted.problem, quoted.solution, mix, rng)
     if rng.random() < mix.no_revision:
-        return Demonstration(one.problem, (solution, review))
-    return _revised(one.problem, solution, review)
+        return Demonstration(quoted.problem, (solution, review))
+    return _revised(quoted.problem, solution, review)
 
 
-def _review(problem: Problem, solution: str, mix: Mix, rng: Random) -> Said:
+def _review(problem: Problem, solution: str, mix: Mix, rng: Random) -> Turn:
     if rng.random() < mix.snap:
-        return Said(f"Verdict: {truth(problem, solution)}", True)
-    return Said(checked_review(problem, solution), True)
+        return Turn(f"Verdict: {truth(problem, solution)}", True)
+    return Turn(checked_review(problem, solution), True)
 
 
-def _revised(problem: Problem, solution: Said, review: Said) -> Demonstration:
-    return Demonstration(problem, (solution, review, Said(problem.solution(), True)))
+def _revised(problem: Problem, solution: Turn, review: Turn) -> Demonstration:
+    return Demonstration(problem, (solution, review, Turn(problem.solution(), True)))
 
 
 def truth(problem: Problem, solution: str) -> Verdict:
@@ -128,13 +128,15 @@ def checked_review(problem: Problem, solution: str) -> str:
     """
     verdict = truth(problem, solution)
     claimed = [line.rpartition("=")[2] for line in solution.splitlines() if "=" in line]
-    own = [str(step.result) for step in problem.steps]
+    results = [str(step.result) for step in problem.steps]
     lines = [str(step) for step in problem.steps]
-    first_wrong = next((i for i, pair in enumerate(zip(own, claimed, strict=False)) if pair[0] != pair[1]), len(own))
-    comparable = len(claimed) == len(own) and (verdict is Verdict.WRONG) == (first_wrong < len(own))
+    first_wrong = next(
+        (i for i, pair in enumerate(zip(results, claimed, strict=False)) if pair[0] != pair[1]), len(results)
+    )
+    comparable = len(claimed) == len(results) and (verdict is Verdict.WRONG) == (first_wrong < len(results))
     if comparable:
         lines = [f"{line} ok" for line in lines[:first_wrong]]
-        if first_wrong < len(own):
+        if first_wrong < len(results):
             lines.append(f"{problem.steps[first_wrong]} not {claimed[first_wrong]}")
     else:
         lines[-1] += " ok" if verdict is Verdict.RIGHT else f" not {TASK.parse(solution) or '?'}"

@@ -62,8 +62,8 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     texts: list[str] = []
-    for one in islice(demonstrations(TEXTS, seed=seed), 8000):
-        texts += [one.problem.text, *(said.text for said in one.turns), "Review.", "Revise."]
+    for shown in islice(demonstrations(TEXTS, seed=seed), 8000):
+        texts += [shown.problem.text, *(turn.text for turn in shown.turns), "Review.", "Revise."]
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -108,42 +108,44 @@ class Encoder:
     def _text(self, text: str) -> list[int]:
         return self._encode(text, add_special_tokens=False).ids
 
-    def __call__(self, one: Demonstration) -> tuple[list[int], list[bool]]:
+    def __call__(self, shown: Demonstration) -> tuple[list[int], list[bool]]:
         """(token ids, whether each carries loss): the whole conversation, completions with their end token."""
         ids: list[int] = []
         learn: list[bool] = []
-        for said, ask in zip(one.turns, [self._text(one.problem.text), *self._asks], strict=False):
+        for turn, ask in zip(shown.turns, [self._text(shown.problem.text), *self._asks], strict=False):
             prompt = [self._user, *ask, self._end, self._assistant]
-            completion = [*self._text(said.text), self._end]
+            completion = [*self._text(turn.text), self._end]
             ids += prompt + completion
-            learn += [False] * len(prompt) + [said.learn] * len(completion)
+            learn += [False] * len(prompt) + [turn.learn] * len(completion)
         return ids, learn
 
 
 def assert_prompts_match(tokenizer: PreTrainedTokenizerFast, encode: Encoder, some: Sequence[Demonstration]) -> None:
     """Training sequences are, token for token, what the prompts module and the chat template make of a dialogue."""
-    for one in some:
-        whole, _ = encode(one)
-        texts = [said.text for said in one.turns]
-        for turn, text in enumerate(texts):
+    for demonstration in some:
+        whole, _ = encode(demonstration)
+        texts = [turn.text for turn in demonstration.turns]
+        for index, text in enumerate(texts):
             shown = messages(
                 "tiny",
-                question=one.problem.text,
-                role=role_of(turn),
-                solution=texts[0] if turn else None,
-                review=texts[1] if turn == 2 else None,
+                question=demonstration.problem.text,
+                role=role_of(index),
+                solution=texts[0] if index else None,
+                review=texts[1] if index == 2 else None,
                 answer_format=TASK.answer_format,
             )
             prompt = tokenizer.apply_chat_template(shown, add_generation_prompt=True, return_dict=False)
             completion = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
             if whole[: len(prompt) + len(completion)] != [*prompt, *completion]:
-                raise AssertionError(f"training and inference disagree on turn {turn} of {one.problem.text!r}")
+                raise AssertionError(
+                    f"training and inference disagree on turn {index} of {demonstration.problem.text!r}"
+                )
 
 
 def batches(stream: Iterator[Demonstration], encode: Encoder, *, rows: int, rng: random.Random) -> Iterator[Batch]:
     """Batches of similar lengths in random order, padded on the right to a multiple of 8."""
     while True:
-        encoded = sorted((encode(one) for one in islice(stream, rows * 32)), key=lambda pair: len(pair[0]))
+        encoded = sorted((encode(shown) for shown in islice(stream, rows * 32)), key=lambda pair: len(pair[0]))
         starts = list(range(0, len(encoded), rows))
         rng.shuffle(starts)
         for start in starts:
@@ -194,11 +196,13 @@ class Trainer:
 def self_play(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int, *, seed: int) -> list[Played]:
     """Solutions and reviews that the model samples for training problems."""
     drawn = list(islice(problems(FULL, seed=seed), count))
-    asked = [{"question": one.text, "role": Role.PROPOSER, "solution": None, "review": None} for one in drawn]
+    asked = [{"question": problem.text, "role": Role.PROPOSER, "solution": None, "review": None} for problem in drawn]
     solutions = generate(model, tokenizer, asked, temperature=1.0, seed=seed)
-    asked = [{**one, "role": Role.REVIEWER, "solution": text} for one, text in zip(asked, solutions, strict=True)]
+    asked = [
+        {**request, "role": Role.REVIEWER, "solution": text} for request, text in zip(asked, solutions, strict=True)
+    ]
     reviews = generate(model, tokenizer, asked, temperature=1.0, seed=seed + 1)
-    return [Played(*one) for one in zip(drawn, solutions, reviews, strict=True)]
+    return list(map(Played, drawn, solutions, reviews))
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -207,8 +211,8 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     again, loaded = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    for one in islice(demonstrations(FULL, seed=1), 200):
-        for text in (one.problem.text, *(said.text for said in one.turns), "Ünïcode → 123,456 \n\n bytes\0"):
+    for shown in islice(demonstrations(FULL, seed=1), 200):
+        for text in (shown.problem.text, *(turn.text for turn in shown.turns), "Ünïcode → 123,456 \n\n bytes\0"):
             if (
                 again(text)["input_ids"] != tokenizer(text)["input_ids"]
                 or again.decode(again(text)["input_ids"]) != text
@@ -279,8 +283,8 @@ def main() -> None:
     parser.add_argument("--final-steps", type=int, default=400, help="optimiser steps of the final stage")
     parser.add_argument("--plays", type=int, default=3072, help="dialogues the model plays before the final stage")
     parser.add_argument("--count", type=int, default=1024, help="questions the card's figures are measured on")
-    parser.add_argument("--tries", type=int, default=8, help="samples a question for the share with one right")
-    parser.add_argument("--rows", type=int, default=32, help="dialogues a step")
+    parser.add_argument("--tries", type=int, default=8, help="samples per question for the share with one right")
+    parser.add_argument("--rows", type=int, default=32, help="dialogues per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")

@@ -99,7 +99,7 @@ def speech_table(speech: Mapping[str, Speech]) -> str:
         (label, *(number(share) for share in (one.first, one.sensitivity, one.specificity)), number(one.tokens, 1))
         for label, one in speech.items()
     ]
-    header = ("", "first proposals right", "sensitivity of reviews", "specificity of reviews", "tokens, all speak")
+    header = ("", "first proposals right", "wrong called WRONG", "right called RIGHT", "tokens, all speak")
     return markdown_table(header, rows)
 
 

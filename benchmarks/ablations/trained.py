@@ -20,7 +20,8 @@ from benchmarks.suite.display import Display
 from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.suite.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
 from benchmarks.suite.runner import run_jobs
-from tracer_env.dialogue import Role, Rules, Verdict
+from tracer_agents.evaluation.metrics import review_rates
+from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError, TracerError
 from tracer_env.tasks.base import Split
 
@@ -31,7 +32,7 @@ _ANSWERS_FIRST = {"trainer.answer_share": 0.625, "credit.answer_group_size": 40}
 RECIPES: Mapping[str, Recipe] = {
     DEFAULT: TRACER,
     "reviews paid for uplift": Recipe(name="tracer_uplift", settings={"credit.reviewer": "uplift"}),
-    "on lines where everybody always speaks": SPEAKERS_ONLY,
+    "on dialogues in which everybody always speaks": SPEAKERS_ONLY,
     "GRPO's loss": Recipe(name="tracer_grpo", settings=GRPO),
     "answers first": Recipe(name="answer_first", settings=_ANSWERS_FIRST),
     "answers first, GRPO's loss": Recipe(name="answer_first_grpo", settings={**_ANSWERS_FIRST, **GRPO}),
@@ -45,9 +46,9 @@ class Speech:
 
     Args:
         first: share of first proposals that are right.
-        sensitivity: share of the reviews of right solutions that say RIGHT.
-        specificity: share of the reviews of wrong solutions that say WRONG.
-        tokens: a dialogue in which everybody always speaks.
+        sensitivity: share of wrong solutions that their review calls WRONG.
+        specificity: share of right solutions that their review calls RIGHT.
+        tokens: of a dialogue in which everybody always speaks.
     """
 
     first: float
@@ -87,22 +88,18 @@ def jobs_of_recipes(out: Path, seeds: Sequence[int], recipes: Sequence[Recipe]) 
 def speech(replay: Replay, rules: Rules) -> Speech:
     """The figures of a replay's speakers."""
     trees = replay.trees("test", rules)
-    reviews = [
-        (tree.right(tree.states[prefix]), said.verdict)
+    reviews = review_rates(
+        (tree.right(tree.states[prefix]), utterance.verdict)
         for tree in trees
-        for prefix, said in tree.spoken()
+        for prefix, utterance in tree.spoken()
         if tree.states[prefix].role is Role.REVIEWER
-    ]
+    )
     return Speech(
         first=float(np.mean([tree.right(tree.states["1"]) for tree in trees])),
-        sensitivity=_share([verdict is Verdict.RIGHT for right, verdict in reviews if right]),
-        specificity=_share([verdict is Verdict.WRONG for right, verdict in reviews if not right]),
+        sensitivity=np.nan if reviews.sensitivity is None else reviews.sensitivity,
+        specificity=np.nan if reviews.specificity is None else reviews.specificity,
         tokens=float(np.mean([tree.states["1" * rules.rounds].generated_tokens for tree in trees])),
     )
-
-
-def _share(held: Sequence[bool]) -> float:
-    return float(np.mean(held)) if held else float("nan")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

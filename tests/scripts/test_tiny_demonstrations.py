@@ -34,17 +34,17 @@ def some(count, **options):
 
 def test_whatever_carries_loss_is_correct():
     for one in some(2000):
-        for turn, said in enumerate(one.turns):
-            if said.learn and turn != 1:
-                assert TASK.parse(said.text) == one.problem.answer
-            elif said.learn:
-                assert parse_verdict(said.text) is truth(one.problem, one.turns[0].text)
+        for index, turn in enumerate(one.turns):
+            if turn.learn and index != 1:
+                assert TASK.parse(turn.text) == one.problem.answer
+            elif turn.learn:
+                assert parse_verdict(turn.text) is truth(one.problem, one.turns[0].text)
 
 
 def test_what_is_wrong_never_carries_loss_and_occurs():
-    wrong = [said for one in some(2000) for said in one.turns[:1] if TASK.parse(said.text) != one.problem.answer]
+    wrong = [turn for one in some(2000) for turn in one.turns[:1] if TASK.parse(turn.text) != one.problem.answer]
     assert len(wrong) > 500
-    assert not any(said.learn for said in wrong)
+    assert not any(turn.learn for turn in wrong)
 
 
 def test_only_training_problems_are_shown():
@@ -52,7 +52,7 @@ def test_only_training_problems_are_shown():
 
 
 def test_every_role_and_habit_occurs():
-    shown = [(turn, "=" in said.text) for one in some(1000) for turn, said in enumerate(one.turns) if said.learn]
+    shown = [(index, "=" in turn.text) for one in some(1000) for index, turn in enumerate(one.turns) if turn.learn]
     assert {(0, True), (0, False), (1, True), (1, False), (2, True)} == set(shown)
 
 

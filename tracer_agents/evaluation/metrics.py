@@ -1,6 +1,6 @@
 """Figures of a set of dialogues: means with bootstrap intervals, and paired comparisons (DESIGN, section 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from tracer_agents.rollout.records import DialogueRecord
+from tracer_env.dialogue import Role, Verdict
 from tracer_env.rewards import Utility
 from tracer_env.seeding import stream
 
@@ -65,6 +66,43 @@ class Comparison:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRates:
+    """How good reviews are; None where there was no such solution to judge.
+
+    Args:
+        sensitivity: P(called WRONG | wrong).
+        specificity: P(called RIGHT | right).
+    """
+
+    sensitivity: float | None
+    specificity: float | None
+
+
+Review = tuple[bool, str | None]  # (whether the reviewed solution is right, the verdict: a ``Verdict``, None if unread)
+
+
+def review_rates(reviews: Iterable[Review]) -> ReviewRates:
+    """Both rates of some reviews; a review without a verdict is neither WRONG nor RIGHT."""
+    verdicts: dict[bool, list[str | None]] = {True: [], False: []}
+    for right, verdict in reviews:
+        verdicts[right].append(verdict)
+    return ReviewRates(
+        sensitivity=_mean(np.array([verdict == Verdict.WRONG for verdict in verdicts[False]])),
+        specificity=_mean(np.array([verdict == Verdict.RIGHT for verdict in verdicts[True]])),
+    )
+
+
+def reviews_of(record: DialogueRecord) -> Iterator[Review]:
+    """The reviews in a recorded dialogue."""
+    right = False
+    for turn in record.turns:
+        if turn.mode and turn.role == Role.PROPOSER:
+            right = turn.reward == 1.0
+        elif turn.mode:
+            yield right, turn.verdict
+
+
 METRIC_NAMES = ("accuracy", "utility", "generated_tokens")
 
 
@@ -108,6 +146,7 @@ def summarise(
     spoken = [turn for turn in turns if turn.mode]
     proposals = [turn for turn in spoken if turn.role == "proposer"]
     free = [turn for turn in turns if not turn.forced and turn.round > 1]
+    reviews = review_rates(review for record in records for review in reviews_of(record))
     return Metrics(
         accuracy=float(right.mean()),
         accuracy_ci95=bootstrap_ci95(right, resamples=resamples, seed=seed),
@@ -116,8 +155,8 @@ def summarise(
         utility_ci95=bootstrap_ci95(utilities, resamples=resamples, seed=seed),
         correction_rate=_mean(right[~first]),
         preservation_rate=_mean(right[first]),
-        reviewer_sensitivity=_verdict_rate(records, pending_right=False),
-        reviewer_specificity=_verdict_rate(records, pending_right=True),
+        reviewer_sensitivity=reviews.sensitivity,
+        reviewer_specificity=reviews.specificity,
         unparsed_rate=float(np.mean([turn.answer is None for turn in proposals])),
         truncation_rate=float(np.mean([turn.finish_reason == "length" for turn in spoken])),
         ungradable_rate=float(np.mean([record.grade == "ungradable" for record in records])),
@@ -172,19 +211,6 @@ def _paired_t(difference: np.ndarray) -> float:
     if len(difference) < 2 or np.ptp(difference) == 0:
         return 1.0 if not difference.any() else 0.0
     return float(np.asarray(stats.ttest_1samp(difference, 0.0))[1])
-
-
-def _verdict_rate(records: Sequence[DialogueRecord], *, pending_right: bool) -> float | None:
-    """P(verdict true | pending right or wrong): specificity on right solutions, sensitivity to wrong ones."""
-    hits = []
-    for record in records:
-        right = False
-        for turn in record.turns:
-            if turn.mode and turn.role == "proposer":
-                right = turn.reward == 1.0
-            elif turn.mode and right == pending_right:
-                hits.append(turn.reward == 1.0)
-    return _mean(np.array(hits, dtype=np.float64))
 
 
 def _mean(sample: np.ndarray) -> float | None:

@@ -11,10 +11,10 @@ import yaml
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
 from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled, two_sided_p
-from benchmarks.ablations.page import MARK, Table, findings
+from benchmarks.ablations.page import MARK, Table, findings, speech_table
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
-from benchmarks.ablations.trained import RECIPES, SPLITS, jobs_of_recipes, open_bench, speech
+from benchmarks.ablations.trained import RECIPES, SPLITS, Speech, jobs_of_recipes, open_bench, speech
 from benchmarks.ablations.trained import main as train_recipes
 from benchmarks.suite import recordings
 from benchmarks.suite.plan import Plan, make_plan
@@ -23,13 +23,16 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
+from tracer_agents.evaluation.metrics import summarise
 from tracer_agents.rollout.cost import external_count, immediate_count
-from tracer_agents.rollout.tree import Tree
+from tracer_agents.rollout.records import record_dialogues
+from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.types import Episode
 from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets
+from tracer_env.rewards import Utility
 
 BUDGET, QUESTIONS = 500, 24
 SETTING = Setting(
@@ -335,16 +338,37 @@ def test_speech_counts_reviews_of_right_and_of_wrong_solutions(replay):
 
     trees = replay.trees("test", Rules())
     judged = [
-        (tree.right(tree.states[prefix]), said.verdict)
+        (tree.right(tree.states[prefix]), utterance.verdict)
         for tree in trees
-        for prefix, said in tree.spoken()
+        for prefix, utterance in tree.spoken()
         if len(prefix) % 2 == 1
     ]
     of_right = [verdict for right, verdict in judged if right]
     of_wrong = [verdict for right, verdict in judged if not right]
     assert figures.first == np.mean([tree.right(tree.states["1"]) for tree in trees])
-    assert figures.sensitivity == of_right.count(Verdict.RIGHT) / len(of_right)
-    assert figures.specificity == of_wrong.count(Verdict.WRONG) / len(of_wrong)
+    assert figures.sensitivity == of_wrong.count(Verdict.WRONG) / len(of_wrong)
+    assert figures.specificity == of_right.count(Verdict.RIGHT) / len(of_right)
+
+
+def test_the_ablations_and_a_run_say_the_same_of_the_same_reviews(replay):
+    """In three rounds a tree holds one review, which whoever always speaks plays."""
+    rules, recording = Rules(rounds=3), replay.recordings["test"]
+    finals = play(replay.trees("test", rules), AlwaysSpeak())
+    records = record_dialogues(recording.episodes, finals, recording, method="team", phase="after", seed=0)
+    run = summarise(records, Utility(rounds=3), temperature=1.0, resamples=100, seed=0)
+
+    figures = speech(replay, rules)
+
+    assert (figures.sensitivity, figures.specificity) == (run.reviewer_sensitivity, run.reviewer_specificity)
+    assert figures.sensitivity != figures.specificity
+
+
+def test_the_table_of_speech_says_which_solutions_were_called_what():
+    table = speech_table({"all": Speech(first=0.5, sensitivity=0.125, specificity=0.75, tokens=9.0)})
+
+    head, _, row = table.splitlines()
+    assert head == "|  | first proposals right | wrong called WRONG | right called RIGHT | tokens, all speak |"
+    assert row == "| all | 0.500 | 0.125 | 0.750 | 9.0 |"
 
 
 def test_recipes_are_trained_then_recorded(benchmark):
