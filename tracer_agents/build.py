@@ -1,11 +1,11 @@
 """Turns settings into objects: the one place that names concrete tasks, models, engines and learners."""
 
-import atexit
-import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import httpx
 import torch
@@ -15,9 +15,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.config import Config, SpeakersConfig
 from tracer_agents.generation.base import Engine, GenerationBackend
+from tracer_agents.generation.gate import Check, Probes
 from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
-from tracer_agents.generation.sglang.parity import Check
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights, TensorWeights, WeightTransport
 from tracer_agents.generation.sglang.wire import Deadlines, Worker, discover
 from tracer_agents.generation.transformers import TransformersBackend, stop_ids
@@ -113,14 +113,14 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
 
 
 def _initial(source: Path, config: SpeakersConfig) -> Shelf:
-    """The weights before any training, on disk."""
-    folder = _temporary("tracer-initial-")
+    """The weights before any training, on disk: in files without a name, whose room is free when the object goes."""
     parameters = list(_model(source, config).parameters())
     try:
-        return Shelf(parameters, folder)
+        with tempfile.TemporaryDirectory(prefix="tracer-initial-") as folder:
+            return Shelf(parameters, Path(folder))
     except OSError as error:
         raise ConfigError(
-            f"gspo.kl: {folder} has no room for the initial weights ({error}); "
+            f"gspo.kl: {tempfile.gettempdir()} has no room for the initial weights ({error}); "
             "point TMPDIR at a larger disk, set speakers.lora_rank, or set gspo.kl to 0"
         ) from error
 
@@ -144,15 +144,8 @@ def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None) -
     return adapters
 
 
-def _temporary(prefix: str) -> Path:
-    """A folder that goes when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def build_backend(config: Config, policy: Policy) -> Engine:
-    """The engine that generates with the policies."""
+    """The engine that generates with the policies, a context manager."""
     if config.backend.name == "sglang":
         return build_sglang(config, policy)
     return TransformersBackend(
@@ -166,33 +159,42 @@ def build_sglang(config: Config, policy: Policy) -> SGLangBackend:
     Raises:
         ConfigError: servers and policies do not match.
     """
+    with ExitStack() as resources:  # nothing stays open if the rest fails
+        return _sglang(config, policy, resources)
+
+
+def _sglang(config: Config, policy: Policy, resources: ExitStack) -> SGLangBackend:
     settings = config.backend
-    client = httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=settings.in_flight + 8))
+    limits = httpx.Limits(max_connections=settings.in_flight + 8)
+    client = resources.enter_context(httpx.Client(trust_env=False, limits=limits))
+    if settings.weights_folder is None:
+        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="tracer-weights-")))
+    else:
+        folder = Path(settings.weights_folder)
     deadlines = Deadlines(
         connect=settings.connect_seconds,
         generate=settings.generate_seconds,
         sync=settings.sync_seconds,
         recover=settings.recover_seconds,
     )
-    backend = SGLangBackend(
-        _served(config, policy.weights, client, deadlines),
+    return SGLangBackend(
+        _served(config, policy.weights, folder, client, deadlines),
         policy.tokenizer,
         stops=sorted(stop_ids(policy.model, policy.tokenizer)),
-        client=client,
+        resources=resources.pop_all(),
         patience=Patience(attempts=settings.attempts, backoff_seconds=settings.backoff_seconds),
         in_flight=settings.in_flight,
     )
-    atexit.register(backend.close)
-    return backend
 
 
-def _served(config: Config, weights: Weights, client: httpx.Client, deadlines: Deadlines) -> dict[str, ServedPolicy]:
+def _served(
+    config: Config, weights: Weights, folder: Path, client: httpx.Client, deadlines: Deadlines
+) -> dict[str, ServedPolicy]:
     """The servers of each policy: adapters share servers, whole models do not."""
     settings = config.backend
     servers = settings.servers(weights.names)
     if set(servers) != set(weights.names):
         raise ConfigError(f"backend.urls: the speakers' policies are {[*weights.names]}; got servers for {[*servers]}")
-    folder = Path(settings.weights_folder) if settings.weights_folder else _temporary("tracer-weights-")
     found = {
         name: tuple(url for given in urls for url in discover(given, client, deadlines))
         for name, urls in servers.items()
@@ -254,7 +256,10 @@ def build_learner(config: Config, policy: Policy) -> PolicyLearners:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Everything a run is made of; the backend and the learner share the policies' model."""
+    """Everything a run is made of; the backend and the learner share the policies' model.
+
+    A context manager: the engine's connections and temporary folders are gone when it ends.
+    """
 
     task: Task
     policy: Policy
@@ -264,30 +269,36 @@ class Parts:
     speakers: ModelSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ModelSpeakers
 
+    def __enter__(self) -> Self:
+        self.backend.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.backend.__exit__(*exception)
+
     def gate(self, config: Config) -> list[Check]:
-        """Examines the servers that generate; an engine in this process shares the learner's model: nothing to do.
+        """Examines whether the engine generates from the policies that the learner trains.
 
         Raises:
             GenerationFailed: a server does not answer.
         """
-        if not isinstance(self.backend, SGLangBackend):
-            return []
         prompts = [
             self.speakers.prompt_ids(View(role=Role.PROPOSER, question=text, solution=None, review=None, seed=0))
             for text in _PROBES
         ]
-        return self.backend.gate(
-            {name: PolicyProbe(self.policy.weights, name, self.policy.tokenizer) for name in self.policy.weights.names},
-            prompts,
-            _PROBES,
+        weights, tokenizer = self.policy.weights, self.policy.tokenizer
+        probes = Probes(
+            prompts=prompts,
+            texts=_PROBES,
             max_new_tokens=min(config.speakers.proposer_max_new_tokens, 64),
             temperatures=(1.0, 0.7),
             tolerance=config.backend.parity_tolerance,
         )
+        return self.backend.gate({name: PolicyProbe(weights, name, tokenizer) for name in weights.names}, probes)
 
 
 def build(config: Config, weights: Path | None = None) -> Parts:
-    """Builds a run's objects; ``weights`` is a checkpoint's folder with what was trained."""
+    """Builds a run's objects, to be used in a ``with``; ``weights`` is a checkpoint's folder with what was trained."""
     task = build_task(config)
     policy = load_policy(config, weights)
     backend = build_backend(config, policy)

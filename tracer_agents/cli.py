@@ -153,8 +153,10 @@ def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         raise ConfigError(f"certify takes a run's own settings; drop {sorted(overrides)}")
     if arguments.questions < 2:
         raise ConfigError(f"--questions must be ≥ 2, got {arguments.questions}")
-    run, team = RunDirectory(arguments.run), Team.load(arguments.run)
-    certificate = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions).as_json()
+    run = RunDirectory(arguments.run)
+    with Team.load(arguments.run) as team:
+        certified = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions)
+    certificate = certified.as_json()
     draw_gaps(run.metrics(), certificate, run.folder / "certificate.png")
     print_gaps(run.metrics())
     print_certificate(certificate)

@@ -12,7 +12,7 @@ import torch
 
 from tracer_agents.build import TINY, build
 from tracer_agents.config import Config
-from tracer_agents.generation.sglang.parity import Status
+from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
 from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import ConfigError, TracerError
@@ -86,9 +86,9 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     yield from (_package(name) for name in _PACKAGES)
     yield _devices()
     yield Finding(name="backend transformers", status="passed", detail=f"torch {torch.__version__}, in this process")
-    yield _sglang(python, needed=config.backend.name == "sglang" and config.backend.url is None)
+    yield _sglang(python, needed=config.backend.served and config.backend.url is None)
     yield _memory(config)
-    if config.backend.name == "sglang":
+    if config.backend.served:
         yield from _servers(config)
 
 
@@ -190,7 +190,8 @@ def _shape(model: str) -> ModelShape | None:
 def _servers(config: Config) -> Iterator[Finding]:
     """The parity gate, check by check."""
     try:
-        checks = build(config).gate(config)
+        with build(config) as parts:
+            checks = parts.gate(config)
     except TracerError as error:
         yield Finding(name="servers", status="failed", detail=str(error))
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pettingzoo import AECEnv
 
@@ -22,6 +22,8 @@ from tracer_env.spaces import SpokenText
 
 class Team:
     """Controllers, proposers and reviewers of one trained run.
+
+    A context manager, which a team on a server needs: it closes the connections.
 
     All randomness comes from ``info["seed"]`` and ``info["prefix"]``, so a team keeps no state between calls, may
     play many environments at once, and plays the same dialogue as the batched rollout with the same seed.
@@ -48,6 +50,13 @@ class Team:
         config = directory.config()
         checkpoint = directory.checkpoints.latest()
         return cls(config, build(config, weights=checkpoint), load_controller(directory))
+
+    def __enter__(self) -> Self:
+        self.parts.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.parts.__exit__(*exception)
 
     def env(self, **overrides: Any) -> AECEnv:
         """The environment that the team was trained for, on held-out questions; ``overrides`` change its arguments."""

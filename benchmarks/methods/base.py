@@ -1,7 +1,8 @@
 """What a method of the benchmark is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
@@ -24,12 +25,14 @@ class Prepared:
             ``method``. A question's records depend on nothing but the question.
         training_tokens: generated to train or fit the method.
         training_questions: distinct questions that it was trained or fitted on.
+        resources: what ``answer`` needs open, closed after the last question.
     """
 
     points: tuple[str, ...]
     answer: Answer
     training_tokens: int = 0
     training_questions: int = 0
+    resources: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 @dataclass(frozen=True, kw_only=True)

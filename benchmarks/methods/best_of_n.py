@@ -34,7 +34,7 @@ def _prepare(bench: Bench) -> Prepared:
         records = record_samples(episodes, reviewed, parts.task, phase=PHASE, seed=bench.seed)
         return {label: [best(record, bench.plan.votes) for record in records]}
 
-    return Prepared(points=(label,), answer=answer)
+    return Prepared(points=(label,), answer=answer, resources=parts)
 
 
 def _reviewed(

@@ -31,7 +31,7 @@ def _prepare(bench: Bench) -> Prepared:
         records = record_dialogues(episodes, finals, parts.task, method=NAME, phase=PHASE, seed=bench.seed)
         return {label(ROUNDS): [voted(record, ROUNDS) for record in records]}
 
-    return Prepared(points=(label(ROUNDS),), answer=answer)
+    return Prepared(points=(label(ROUNDS),), answer=answer, resources=parts)
 
 
 def debate(episodes: Sequence[Episode], rules: Rules, speakers: ModelSpeakers) -> list[Dialogue]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from benchmarks.methods.base import PHASE, Answer, Cost, Method, Prepared
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
+from tracer_agents.build import Parts
 from tracer_agents.evaluation.play import majority, play_team, sample_answers
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.types import Controller, Episode
@@ -33,7 +34,7 @@ def dialogues(
             )
             return {name: records}
 
-        return _prepared(bench, recipe, name, answer)
+        return _prepared(bench, recipe, name, answer, parts)
 
     return Method(
         name=name,
@@ -59,7 +60,7 @@ def votes(name: str, *, title: str, reference: str, recipe: Recipe | None = None
             )
             return {label: [_named(majority(ballot, bench.plan.votes), label) for ballot in ballots]}
 
-        return _prepared(bench, recipe, label, answer)
+        return _prepared(bench, recipe, label, answer, parts)
 
     def points(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
         most = max(len(record.turns) for record in records)
@@ -90,6 +91,12 @@ def _named(record: DialogueRecord, label: str) -> DialogueRecord:
     return replace(record, method=label)
 
 
-def _prepared(bench: Bench, recipe: Recipe | None, label: str, answer: Answer) -> Prepared:
+def _prepared(bench: Bench, recipe: Recipe | None, label: str, answer: Answer, parts: Parts) -> Prepared:
     tokens, questions = bench.training_cost(recipe) if recipe else (0, 0)
-    return Prepared(points=(label,), answer=answer, training_tokens=tokens, training_questions=questions)
+    return Prepared(
+        points=(label,),
+        answer=answer,
+        training_tokens=tokens,
+        training_questions=questions,
+        resources=parts,
+    )

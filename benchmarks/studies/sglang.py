@@ -14,15 +14,15 @@ from pathlib import Path
 
 import httpx
 
-from tracer_agents.build import build
-from tracer_agents.config import load_config
+from tracer_agents.build import build_sglang, build_speakers, build_task, load_policy
+from tracer_agents.config import Config, load_config
 from tracer_agents.errors import EngineFault
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.sglang.backend import SGLangBackend
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_agents.rollout.tree import expand
-from tracer_agents.speakers.model import view_of
+from tracer_agents.speakers.model import ModelSpeakers, view_of
 from tracer_env.dialogue import Mode, initial, transition
 
 
@@ -65,24 +65,30 @@ class CountingWorker(Worker):
 def measure(url: str, questions: int) -> dict[str, dict[str, float]]:
     """The figures of the three loads."""
     config = load_config(preset="demo", overrides={"backend.name": "sglang", "backend.url": url})
-    parts = build(config)
-    backend = parts.backend
-    assert isinstance(backend, SGLangBackend)
+    policy, task = load_policy(config), build_task(config)
+    with build_sglang(config, policy) as backend:
+        speakers = build_speakers(config, policy, backend, task, temperature=1.0)
+        return _measure(config, backend, speakers, questions)
+
+
+def _measure(
+    config: Config, backend: SGLangBackend, speakers: ModelSpeakers, questions: int
+) -> dict[str, dict[str, float]]:
     served = backend.policies["shared"]
     worker = CountingWorker(served.workers[0])
     backend.policies["shared"] = type(served)(workers=(worker,), weights=served.weights)
     backend.sync(0)
     rules = config.dialogue.rules
-    episodes = draw_episodes(parts.task, "train", 0, questions, seed=0, phase="benchmark")
+    episodes = draw_episodes(speakers.task, "train", 0, questions, seed=0, phase="benchmark")
     starts = [transition(initial(rules, episode.question.text), Mode.SPEAK) for episode in episodes]
-    prompts = [parts.training_speakers.prompt_ids(view_of(start, 0)) for start in starts]
+    prompts = [speakers.prompt_ids(view_of(start, 0)) for start in starts]
     limit = config.speakers.proposer_max_new_tokens
     requests = [GenerationRequest(prompt_ids=ids, seed=0, max_new_tokens=limit) for ids in prompts for _ in range(8)]
     figures = {"server_alone": _server_alone(worker, prompts, limit)}
     backend.sync(0)
     figures["backend"] = worker.measure(lambda: backend.generate(requests))
     backend.sync(0)
-    figures["trees"] = worker.measure(lambda: expand(episodes, rules, parts.training_speakers, parts.task.grade))
+    figures["trees"] = worker.measure(lambda: expand(episodes, rules, speakers, speakers.task.grade))
     return figures
 
 

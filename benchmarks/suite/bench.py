@@ -11,7 +11,7 @@ from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes
-from tracer_agents.generation.sglang.parity import require
+from tracer_agents.generation.gate import require
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
@@ -70,6 +70,8 @@ class Bench:
     def parts(self, recipe: Recipe | None = None, split: Split = "test") -> Parts:
         """The task of a split with the initial speakers, or with those of a recipe that was trained before.
 
+        To be used in a ``with``.
+
         Raises:
             RunError: the recipe has not been trained.
         """
@@ -79,9 +81,7 @@ class Bench:
             weights = self.run(recipe).checkpoints.latest()
         config = self.plan.config(self._label_of(split), self.seed)
         parts = build(config, weights=weights)
-        if config.backend.name != "transformers":
-            parts.backend.sync(0)
-            require(parts.gate(config))
+        require(parts.gate(config))
         return parts
 
     # training
@@ -94,13 +94,13 @@ class Bench:
         opened = RunDirectory.resume(folder, config) if begun else RunDirectory.create(folder, config)
         with opened as run:
             done = run.checkpoints.steps()
-            parts = build(config, weights=run.checkpoints.latest() if done else None)
-            trainer = Trainer(config, parts, recipe.line)
-            step = trainer.load(run.checkpoints.latest()) if done else 0
-            if not done:
-                run.checkpoints.save(0, lambda at: trainer.save(at, 0))
-            run.keep_metrics(step)
-            train(trainer, run, done=step, on_step=lambda report: on_step(report.step))
+            with build(config, weights=run.checkpoints.latest() if done else None) as parts:
+                trainer = Trainer(config, parts, recipe.line)
+                step = trainer.load(run.checkpoints.latest()) if done else 0
+                if not done:
+                    run.checkpoints.save(0, lambda at: trainer.save(at, 0))
+                run.keep_metrics(step)
+                train(trainer, run, done=step, on_step=lambda report: on_step(report.step))
             tokens = sum(row["all_tokens"] for row in run.metrics())
             run.write_summary({"generated_tokens": tokens, "questions": questions_seen(config)})
 
@@ -143,9 +143,9 @@ class Bench:
 
     def record(self, split: Split, recipe: Recipe | None) -> None:
         """Expands a split's questions with the initial speakers or a recipe's, and keeps everything said."""
-        parts = self.parts(recipe, split)
         path, rules = self.recording_path(split, recipe), self.config.dialogue.rules
-        recordings.record(path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk)
+        with self.parts(recipe, split) as parts:
+            recordings.record(path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk)
 
     def recording(self, split: Split, recipe: Recipe | None = None) -> Recording:
         """A recording that was made before.

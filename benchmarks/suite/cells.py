@@ -85,10 +85,11 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     whole = rows[: answered * len(points)]
     _check(path, whole, points, episodes)
     write_lines(path, whole)
-    for first in range(answered, len(episodes), bench.plan.chunk):
-        part = episodes[first : first + bench.plan.chunk]
-        records = prepared.answer(part)
-        append_lines(path, [records[point][index].as_json() for index in range(len(part)) for point in points])
+    with prepared.resources:
+        for first in range(answered, len(episodes), bench.plan.chunk):
+            part = episodes[first : first + bench.plan.chunk]
+            records = prepared.answer(part)
+            append_lines(path, [records[point][index].as_json() for index in range(len(part)) for point in points])
     facts = {
         "method": method.name,
         "task": bench.label,

@@ -237,7 +237,7 @@ def _own_text(style: str, role: Role, solution: str | None, review: str | None) 
 def seconds(work: Work, config: Config, device: Device) -> float:
     """How long work takes on a device, generating and training one after the other."""
     model = model_of(config.speakers.model)
-    served = config.backend.name == "sglang"
+    served = config.backend.served
     dtype = "bfloat16" if served else config.speakers.dtype
     generating = generation_seconds(
         work,

@@ -78,7 +78,7 @@ def run_jobs(todo: Sequence[Job], plan: Plan, *, jobs: int, watch: Watch) -> Non
         ConfigError: several processes for a backend that takes one.
         RunError: some jobs failed; all others that could be done are done.
     """
-    if jobs > 1 and plan.base.backend.name != "transformers":
+    if jobs > 1 and plan.base.backend.served:
         raise ConfigError("--jobs: a server holds one set of weights at a time; run one job at a time with sglang")
     logging.disable_progress_bar()
     failures = _run(todo, _Here() if jobs == 1 else _pool(jobs), limit=jobs, watch=watch)

@@ -16,8 +16,8 @@ import torch
 from tracer_agents.build import TINY, build, build_backend
 from tracer_agents.errors import ParityFailed
 from tracer_agents.generation.base import GenerationRequest
+from tracer_agents.generation.gate import require
 from tracer_agents.generation.probe import PolicyProbe
-from tracer_agents.generation.sglang.parity import require
 from tracer_agents.generation.sglang.server import Server, running, watch
 from tracer_agents.generation.sglang.wire import Worker
 from tracer_agents.runs.directory import RunDirectory

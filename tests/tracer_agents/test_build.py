@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tracer_agents.build import build, build_task, load_policy
+from tracer_agents.generation.sglang.backend import SGLangBackend
 from tracer_agents.generation.sglang.weights import DiskWeights
 from tracer_env.errors import ConfigError
 
@@ -72,7 +73,9 @@ PER_ROLE = {"speakers.policy": "per_role", "speakers.lora_rank": 3, "backend.nam
 
 
 def test_whole_models_go_to_a_server_each(small_config):
-    served = build(small_config({**PER_ROLE, "backend.urls": SERVERS})).backend.policies
+    with build(small_config({**PER_ROLE, "backend.urls": SERVERS})) as parts:
+        assert isinstance(parts.backend, SGLangBackend)
+        served = parts.backend.policies
     assert {name: [worker.url for worker in one.workers] for name, one in served.items()} == SERVERS
     assert all(isinstance(one.weights, DiskWeights) for one in served.values())
 
@@ -80,6 +83,7 @@ def test_whole_models_go_to_a_server_each(small_config):
 def test_adapters_share_a_server(small_config, tmp_path):
     settings = {**PER_ROLE, "backend.url": "http://127.0.0.1:9", "backend.weights": "adapter"}
     parts = build(small_config({**settings, "backend.weights_folder": str(tmp_path)}))
+    assert isinstance(parts.backend, SGLangBackend)
     proposer, reviewer = parts.backend.policies.values()
     assert proposer is reviewer
     parts.backend.publish(1)
@@ -89,6 +93,27 @@ def test_adapters_share_a_server(small_config, tmp_path):
         "adapter_config.json",
         "adapter_model.safetensors",
     }
+
+
+def test_nothing_is_left_behind_when_the_parts_end(small_config, tmp_path, monkeypatch):
+    """Neither weights for servers nor the initial weights of KL stay on the disk."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with build(small_config({"backend.name": "sglang", "backend.url": "http://127.0.0.1:9", "gspo.kl": 0.1})) as parts:
+        assert isinstance(parts.backend, SGLangBackend)
+        parts.backend.publish(1)
+        assert list(tmp_path.glob("tracer-weights-*/shared/*/model.safetensors"))
+        [worker] = parts.backend.policies["shared"].workers
+        with parts.policy.weights.reference():  # still there
+            pass
+    assert list(tmp_path.iterdir()) == []
+    assert worker._client.is_closed
+
+
+def test_nothing_is_left_behind_where_servers_and_policies_do_not_match(small_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ConfigError, match="servers for"):
+        build(small_config({"backend.name": "sglang", "backend.urls": {"critic": "http://127.0.0.1:9"}}))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ class BackendConfig(_Section):
             )
         return self
 
+    @property
+    def served(self) -> bool:
+        """Whether servers outside this process generate."""
+        return self.name != "transformers"
+
     def servers(self, policies: Sequence[str]) -> dict[str, list[str]]:
         """Addresses by policy."""
         if self.url is not None:

@@ -1,8 +1,10 @@
 """The seam between dialogues and engines: records and protocols every generation backend speaks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
+
+from tracer_agents.generation.gate import Check, Learner, Probes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,4 +61,19 @@ class WeightReceiver(Protocol):
 
 
 class Engine(GenerationBackend, WeightReceiver, Protocol):
-    """What training needs: an engine that completes prompts with the learner's weights."""
+    """What training needs: an engine that completes prompts with the learner's weights.
+
+    It is a context manager: connections and folders of its own are gone when it ends.
+    """
+
+    def gate(self, learners: Mapping[str, Learner], probes: Probes) -> list[Check]:
+        """Examines whether the engine generates from exactly the policies of the ``learners``, which are by policy.
+
+        Raises:
+            GenerationFailed: it does not answer.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from tracer_agents.generation.sglang.parity import Scores
+from tracer_agents.generation.gate import Scores
 from tracer_agents.generation.weights import Weights
 
 _SCALE = 1.25  # of norm gains and biases: enough to move every position's distribution

@@ -1,9 +1,11 @@
 """The shipped fake engine: completions come from a function of the request, for tests and examples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.gate import Check, Learner, Probes
 
 
 @dataclass(kw_only=True)
@@ -29,6 +31,16 @@ class ScriptedBackend:
     def sync(self, version: int) -> None:
         """Remembers the label."""
         self.version = version
+
+    def gate(self, learners: Mapping[str, Learner], probes: Probes) -> list[Check]:
+        """No checks: a script has no weights."""
+        return []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
     def _complete(self, request: GenerationRequest) -> Generation:
         text = self.script(request)

@@ -5,8 +5,8 @@ inverts the CDF of the next-token distribution, so batch size, order and thread 
 last bits of the logits (DESIGN, section 5).
 """
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import stream
 
@@ -84,6 +85,16 @@ class TransformersBackend:
     def sync(self, version: int) -> None:
         """Labels the weights now in the model with ``version``."""
         self._version = version
+
+    def gate(self, learners: Mapping[str, Learner], probes: Probes) -> list[Check]:
+        """No checks: the learner's model itself generates."""
+        return []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """One completion a request, in order, in length-bucketed batches that mix policies.

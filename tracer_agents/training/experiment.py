@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certify import certify_run
 from tracer_agents.evaluation.metrics import METRIC_NAMES, Metrics, compare, summarise
 from tracer_agents.evaluation.play import draw_episodes, majority, play_baselines, play_team, sample_answers
-from tracer_agents.generation.sglang.parity import require
+from tracer_agents.generation.gate import require
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.runs.curves import draw_gaps
@@ -135,10 +135,10 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display) -
     """
     opened = RunDirectory.resume(out, config) if resume else RunDirectory.create(out, config)
     clock = _Stages(display)
-    with opened as run:
+    with opened as run, ExitStack() as resources:
         done = run.checkpoints.steps()
         with clock("load"):
-            parts = build(config, weights=run.checkpoints.latest() if done else None)
+            parts = resources.enter_context(build(config, weights=run.checkpoints.latest() if done else None))
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
         _pass_gate(config, parts, clock)
         trainer = Trainer(config, parts)
@@ -208,12 +208,13 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         RunError: ``out`` holds a run already, or ``run`` holds none.
     """
     clock = _Stages(display)
-    with RunDirectory.create(out, config) as directory:
+    with RunDirectory.create(out, config) as directory, ExitStack() as resources:
         with clock("load"):
+            weights = None if run is None else RunDirectory(run).checkpoints.latest()
+            parts = resources.enter_context(build(config, weights=weights))
             if run is None:
-                parts, controller, play = build(config), AlwaysSpeak(), "always_speak"
+                controller, play = AlwaysSpeak(), "always_speak"
             else:
-                parts = build(config, weights=RunDirectory(run).checkpoints.latest())
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
             examiner = Examiner.on_test(config, parts)
@@ -302,10 +303,9 @@ def _baseline_figures(examiner: Examiner, baselines: Mapping[str, Sequence[Dialo
 
 
 def _pass_gate(config: Config, parts: Parts, clock: "_Stages") -> None:
-    """Refuses an engine outside this process that does not generate from the learner's policy."""
-    if config.backend.name != "transformers":
-        with clock("parity"):
-            require(parts.gate(config))
+    """Refuses an engine that does not generate from the learner's policy."""
+    with clock("parity"):
+        require(parts.gate(config))
 
 
 class _Stages:

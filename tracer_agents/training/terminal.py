@@ -15,7 +15,7 @@ from tracer_agents.training.trainer import StepReport
 
 _STAGES = {
     "load": "loading",
-    "parity": "comparing the server with the learner",
+    "parity": "comparing the engine with the learner",
     "before": "measuring the untrained team",
     "train": "training",
     "validate": "choosing on validation questions",

@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
+from typing import Self
 
-import httpx
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationRequest
-from tracer_agents.generation.sglang.parity import Check, Learner, Subject, examine
+from tracer_agents.generation.gate import Check, Learner, Probes
+from tracer_agents.generation.sglang.parity import Subject, examine
 from tracer_agents.generation.sglang.weights import WeightTransport
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_agents.types import FAILED
@@ -50,7 +52,7 @@ class SGLangBackend:
         policies: by the name that requests use.
         tokenizer: decodes completions; the server's own text is not used.
         stops: the ids that end a completion.
-        client: the workers' shared connections, closed by ``close``.
+        resources: what goes when the engine ends: the workers' shared connections, a temporary folder.
         patience: with failures.
         in_flight: prompts under way at once; SGLang batches them itself.
         sleep: waits; tests pass their own.
@@ -62,7 +64,7 @@ class SGLangBackend:
         tokenizer: PreTrainedTokenizerBase,
         *,
         stops: Sequence[int],
-        client: httpx.Client,
+        resources: ExitStack,
         patience: Patience,
         in_flight: int = 128,
         sleep: Callable[[float], None] = time.sleep,
@@ -70,7 +72,7 @@ class SGLangBackend:
         self.policies = dict(policies)
         self._tokenizer = tokenizer
         self._stops = tuple(sorted(stops))
-        self._client = client
+        self._resources = resources
         self._patience = patience
         self._in_flight = in_flight
         self._sleep = sleep
@@ -79,9 +81,11 @@ class SGLangBackend:
         self._versions: dict[str, int] = {}  # label -> version
         self._label: str | None = None
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self._client.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._resources.close()
 
     # weights
 
@@ -144,16 +148,7 @@ class SGLangBackend:
                 return False
             self._sleep(1.0)
 
-    def gate(
-        self,
-        learners: Mapping[str, Learner],
-        prompts: Sequence[tuple[int, ...]],
-        texts: Sequence[str],
-        *,
-        max_new_tokens: int,
-        temperatures: tuple[float, ...],
-        tolerance: float,
-    ) -> list[Check]:
+    def gate(self, learners: Mapping[str, Learner], probes: Probes) -> list[Check]:
         """Examines every server for every policy it holds (see ``parity``), then gives all of them the true weights.
 
         ``learners`` are by policy.
@@ -170,12 +165,8 @@ class SGLangBackend:
                     learner=learners[policy],
                     reload=partial(self._reload, served, worker, version),
                     adapter=partial(served.weights.adapter, policy=policy),
-                    prompts=prompts,
-                    texts=texts,
+                    probes=probes,
                     stops=self._stops,
-                    max_new_tokens=max_new_tokens,
-                    temperatures=temperatures,
-                    tolerance=tolerance,
                 )
                 checks += examine(subject)
         self.sync(version)

@@ -5,15 +5,12 @@ A server that fails one would train a policy on samples of another without anybo
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
-from tracer_agents.errors import EngineFault, ParityFailed
+from tracer_agents.errors import EngineFault
+from tracer_agents.generation.gate import Check, Learner, Probes, Scores, Status
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
-
-Status = Literal["passed", "failed", "not applicable"]
 
 _COPIES = 8  # completions of each prompt
 _SURPRISE = 1e-6  # what is less probable than this under the policy is a fault
@@ -21,41 +18,6 @@ _DEVIATIONS = 6.0  # standard errors by which the samples' mean log-probability 
 _END_BIAS = 100.0  # added to the end tokens' logits, ends a completion at once
 _MOVED = 10.0  # tolerances by which other weights must move the log-probabilities to be told from the old ones
 _OUTLIER = 10.0  # tolerances by which a single, improbable token's log-probability may differ
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """The learner's view of one completion, each of shape (tokens,), natural logs at the asked temperature."""
-
-    logp: tuple[float, ...]
-    mean: tuple[float, ...]  # E[log p] under the policy at that position
-    variance: tuple[float, ...]  # of log p there
-
-
-class Learner(Protocol):
-    """What the gate asks of the learner."""
-
-    def score(self, completions: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], temperature: float) -> list[Scores]:
-        """Scores (prompt ids, output ids) pairs under the present weights."""
-        ...
-
-    def perturbed(self) -> AbstractContextManager[None]:
-        """Holds visibly different weights while it is open, and the true ones again after."""
-        ...
-
-    def tokenize(self, text: str) -> tuple[int, ...]:
-        """The ids of a text, special tokens recognised, none added."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check of one server; ``detail`` gives both numbers."""
-
-    name: str
-    server: str
-    status: Status
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +29,16 @@ class Subject:
         learner: the policy that it should hold.
         reload: gives the server the learner's present weights and returns their label.
         adapter: the adapter that requests name, for a label.
-        prompts: token ids of at least two prompts that do not begin alike up to their last token.
-        texts: probe the tokenizer.
+        probes: what it is asked, and what rounding explains.
         stops: the ids that end a completion.
-        max_new_tokens: of the samples.
-        temperatures: at which log-probabilities are compared; 1 is what training samples at.
-        tolerance: the mean difference of log-probabilities that rounding explains; a single token's may be 10 times it.
     """
 
     worker: Worker
     learner: Learner
     reload: Callable[[], str]
     adapter: Callable[[str], str | None]
-    prompts: Sequence[tuple[int, ...]]
-    texts: Sequence[str]
+    probes: Probes
     stops: tuple[int, ...]
-    max_new_tokens: int
-    temperatures: tuple[float, ...]
-    tolerance: float
 
 
 def examine(subject: Subject) -> list[Check]:
@@ -95,19 +49,6 @@ def examine(subject: Subject) -> list[Check]:
     ]
 
 
-def require(checks: Sequence[Check]) -> None:
-    """Lets training begin only if no check failed.
-
-    Raises:
-        ParityFailed: names every failed check with its numbers.
-    """
-    failed = [f"{check.server}: {check.name}: {check.detail}" for check in checks if check.status == "failed"]
-    if failed:
-        raise ParityFailed(
-            "the server does not generate from the learner's policy, so training is refused; " + "; ".join(failed)
-        )
-
-
 _Finding = tuple[str, Status, str]
 
 
@@ -116,7 +57,7 @@ def _checks(subject: Subject) -> Iterator[_Finding]:
     label = subject.reload()
     found = subject.worker.version()
     yield "weight label", _passed(found == label), f"asked for {label}, the server says {found}"
-    for temperature in subject.temperatures:
+    for temperature in subject.probes.temperatures:
         samples = _sample(subject, label, temperature)
         scores = _score(subject, samples, temperature)
         yield _log_probs(subject, samples, scores, temperature)
@@ -128,19 +69,19 @@ def _checks(subject: Subject) -> Iterator[_Finding]:
 
 
 def _tokenizer(subject: Subject) -> _Finding:
-    for text in subject.texts:
+    for text in subject.probes.texts:
         ours, theirs = subject.learner.tokenize(text), subject.worker.tokenize(text)
         if ours != theirs:
             return "tokenizer", "failed", f"{text!r} is {list(ours)} here and {list(theirs)} on the server"
-    return "tokenizer", "passed", f"{len(subject.texts)} texts give the same ids on both sides"
+    return "tokenizer", "passed", f"{len(subject.probes.texts)} texts give the same ids on both sides"
 
 
 def _log_probs(subject: Subject, samples: list["_Sample"], scores: list[Scores], temperature: float) -> _Finding:
     difference = _difference(samples, scores)
     return (
         f"log-probs at temperature {temperature:g}",
-        _passed(difference.within(subject.tolerance)),
-        difference.against(subject.tolerance),
+        _passed(difference.within(subject.probes.tolerance)),
+        difference.against(subject.probes.tolerance),
     )
 
 
@@ -178,7 +119,7 @@ def _diversity(samples: list["_Sample"]) -> _Finding:
 def _ends(subject: Subject, label: str) -> _Finding:
     """A completion whose end tokens are made certain must be one end token long."""
     name = "end tokens"
-    order = _order(subject, subject.prompts[0], label, copies=1, temperature=1.0, end_bias=_END_BIAS)
+    order = _order(subject, subject.probes.prompts[0], label, copies=1, temperature=1.0, end_bias=_END_BIAS)
     try:
         [completion] = _complete(subject, order)
     except EngineFault as fault:
@@ -195,20 +136,24 @@ def _adapter(subject: Subject, label: str) -> _Finding:
         return name, "not applicable", "cpu: SGLang has no LoRA there, servers hold merged weights"
     if subject.adapter(label) is None:
         return name, "not applicable", "weights are sent whole"
-    prompt = subject.prompts[0]
+    prompt = subject.probes.prompts[0]
     bare = Order(
-        prompt_ids=prompt, copies=1, max_new_tokens=subject.max_new_tokens, temperature=0.0, stops=subject.stops
+        prompt_ids=prompt, copies=1, max_new_tokens=subject.probes.max_new_tokens, temperature=0.0, stops=subject.stops
     )
     [without] = _complete(subject, bare)
     [with_it] = _complete(subject, _order(subject, prompt, label, copies=1, temperature=0.0))
     worst = max(abs(a - b) for a, b in zip(with_it.logps, without.logps, strict=False))
-    moved = worst > subject.tolerance or with_it.output_ids != without.output_ids
-    return name, _passed(moved), f"log-probabilities move by {worst:.2g}, needed more than {subject.tolerance:.2g}"
+    moved = worst > subject.probes.tolerance or with_it.output_ids != without.output_ids
+    return (
+        name,
+        _passed(moved),
+        f"log-probabilities move by {worst:.2g}, needed more than {subject.probes.tolerance:.2g}",
+    )
 
 
 def _swap(subject: Subject, label: str) -> Iterator[_Finding]:
     """Other weights, then the true ones again: did they arrive, and did the prefixes computed with the old ones go?"""
-    prompt = subject.prompts[0]
+    prompt = subject.probes.prompts[0]
     once = _order(subject, prompt, label, copies=1, temperature=1.0)
     _complete(subject, once)
     [warm] = _complete(subject, once)
@@ -232,12 +177,12 @@ def _swap(subject: Subject, label: str) -> Iterator[_Finding]:
         yield "prefix cache is flushed", _passed(cold.cached_tokens == 0), cache
     yield applied
     worse = max(new, back, key=lambda difference: difference.mean)
-    arrived = new.within(subject.tolerance) and back.within(subject.tolerance)
+    arrived = new.within(subject.probes.tolerance) and back.within(subject.probes.tolerance)
     detail = (
-        f"after a swap and back, {worse.against(subject.tolerance)} "
+        f"after a swap and back, {worse.against(subject.probes.tolerance)} "
         f"(the weights swapped in move log-probabilities by {moved.mean:.2g} in the mean)"
     )
-    yield "weights are swapped", _passed(arrived and moved.mean > _MOVED * subject.tolerance), detail
+    yield "weights are swapped", _passed(arrived and moved.mean > _MOVED * subject.probes.tolerance), detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +194,7 @@ class _Sample:
 def _sample(subject: Subject, label: str, temperature: float) -> list[_Sample]:
     return [
         _Sample(prompt_ids=prompt, completion=completion)
-        for prompt in subject.prompts
+        for prompt in subject.probes.prompts
         for completion in _complete(subject, _order(subject, prompt, label, copies=_COPIES, temperature=temperature))
     ]
 
@@ -260,7 +205,7 @@ def _order(
     return Order(
         prompt_ids=prompt,
         copies=copies,
-        max_new_tokens=subject.max_new_tokens,
+        max_new_tokens=subject.probes.max_new_tokens,
         temperature=temperature,
         stops=subject.stops,
         adapter=subject.adapter(label),

@@ -155,7 +155,7 @@ def test_a_policy_without_a_server_is_named(fleet, server):
 
 
 def test_a_routers_servers_are_all_found_and_a_server_is_its_own(fleet, doubles):
-    client = fleet({"shared": doubles})._client
+    client = fleet({"shared": doubles}).policies["shared"].workers[0]._client
     assert discover(doubles[0].url, client, Deadlines()) == [doubles[0].url]
     doubles[0].post("/set", workers=["http://a:1", "http://b:2"])
     assert discover(doubles[0].url, client, Deadlines()) == ["http://a:1", "http://b:2"]

@@ -4,7 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +12,12 @@ import httpx
 import numpy as np
 import pytest
 
+from tracer_agents.generation.gate import Scores
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
-from tracer_agents.generation.sglang.parity import Scores
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights
 from tracer_agents.generation.sglang.wire import Deadlines, Worker
 
-SCRIPT = Path(__file__).with_name("sglang_double.py")
+SCRIPT = Path(__file__).with_name("double.py")
 
 
 def _load_double():
@@ -159,11 +159,10 @@ def adapters(fleet, server, tmp_path):
 @pytest.fixture
 def fleet(tmp_path, learner):
     """Makes a backend over servers by policy; ``sleep`` is called instead of waiting."""
-    opened = []
 
     def make(policies: dict[str, Sequence[DoubleProcess]], *, sleep=lambda _: None, **deadlines) -> SGLangBackend:
-        client = httpx.Client(trust_env=False)
-        opened.append(client)
+        resources = ExitStack()
+        client = resources.enter_context(httpx.Client(trust_env=False))
         limits = Deadlines(**({"recover": 5.0, "generate": 10.0, "sync": 10.0, "status": 5.0} | deadlines))
         served = {
             name: ServedPolicy(
@@ -173,10 +172,15 @@ def fleet(tmp_path, learner):
             for name, processes in policies.items()
         }
         decode = SimpleNamespace(batch_decode=lambda rows, skip_special_tokens: [str(row) for row in rows])
-        return SGLangBackend(
-            served, decode, stops=[double.END], client=client, patience=Patience(backoff_seconds=0.01), sleep=sleep
+        backend = SGLangBackend(
+            served,
+            decode,
+            stops=[double.END],
+            resources=resources,
+            patience=Patience(backoff_seconds=0.01),
+            sleep=sleep,
         )
+        return opened.enter_context(backend)
 
-    yield make
-    for client in opened:
-        client.close()
+    with ExitStack() as opened:
+        yield make

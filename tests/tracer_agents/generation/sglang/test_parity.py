@@ -3,14 +3,15 @@
 import pytest
 
 from tracer_agents.errors import ParityFailed
-from tracer_agents.generation.sglang.parity import require
+from tracer_agents.generation.gate import Probes, require
 
 PROMPTS = [(2, 3, 4), (5, 6, 7, 8)]
 
 
 def _gate(backend, learner):
     learners = learner if isinstance(learner, dict) else dict.fromkeys(backend.policies, learner)
-    return backend.gate(learners, PROMPTS, ["How many?"], max_new_tokens=24, temperatures=(1.0, 0.7), tolerance=1e-6)
+    probes = Probes(prompts=PROMPTS, texts=["How many?"], max_new_tokens=24, temperatures=(1.0, 0.7), tolerance=1e-6)
+    return backend.gate(learners, probes)
 
 
 def test_an_honest_server_passes_and_holds_the_true_weights_after(fleet, server, learner):
