@@ -195,12 +195,12 @@ def _served(
     servers = settings.servers(weights.names)
     if set(servers) != set(weights.names):
         raise ConfigError(f"backend.urls: the speakers' policies are {[*weights.names]}; got servers for {[*servers]}")
-    found = {
+    addresses = {
         name: tuple(url for given in urls for url in discover(given, client, deadlines))
         for name, urls in servers.items()
     }
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name, urls in found.items():
+    for name, urls in addresses.items():
         groups.setdefault(urls, []).append(name)
     served: dict[str, ServedPolicy] = {}
     for urls, names in groups.items():

@@ -102,8 +102,8 @@ def _package(name: str) -> Finding:
 def _devices() -> Finding:
     if not torch.cuda.is_available():
         return Finding(name="GPU", status="not applicable", detail=f"none; {os.cpu_count()} CPU cores")
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    detail = ", ".join(f"{device.name} with {device.total_memory / _GIB:.0f} GiB" for device in found)
+    devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    detail = ", ".join(f"{device.name} with {device.total_memory / _GIB:.0f} GiB" for device in devices)
     return Finding(name="GPU", status="passed", detail=detail)
 
 

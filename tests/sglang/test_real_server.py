@@ -201,9 +201,9 @@ def test_serve_stops_its_server_when_it_is_told_to(spec):
                 break
         assert httpx.get(f"{wanted.url}/model_info", trust_env=False).json()["weight_version"] == "default"
         process.send_signal(signal.SIGTERM)
-        said = process.stderr.read()
+        log = process.stderr.read()
         assert process.wait() == 0
-        assert "tracer serve: stopped" in said
+        assert "tracer serve: stopped" in log
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{wanted.url}/model_info", trust_env=False)
     finally:

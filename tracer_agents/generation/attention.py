@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 @contextmanager
 def attention(model: PreTrainedModel, kernel: str) -> Iterator[None]:
     """Lets ``model`` use another kernel (``"sdpa"``, ``"eager"``, …), then its own again."""
-    own = model.config._attn_implementation or "sdpa"
+    before = model.config._attn_implementation or "sdpa"
     model.set_attn_implementation(kernel)
     try:
         yield
     finally:
-        model.set_attn_implementation(own)
+        model.set_attn_implementation(before)
 
 
 def safe_width(width: int, device: torch.device) -> int:

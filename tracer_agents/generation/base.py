@@ -48,7 +48,7 @@ class GenerationBackend(Protocol):
     """An engine that completes prompts."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One completion a request, in order; everything asked for is batched."""
+        """One completion per request, in order; everything asked for is batched."""
         ...
 
 

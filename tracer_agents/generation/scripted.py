@@ -24,7 +24,7 @@ class ScriptedBackend:
     calls: list[int] = field(default_factory=list)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One scripted completion a request; ``calls`` records the size of each batch."""
+        """One scripted completion per request; ``calls`` records the size of each batch."""
         self.calls.append(len(requests))
         return [self._complete(request) for request in requests]
 

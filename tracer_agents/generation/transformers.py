@@ -97,7 +97,7 @@ class TransformersBackend:
         pass
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One completion a request, in order, in length-bucketed batches that mix policies.
+        """One completion per request, in order, in length-bucketed batches that mix policies.
 
         Raises:
             GenerationFailed: a policy is unknown, or prompt and completion do not fit into the model's context.
@@ -126,7 +126,7 @@ class TransformersBackend:
             return requests[row].max_new_tokens, len(requests[row].prompt_ids)
 
         order = sorted(range(len(requests)), key=size)
-        yield from (order[at : at + self._batch_size] for at in range(0, len(order), self._batch_size))
+        yield from (order[first : first + self._batch_size] for first in range(0, len(order), self._batch_size))
 
     @torch.inference_mode()
     def _generate_batch(self, batch: list[GenerationRequest]) -> list[Generation]:
@@ -173,7 +173,7 @@ class TransformersBackend:
     def _cut(self, request: GenerationRequest, row: list[int]) -> list[int]:
         """The row up to and with its end token, or up to the request's own limit."""
         limit = row[: request.max_new_tokens]
-        return next((limit[: at + 1] for at, token in enumerate(limit) if token in self._stops), limit)
+        return next((limit[: position + 1] for position, token in enumerate(limit) if token in self._stops), limit)
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

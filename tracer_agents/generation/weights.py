@@ -208,19 +208,19 @@ class LoraAdapters:
         for name in self.names:
             file = self.folder(checkpoint, name) / _ADAPTER_FILE
             try:
-                found = load_file(file)
+                kept = load_file(file)
             except (OSError, SafetensorError) as error:
                 raise RunError(f"{file}: cannot be read as the adapter of {name!r}: {error}") from error
-            own = self._tensors(name)
-            for key in sorted(own.keys() | found.keys()):
-                shapes = [list(tensors[key].shape) if key in tensors else None for tensors in (found, own)]
+            present = self._tensors(name)
+            for key in sorted(present.keys() | kept.keys()):
+                shapes = [list(tensors[key].shape) if key in tensors else None for tensors in (kept, present)]
                 if shapes[0] != shapes[1]:
                     raise RunError(
                         f"{file}: {key!r} has shape {shapes[0]}, and {shapes[1]} under speakers.lora_rank and "
                         "lora_targets; use the settings that the run was made with"
                     )
-            for key, tensor in own.items():
-                tensor.copy_(found[key])
+            for key, tensor in present.items():
+                tensor.copy_(kept[key])
 
     def _tensors(self, name: str) -> dict[str, torch.Tensor]:
         """The adapter's own tensors, not copies, by PEFT's names."""
@@ -258,7 +258,7 @@ class Shelf:
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter], folder: Path) -> None:
-        self._copies = [_mapped(folder / str(at), parameter) for at, parameter in enumerate(parameters)]
+        self._copies = [_mapped(folder / str(index), parameter) for index, parameter in enumerate(parameters)]
 
     @torch.no_grad()
     def exchange(self, parameters: Sequence[torch.nn.Parameter]) -> None:

@@ -11,7 +11,7 @@ from tracer_agents.learners.policy import GSPOLearner, GSPOStats
 
 
 class PolicyLearners:
-    """One learner a policy: each trains on what its own policy said, one after the other.
+    """One learner per policy: each trains on what its own policy said, one after the other.
 
     Args:
         learners: by policy.
@@ -48,22 +48,22 @@ def pooled(stats: Collection[GSPOStats]) -> GSPOStats:
     """The figures of several policies as one policy's: sums, maxima, and means weighted by what they are means of."""
 
     def mean(field: str, weight: str) -> float:
-        total = sum(getattr(one, weight) for one in stats)
-        return sum((getattr(one, field) or 0.0) * getattr(one, weight) for one in stats) / max(total, 1)
+        total = sum(getattr(each, weight) for each in stats)
+        return sum((getattr(each, field) or 0.0) * getattr(each, weight) for each in stats) / max(total, 1)
 
     if len(stats) == 1:
         return next(iter(stats))
     return GSPOStats(
-        sequences=sum(one.sequences for one in stats),
-        tokens=sum(one.tokens for one in stats),
-        optimiser_steps=sum(one.optimiser_steps for one in stats),
-        skipped_minibatches=sum(one.skipped_minibatches for one in stats),
+        sequences=sum(each.sequences for each in stats),
+        tokens=sum(each.tokens for each in stats),
+        optimiser_steps=sum(each.optimiser_steps for each in stats),
+        skipped_minibatches=sum(each.skipped_minibatches for each in stats),
         loss=mean("loss", "optimiser_steps"),
         clip_fraction=mean("clip_fraction", "sequences"),
-        ratio_first_deviation=max(one.ratio_first_deviation for one in stats),
-        ratio_max_deviation=max(one.ratio_max_deviation for one in stats),
+        ratio_first_deviation=max(each.ratio_first_deviation for each in stats),
+        ratio_max_deviation=max(each.ratio_max_deviation for each in stats),
         gradient_norm=mean("gradient_norm", "optimiser_steps"),
         engine_logp_difference=mean("engine_logp_difference", "tokens"),
-        engine_logp_difference_max=max(one.engine_logp_difference_max for one in stats),
-        kl=None if all(one.kl is None for one in stats) else mean("kl", "tokens"),
+        engine_logp_difference_max=max(each.engine_logp_difference_max for each in stats),
+        kl=None if all(each.kl is None for each in stats) else mean("kl", "tokens"),
     )

@@ -77,11 +77,11 @@ class ModelSpeakers:
     temperature: float = 1.0
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[ModelUtterance]:
-        """One utterance a request, in order, in one call of the engine."""
+        """One utterance per request, in order, in one call of the engine."""
         return self.complete([view_of(request.state, request.noise_seed) for request in requests])
 
     def complete(self, views: Sequence[View]) -> list[ModelUtterance]:
-        """One utterance a view, in order, in one call of the engine."""
+        """One utterance per view, in order, in one call of the engine."""
         prompts: dict[tuple, tuple[int, ...]] = {}
         requests = []
         for view in views:

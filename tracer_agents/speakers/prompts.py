@@ -98,9 +98,9 @@ def _tiny_revise(question: str, solution: str, review: str, answer_format: str) 
     return [*_tiny_review(question, solution), _assistant(review), _user("Revise.")]
 
 
-def _tiny_debate(question: str, own: str, others: Sequence[str], answer_format: str) -> Messages:
+def _tiny_debate(question: str, solution: str, others: Sequence[str], answer_format: str) -> Messages:
     """The nearest shape that the model knows: the others' solutions stand where a review would."""
-    return _tiny_revise(question, own, "\n\n".join(others), answer_format)
+    return _tiny_revise(question, solution, "\n\n".join(others), answer_format)
 
 
 _CHAT_SOLVE = """\
@@ -150,7 +150,7 @@ _CHAT_DEBATE = """\
 
 You proposed this solution:
 <solution>
-{own}
+{solution}
 </solution>
 
 Other solvers of the same problem proposed:
@@ -176,9 +176,9 @@ def _chat_revise(question: str, solution: str, review: str, answer_format: str) 
     return [_user(text)]
 
 
-def _chat_debate(question: str, own: str, others: Sequence[str], answer_format: str) -> Messages:
+def _chat_debate(question: str, solution: str, others: Sequence[str], answer_format: str) -> Messages:
     shown = "\n".join(f"<solution>\n{other}\n</solution>" for other in others)
-    return [_user(_CHAT_DEBATE.format(question=question, own=own, others=shown, answer_format=answer_format))]
+    return [_user(_CHAT_DEBATE.format(question=question, solution=solution, others=shown, answer_format=answer_format))]
 
 
 _STYLES: dict[str, tuple[Callable[..., Messages], ...]] = {  # style -> solve, review, revise, debate

@@ -60,15 +60,15 @@ def test_tokens_do_not_depend_on_the_batch(backend, requests, generations, batch
         "shuffled": np.random.default_rng(0).permutation(64),
     }[order]
     got = backend(batch_size).generate([requests[row] for row in rows])
-    assert [one.output_ids for one in got] == [generations[row].output_ids for row in rows]
-    assert [one.text for one in got] == [generations[row].text for row in rows]
-    for one, row in zip(got, rows, strict=True):
-        assert one.logps == pytest.approx(generations[row].logps, abs=3e-5)  # two single-precision passes
+    assert [row.output_ids for row in got] == [generations[row].output_ids for row in rows]
+    assert [generation.text for generation in got] == [generations[row].text for row in rows]
+    for generation, row in zip(got, rows, strict=True):
+        assert generation.logps == pytest.approx(generations[row].logps, abs=3e-5)  # two single-precision passes
 
 
 def test_different_seeds_say_different_things(backend, requests):
     same = [GenerationRequest(prompt_ids=requests[1].prompt_ids, seed=seed, max_new_tokens=LIMIT) for seed in range(32)]
-    assert len({one.output_ids for one in backend().generate(same)}) > 16
+    assert len({row.output_ids for row in backend().generate(same)}) > 16
 
 
 def test_log_probabilities_are_those_of_a_teacher_forced_pass(policy, requests, generations):
@@ -98,21 +98,21 @@ def test_log_probabilities_are_at_the_sampling_temperature(policy, requests, gen
     with torch.no_grad():
         logp = torch.log_softmax(policy.model(torch.tensor([ids])).logits[0] / 0.7, dim=-1)
     start = len(generations[row].prompt_ids)
-    expected = [logp[at - 1, ids[at]].item() for at in range(start, len(ids))]
+    expected = [logp[place - 1, ids[place]].item() for place in range(start, len(ids))]
     assert generations[row].logps == pytest.approx(expected, abs=1e-5)
 
 
 def test_end_token_belongs_to_what_stopped_by_itself(policy, requests, generations):
     end = policy.tokenizer.eos_token_id
-    reasons = {one.finish_reason for one in generations}
+    reasons = {generation.finish_reason for generation in generations}
     assert reasons == {"stop", "length"}
-    for request, one in zip(requests, generations, strict=True):
-        assert end not in one.output_ids[:-1]
-        assert (one.output_ids[-1] == end) == (one.finish_reason == "stop")
-        assert len(one.logps) == len(one.output_ids) <= request.max_new_tokens
-        if one.finish_reason == "length":
-            assert len(one.output_ids) == request.max_new_tokens
-        assert "<|end|>" not in one.text
+    for request, generation in zip(requests, generations, strict=True):
+        assert end not in generation.output_ids[:-1]
+        assert (generation.output_ids[-1] == end) == (generation.finish_reason == "stop")
+        assert len(generation.logps) == len(generation.output_ids) <= request.max_new_tokens
+        if generation.finish_reason == "length":
+            assert len(generation.output_ids) == request.max_new_tokens
+        assert "<|end|>" not in generation.text
 
 
 def test_greedy_rows_take_the_likeliest_token(policy, requests, generations):
@@ -137,7 +137,7 @@ def test_sampled_first_tokens_follow_the_model(policy, backend):
     """Pearson's statistic over the likely tokens of one prompt, 3,000 seeds, stays below its 99.99% quantile."""
     prompt = tuple(policy.tokenizer.encode("<|user|>Ana has 7 pens.<|end|><|assistant|>", add_special_tokens=False))
     asked = [GenerationRequest(prompt_ids=prompt, seed=seed, max_new_tokens=1) for seed in range(3000)]
-    seen = np.bincount([one.output_ids[0] for one in backend(1000).generate(asked)], minlength=len(policy.tokenizer))
+    seen = np.bincount([row.output_ids[0] for row in backend(1000).generate(asked)], minlength=len(policy.tokenizer))
     with torch.no_grad():
         chance = torch.softmax(policy.model(torch.tensor([prompt])).logits[0, -1].double(), -1).numpy()
     likely = chance * 3000 >= 5
@@ -155,7 +155,7 @@ def test_the_models_own_sampling_settings_change_nothing(small_config, requests,
     settings.repetition_penalty, settings.no_repeat_ngram_size, settings.suppress_tokens = 1.8, 2, [5, 6]
     settings.temperature, settings.top_k, settings.top_p, settings.min_new_tokens = 0.3, 2, 0.5, 5
     backend = TransformersBackend(policy.weights, policy.tokenizer, pad_id=policy.pad_id)
-    assert [one.output_ids for one in backend.generate(requests)] == [one.output_ids for one in generations]
+    assert [row.output_ids for row in backend.generate(requests)] == [row.output_ids for row in generations]
 
 
 def test_every_end_token_of_the_model_ends_a_completion(small_config, policy, requests, generations):
@@ -165,10 +165,10 @@ def test_every_end_token_of_the_model_ends_a_completion(small_config, policy, re
     other.model.generation_config.eos_token_id = [policy.tokenizer.eos_token_id, eight]
     backend = TransformersBackend(other.weights, other.tokenizer, pad_id=other.pad_id)
     cut = 0
-    for one, whole in zip(backend.generate(requests), generations, strict=True):
-        at = whole.output_ids.index(eight) + 1 if eight in whole.output_ids else len(whole.output_ids)
-        assert one.output_ids == whole.output_ids[:at]
-        cut += at < len(whole.output_ids)
+    for generation, whole in zip(backend.generate(requests), generations, strict=True):
+        end = whole.output_ids.index(eight) + 1 if eight in whole.output_ids else len(whole.output_ids)
+        assert generation.output_ids == whole.output_ids[:end]
+        cut += end < len(whole.output_ids)
     assert cut > 0
 
 

@@ -77,10 +77,10 @@ def test_each_policy_has_factors_of_its_own_from_the_seed(small_config):
         weights = load_policy(small_config(settings)).weights
         return {name: weights.parameters(name)[0] for name in weights.names}
 
-    one, again, other = first_factors(0), first_factors(0), first_factors(1)
-    assert list(one) == ["proposer_0", "reviewer_0", "proposer_1", "reviewer_1"]
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    distinct = {tuple(factor.flatten().tolist()) for factor in [*one.values(), *other.values()]}
+    first, again, other = first_factors(0), first_factors(0), first_factors(1)
+    assert list(first) == ["proposer_0", "reviewer_0", "proposer_1", "reviewer_1"]
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    distinct = {tuple(factor.flatten().tolist()) for factor in [*first.values(), *other.values()]}
     assert len(distinct) == 8
 
 
@@ -91,13 +91,13 @@ def test_a_mixed_batch_says_what_separate_batches_say(policy):
     for name in policy.weights.names:
         rows = [row for row, request in enumerate(requests) if request.policy == name]
         alone = backend.generate([requests[row] for row in rows])
-        assert [one.output_ids for one in alone] == [mixed[row].output_ids for row in rows]
-        for one, row in zip(alone, rows, strict=True):
-            assert one.logps == pytest.approx(mixed[row].logps, abs=3e-5)  # two single-precision passes
+        assert [generation.output_ids for generation in alone] == [mixed[row].output_ids for row in rows]
+        for generation, row in zip(alone, rows, strict=True):
+            assert generation.logps == pytest.approx(mixed[row].logps, abs=3e-5)  # two single-precision passes
     swapped = [
         dataclasses.replace(request, policy=policy.weights.names[1 - row % 2]) for row, request in enumerate(requests)
     ]
-    assert [one.output_ids for one in backend.generate(swapped)] != [one.output_ids for one in mixed]
+    assert [row.output_ids for row in backend.generate(swapped)] != [row.output_ids for row in mixed]
 
 
 def test_a_batch_leaves_the_policy_that_was_active_on(policy):

@@ -98,8 +98,8 @@ def test_together_they_learn_what_each_learns_alone(model, samples):
     for name in POLICIES:
         alone = _adapters(twins[name], [name])
         learner = GSPOLearner(alone, name, pad_id=0, config=CONFIG)
-        own = [sample for sample in samples if sample.policy == name]
-        assert [stats[name] for stats in together] == [learner.update(own, _rng()) for _ in range(2)]
+        mine = [sample for sample in samples if sample.policy == name]
+        assert [stats[name] for stats in together] == [learner.update(mine, _rng()) for _ in range(2)]
         assert _equal(weights.parameters(name), alone.parameters(name))
 
 
@@ -163,23 +163,23 @@ def test_optimiser_states_survive_a_round_trip(model, samples, tmp_path):
     again.load(tmp_path)
     resumed = _learners(again)
     resumed.load(tmp_path)
-    for one in (learners, resumed):
-        one.update(samples, lambda: stream(1, "minibatches"))
+    for either in (learners, resumed):
+        either.update(samples, lambda: stream(1, "minibatches"))
     for name in POLICIES:
         assert _equal(whole.parameters(name), again.parameters(name))
 
 
 def test_pooled_figures_are_those_of_all_sequences():
-    one = GSPOStats(
+    small = GSPOStats(
         sequences=1, tokens=10, optimiser_steps=1, skipped_minibatches=3, loss=1.0, clip_fraction=0.0,
         ratio_first_deviation=1e-7, ratio_max_deviation=0.1, gradient_norm=1.0, engine_logp_difference=0.1,
         engine_logp_difference_max=0.4, kl=0.2,
     )  # fmt: skip
     other = replace(
-        one, sequences=3, tokens=30, optimiser_steps=4, skipped_minibatches=0, loss=2.0, clip_fraction=1.0,
+        small, sequences=3, tokens=30, optimiser_steps=4, skipped_minibatches=0, loss=2.0, clip_fraction=1.0,
         ratio_max_deviation=0.3, engine_logp_difference=0.3, engine_logp_difference_max=0.3, kl=None,
     )  # fmt: skip
-    both = pooled([one, other])
+    both = pooled([small, other])
     expected = GSPOStats(
         sequences=4, tokens=40, optimiser_steps=5, skipped_minibatches=3, loss=1.8, clip_fraction=0.75,
         ratio_first_deviation=1e-7, ratio_max_deviation=0.3, gradient_norm=1.0, engine_logp_difference=0.25,
@@ -187,5 +187,5 @@ def test_pooled_figures_are_those_of_all_sequences():
     )  # fmt: skip
     for field in fields(GSPOStats):
         assert getattr(both, field.name) == pytest.approx(getattr(expected, field.name)), field.name
-    assert pooled([one]) is one
+    assert pooled([small]) is small
     assert pooled([other, other]).kl is None

@@ -110,11 +110,11 @@ def log_probabilities(model, sample: Sample) -> list[torch.Tensor]:
     """log π(y_t | x, y_<t), one token at a time, from equation 1 of softmax."""
     ids = sample.prompt_ids + sample.output_ids
     logits = model(input_ids=torch.tensor([ids])).logits[0]
-    found = []
+    logps = []
     for t, token in enumerate(sample.output_ids):
         row = logits[len(sample.prompt_ids) + t - 1]
-        found.append(row[token] - torch.log(torch.exp(row).sum()))
-    return found
+        logps.append(row[token] - torch.log(torch.exp(row).sum()))
+    return logps
 
 
 def reference_gradient(old, now, minibatch: list[Sample], rules: Rules, config=CONFIG) -> torch.Tensor:

@@ -56,7 +56,7 @@ def after(*texts: str | None) -> SpeakRequest:
 
 
 @pytest.mark.parametrize(
-    ("said", "role", "solution", "review"),
+    ("spoken", "role", "solution", "review"),
     [
         ((), Role.PROPOSER, None, None),
         (("s",), Role.REVIEWER, "s", None),
@@ -68,8 +68,8 @@ def after(*texts: str | None) -> SpeakRequest:
         (("", ""), Role.PROPOSER, "", ""),
     ],
 )
-def test_what_a_speaker_sees(said, role, solution, review):
-    view = view_of(after(*said).state, seed=1)
+def test_what_a_speaker_sees(spoken, role, solution, review):
+    view = view_of(after(*spoken).state, seed=1)
     assert (view.role, view.question, view.solution, view.review, view.seed) == (role, "How many?", solution, review, 1)
 
 
@@ -90,8 +90,8 @@ def test_candidates_have_noise_of_their_own(speakers):
     made, asked = speakers("")
     request = after()
     made.speak([SpeakRequest(episode=EPISODE, state=request.state, candidate=candidate) for candidate in range(5)])
-    assert len({one.seed for one in asked}) == 5
-    assert len({one.prompt_ids for one in asked}) == 1
+    assert len({request.seed for request in asked}) == 5
+    assert len({request.prompt_ids for request in asked}) == 1
 
 
 def test_proposals_are_read_for_answers_and_reviews_for_verdicts(speakers):
@@ -108,9 +108,9 @@ def test_proposals_are_read_for_answers_and_reviews_for_verdicts(speakers):
 def test_what_is_trained_on_stays_the_engines(speakers):
     """The text is made usable; the tokens are not touched."""
     made, _ = speakers("\0#### 7")
-    [said] = made.speak([after()])
-    assert said.text == "\ufffd#### 7"
-    assert said.generation.output_ids == tuple(b"\0#### 7")
+    [utterance] = made.speak([after()])
+    assert utterance.text == "\ufffd#### 7"
+    assert utterance.generation.output_ids == tuple(b"\0#### 7")
 
 
 def test_prompts_too_long_lose_their_beginning(speakers, tokenizer):

@@ -11,7 +11,7 @@ QUESTION, SOLUTION, REVIEW, FORMAT = "How many?", "1+1=3\n#### 3", "1+1=2 not 3\
 
 def ask(style, role=Role.PROPOSER, solution=None, review=None, question=QUESTION):
     shown = messages(style, question=question, role=role, solution=solution, review=review, answer_format=FORMAT)
-    return "\n".join(f"{one['role']}: {one['content']}" for one in shown)
+    return "\n".join(f"{message['role']}: {message['content']}" for message in shown)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -43,7 +43,7 @@ def test_conversations_alternate_and_end_with_the_user(style):
         (Role.PROPOSER, SOLUTION, REVIEW),
     ]:
         shown = messages(style, question=QUESTION, role=role, solution=solution, review=review, answer_format=FORMAT)
-        assert [one["role"] for one in shown] == ["user", "assistant"] * (len(shown) // 2) + ["user"]
+        assert [message["role"] for message in shown] == ["user", "assistant"] * (len(shown) // 2) + ["user"]
         assert shown[0]["content"].startswith(QUESTION)
 
 

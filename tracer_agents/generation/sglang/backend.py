@@ -129,9 +129,9 @@ class SGLangBackend:
     def _load(self, served: ServedPolicy, worker: Worker) -> None:
         assert self._label is not None  # publish comes first
         served.weights.load(worker, self._label)
-        found = worker.version()
-        if found != self._label:
-            raise EngineFault(f"{worker.url}, stage 'sync': holds weights {found!r} instead of {self._label!r}")
+        present = worker.version()
+        if present != self._label:
+            raise EngineFault(f"{worker.url}, stage 'sync': holds weights {present!r} instead of {self._label!r}")
 
     def _restore(self, served: ServedPolicy, worker: Worker, *, wait: bool) -> bool:
         """Whether a server is back and holds the present weights; it is given them if it holds others."""
@@ -180,7 +180,7 @@ class SGLangBackend:
     # completions
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One completion a request, in order; those that never came have ``finish_reason == "failed"``.
+        """One completion per request, in order; those that never came have ``finish_reason == "failed"``.
 
         Raises:
             GenerationFailed: nothing came at all, or a server refused a request as malformed.
@@ -221,13 +221,13 @@ class SGLangBackend:
         for name, served in self.policies.items():
             wanted = self._orders(requests, [row for row in rows if requests[row].policy == name], name)
             workers = self._usable(served, suspects) if wanted else []
-            jobs += [(worker, order, at) for (order, at), worker in zip(wanted, cycle(workers), strict=False)]
+            jobs += [(worker, order, places) for (order, places), worker in zip(wanted, cycle(workers), strict=False)]
         came: dict[int, Completion] = {}
         lock = threading.Lock()
 
         def fulfil(job: tuple[Worker, Order, list[int]]) -> None:
             nonlocal fault
-            worker, order, at = job
+            worker, order, places = job
             if worker.url in suspects:
                 return  # it went away during this round
             try:
@@ -235,7 +235,7 @@ class SGLangBackend:
             except EngineFault as error:
                 answers = [error]
             with lock:
-                for row, answer in zip(at, answers, strict=False):
+                for row, answer in zip(places, answers, strict=False):
                     if isinstance(answer, Completion):
                         came[row] = answer
                         continue

@@ -55,8 +55,8 @@ _Finding = tuple[str, Status, str]
 def _checks(subject: Subject) -> Iterator[_Finding]:
     yield _tokenizer(subject)
     label = subject.reload()
-    found = subject.worker.version()
-    yield "weight label", _passed(found == label), f"asked for {label}, the server says {found}"
+    present = subject.worker.version()
+    yield "weight label", _passed(present == label), f"asked for {label}, the server says {present}"
     for temperature in subject.probes.temperatures:
         samples = _sample(subject, label, temperature)
         scores = _score(subject, samples, temperature)
@@ -105,7 +105,7 @@ def _diversity(samples: list["_Sample"]) -> _Finding:
     distinct: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
     for sample in samples:
         distinct.setdefault(sample.prompt_ids, set()).add(sample.completion.output_ids)
-    most = max(len(found) for found in distinct.values())
+    most = max(len(different) for different in distinct.values())
     if most > 1:
         return "samples are diverse", "passed", f"up to {most} different completions among {_COPIES} of a prompt"
     coincidence = math.prod(
@@ -243,12 +243,12 @@ class _Difference:
 
 
 def _difference(samples: list[_Sample], scores: list[Scores]) -> _Difference:
-    found = [
+    differences = [
         abs(theirs - ours)
         for sample, score in zip(samples, scores, strict=True)
         for theirs, ours in zip(sample.completion.logps, score.logp, strict=True)
     ]
-    return _Difference(mean=sum(found) / len(found), largest=max(found))
+    return _Difference(mean=sum(differences) / len(differences), largest=max(differences))
 
 
 def _passed(holds: bool) -> Status:

@@ -70,7 +70,7 @@ class ServerSpec:
         words += ["--host", self.host, "--port", str(self.port), "--device", self.device]
         if self.device == "cpu":
             if self.adapters:
-                raise ConfigError("adapters: SGLang has no LoRA on a CPU; serve merged weights, one server a policy")
+                raise ConfigError("adapters: SGLang has no LoRA on a CPU; serve merged weights, one server per policy")
             words += ["--dtype", "float32", *_CPU_FLAGS]
             words += ["--mem-fraction-static", "0.2", "--max-total-tokens", str(self.cache_tokens)]
         else:

@@ -174,10 +174,10 @@ class Worker:
         answer = b"".join(chunks)
         if response.is_success:
             return answer
-        said = f"status {response.status_code}: {_shorten(answer.decode(errors='replace'))}"
+        status = f"status {response.status_code}: {_shorten(answer.decode(errors='replace'))}"
         if response.status_code < 500 and refusal_is_final:
-            raise GenerationFailed(f"{self.url} refused the request at stage {stage!r}: {said}")
-        raise self._gone(stage, said) if response.status_code == 503 else self._fault(stage, said)
+            raise GenerationFailed(f"{self.url} refused the request at stage {stage!r}: {status}")
+        raise self._gone(stage, status) if response.status_code == 503 else self._fault(stage, status)
 
     def _read(self, row: Any, order: Order) -> Completion | EngineFault:
         meta = _field(row, "meta_info")
@@ -228,11 +228,11 @@ def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:
     for path, read in (("/workers", _router_workers), ("/list_workers", _router_urls)):
         try:
             response = client.get(url.rstrip("/") + path, timeout=deadlines.connect)
-            found = read(response.json()) if response.is_success else []
+            servers = read(response.json()) if response.is_success else []
         except (httpx.HTTPError, ValueError):
             continue
-        if found:
-            return found
+        if servers:
+            return servers
     return [url]
 
 

@@ -167,8 +167,8 @@ def test_each_policy_speaks_with_its_own_adapter(adapters):
         backend.sync(version)
         requests = [request for policy in learners for request in _requests(6, policy=policy)]
         generations = backend.generate(requests)
-        for at, learner in enumerate(learners.values()):
-            rows = slice(6 * at, 6 * at + 6)
+        for index, learner in enumerate(learners.values()):
+            rows = slice(6 * index, 6 * index + 6)
             _assert_true_samples(generations[rows], requests[rows], learner)
         assert {generation.policy_version for generation in generations} == {version}
         for learner in learners.values():
