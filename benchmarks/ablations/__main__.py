@@ -17,9 +17,9 @@ from benchmarks.ablations.gather import longer, tables, trained
 from benchmarks.ablations.page import frontier, page
 from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import read
-from benchmarks.report.statistics import RESAMPLES
 from benchmarks.suite.plan import Plan
 from tracer_agents.errors import RunError
+from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.runs.checkpoints import write_text
 from tracer_env.errors import ConfigError, TracerError
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.ablations.replay import Outcome
-from benchmarks.report.statistics import Resamples, draw_resamples, holm, interval95
+from benchmarks.report.holm import holm
+from tracer_agents.evaluation.statistics import Resamples, bootstrap_p, draw_resamples, interval95
 from tracer_env.seeding import stream
 
 
@@ -96,7 +97,7 @@ def compare(seeds: Sequence[Measured], drawn: Resamples, *, default: str, price_
     sums = np.split(drawn.sums(np.hstack(list(columns.values()))) / len(right), len(columns), axis=1)
     draws = dict(zip(columns, sums, strict=True))
     others = [at for at, name in enumerate(labels) if name != default]
-    adjusted = dict(zip(others, holm([two_sided_p(draws["difference"][:, at]) for at in others]), strict=True))
+    adjusted = dict(zip(others, holm([bootstrap_p(draws["difference"][:, at]) for at in others]), strict=True))
     return [
         Row(
             label=name,
@@ -106,16 +107,6 @@ def compare(seeds: Sequence[Measured], drawn: Resamples, *, default: str, price_
         )
         for at, name in enumerate(labels)
     ]
-
-
-def two_sided_p(draws: np.ndarray) -> float:
-    """Twice the smaller share of resampled differences on either side of zero; ties count for both sides.
-
-    Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 15.4, with one draw added so that it is
-    never 0.
-    """
-    below, above = (int(np.count_nonzero(side)) for side in (draws <= 1e-12, draws >= -1e-12))
-    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
 
 
 def _estimate(column: np.ndarray, draws: np.ndarray) -> Estimate:

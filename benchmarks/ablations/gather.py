@@ -14,9 +14,9 @@ from benchmarks.ablations.page import Table, speech_table
 from benchmarks.ablations.replay import Replay, Setting
 from benchmarks.ablations.sections import Section, sections
 from benchmarks.ablations.trained import DEFAULT, RECIPES, SPLITS, Speech, open_bench, read, speech
-from benchmarks.report.statistics import Resamples
 from benchmarks.suite.bench import Recipe
 from benchmarks.suite.recipes import TRACER
+from tracer_agents.evaluation.statistics import Resamples
 
 SPEAKERS: Mapping[str, Recipe | None] = {"initial": None, "trained": TRACER}
 

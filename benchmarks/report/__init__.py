@@ -13,8 +13,8 @@ from benchmarks.report.load import Described, Results, load
 from benchmarks.report.page import Section, latex_page, report_page
 from benchmarks.report.scores import Scores, score_mean, score_task
 from benchmarks.report.speech import is_dialogue, speak_rates
-from benchmarks.report.statistics import RESAMPLES
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
+from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.runs.checkpoints import read_lines, write_text
 
 __all__ = ["write"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report.load import Results
-from benchmarks.report.statistics import draw_resamples, interval95, ratio
+from tracer_agents.evaluation.statistics import draw_resamples, interval95, ratio
 from tracer_env.errors import DataError
 from tracer_env.seeding import stream
 

@@ -6,17 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.report.frontier import bracket, interpolate, undominated
+from benchmarks.report.holm import holm
 from benchmarks.report.load import Results
 from benchmarks.report.scores import FIGURES, Scores
-from benchmarks.report.statistics import (
-    bracket,
-    holm,
-    interpolate,
-    interval95,
-    mcnemar_p,
-    probability_of_improvement,
-    undominated,
-)
+from tracer_agents.evaluation.statistics import interval95, mcnemar_p, probability_of_improvement
 from tracer_env.seeding import stream
 
 

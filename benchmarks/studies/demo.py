@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tracer_agents.evaluation.metrics import METRIC_NAMES, bootstrap_ci95, values
+from tracer_agents.evaluation.metrics import METRIC_NAMES, interval95, values
+from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.runs.directory import RunDirectory
 
 _BARE = ["--evaluation.greedy", "false", "--evaluation.baselines", "false", "--evaluation.certificate_questions", "0"]
 VARIANTS = {"both": [], "controllers": ["--credit.train", "false", *_BARE]}
-_RESAMPLES = 10_000
 MARGIN = -0.01  # of accuracy, below always-speak, that fewer tokens may cost
 
 
@@ -178,7 +178,7 @@ def _paired(run: SeedRecords, a: Sequence[DialogueRecord], b: Sequence[DialogueR
 
 
 def _difference(sample: np.ndarray, seed: int, form: str = "+.3f") -> str:
-    low, high = bootstrap_ci95(sample, resamples=_RESAMPLES, seed=seed)
+    low, high = interval95(sample, resamples=RESAMPLES, seed=seed)
     return f"{sample.mean():{form}} | [{low:{form}}, {high:{form}}]"
 
 

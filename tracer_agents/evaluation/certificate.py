@@ -13,16 +13,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tracer_agents.evaluation.statistics import Z95, interval95, resampled_counts
 from tracer_agents.game.empirical import EmpiricalGame
-from tracer_agents.game.gaps import best_response, team_optimum
+from tracer_agents.game.gaps import best_response, best_switch, team_optimum
+from tracer_agents.game.optimum import Optimum
 from tracer_agents.game.run_regret import PlayerRegret, RunRegret
-from tracer_agents.game.values import Game, action_values, expected_utility, reach
+from tracer_agents.game.values import Game, reach
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree
 from tracer_env.infosets import InfosetKey, Infosets
 
 SCHEMA_VERSION = 1
-_Z95 = 1.959963984540054
 
 
 class KeyedController(Protocol):
@@ -130,9 +131,9 @@ def certify(
     oracle = oracle_game(trees, infosets, token_budget=token_budget)
     right, tokens, utility = per_question(sample, strategy, price)
     halves = np.array_split(rng.permutation(sample.n_questions), 2)
-    draws = bootstrap_weights(sample.n_questions, resamples, rng)
+    draws = resampled_counts(sample.n_questions, resamples=resamples, rng=rng) / sample.n_questions
 
-    def against(best: Callable[[Game], Deviation], valued_in: EmpiricalGame = sample) -> Gap:
+    def against(best: Callable[[Game], Optimum], valued_in: EmpiricalGame = sample) -> Gap:
         return gap(valued_in, utility, best, price, halves)
 
     unseen = sum(not controller.knows(key) for key in sample.trie.keys)
@@ -147,9 +148,9 @@ def certify(
         accuracy=bootstrap_mean(right, draws),
         generated_tokens=bootstrap_mean(tokens, draws),
         nash_gap=against(lambda game: _nash(game, strategy)),
-        kkt_gap=against(lambda game: _kkt(game, strategy)),
-        team_gap=against(_team),
-        oracle_gap=against(_team, oracle),
+        kkt_gap=against(lambda game: best_switch(game, strategy)),
+        team_gap=against(team_optimum),
+        oracle_gap=against(team_optimum, oracle),
         team_optimum=team_optimum(sample.at(price)).value,
         oracle_optimum=team_optimum(oracle.at(price)).value,
         pass_at_k=float(np.mean([any(tree.right(leaf) for leaf in tree.leaves()) for tree in trees])),
@@ -184,30 +185,16 @@ def per_question(
     return np.asarray(right), np.asarray(tokens), np.asarray(utility)
 
 
-def bootstrap_weights(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Resampled question weights that sum to 1, (resamples, n)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
-
-
 def bootstrap_mean(values: np.ndarray, weights: np.ndarray) -> Mean:
     """The mean of per-question values with its percentile interval."""
-    low, high = np.quantile(weights @ values, (0.025, 0.975))
+    low, high = interval95((weights @ values)[:, None])[:, 0]
     return Mean(mean=float(values.mean()), ci95=(float(low), float(high)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deviation:
-    """A profile that a gap compares with, its value in the game it was chosen on, and a bound on any other's."""
-
-    strategy: np.ndarray
-    value: float
-    upper: float
 
 
 def gap(
     sample: EmpiricalGame,
     utility: np.ndarray,
-    best: Callable[[Game], Deviation],
+    best: Callable[[Game], Optimum],
     price: float,
     halves: Sequence[np.ndarray],
 ) -> Gap:
@@ -231,33 +218,16 @@ def gap(
     scale = np.sqrt(len(utility))
     error = max(float(gain.std(ddof=1)) for gain in gains) / scale
     value, plug_in = whole.value - float(utility.mean()), whole.upper - float(utility.mean())
-    low = crossed.mean() - _Z95 * crossed.std(ddof=1) / scale
+    low = crossed.mean() - Z95 * crossed.std(ddof=1) / scale
     return Gap(
         plug_in=max(plug_in, 0.0),
         found=max(value, 0.0),
-        ci95=(max(float(low), 0.0), max(plug_in, 0.0) + _Z95 * error),
-        exact=whole.upper - whole.value <= 1e-9,
+        ci95=(max(float(low), 0.0), max(plug_in, 0.0) + Z95 * error),
+        exact=whole.exact,
     )
 
 
-def _nash(game: Game, strategy: np.ndarray) -> Deviation:
+def _nash(game: Game, strategy: np.ndarray) -> Optimum:
     answers = [best_response(game, strategy, player) for player in range(game.n_players)]
     best = max(answers, key=lambda answer: answer.value)
-    return Deviation(strategy=best.strategy, value=best.value, upper=max(answer.upper for answer in answers))
-
-
-def _kkt(game: Game, strategy: np.ndarray) -> Deviation:
-    value = expected_utility(game, strategy)
-    gradient = action_values(game, strategy, 0, "gradient")  # of the shared utility: right for every player's rows
-    gains = gradient.max(axis=1) - (gradient * strategy).sum(axis=1)
-    deviation, gain = strategy.copy(), 0.0
-    if len(gains):
-        row = int(np.argmax(gains))
-        deviation[row] = np.eye(2)[int(np.argmax(gradient[row]))]
-        gain = float(gains[row])
-    return Deviation(strategy=deviation, value=value + gain, upper=value + gain)
-
-
-def _team(game: Game) -> Deviation:
-    best = team_optimum(game)
-    return Deviation(strategy=best.strategy, value=best.value, upper=best.upper)
+    return Optimum(strategy=best.strategy, value=best.value, upper=max(answer.upper for answer in answers))

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from tracer_agents.evaluation.statistics import mcnemar_p, mean_interval95, paired_t_p
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_env.dialogue import Role, Verdict
 from tracer_env.rewards import Utility
@@ -114,19 +114,9 @@ def values(records: Sequence[DialogueRecord], metric: str, utility: Utility) -> 
     return np.asarray(per_dialogue[metric])
 
 
-def bootstrap_ci95(sample: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``sample`` (n,), resampling questions."""
-    if len(sample) < 2 or np.ptp(sample) == 0:
-        return float(sample[0]), float(sample[0])
-    result = stats.bootstrap(
-        (sample,),
-        np.mean,
-        n_resamples=resamples,
-        batch=max(1, 4_000_000 // len(sample)),
-        method="percentile",
-        rng=stream(seed, "bootstrap"),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+def interval95(sample: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
+    """The interval of the mean of ``sample``, (n,), by resampling questions; always the same draws for a seed."""
+    return mean_interval95(sample, resamples=resamples, rng=stream(seed, "bootstrap"))
 
 
 def summarise(
@@ -149,10 +139,10 @@ def summarise(
     reviews = review_rates(review for record in records for review in reviews_of(record))
     return Metrics(
         accuracy=float(right.mean()),
-        accuracy_ci95=bootstrap_ci95(right, resamples=resamples, seed=seed),
+        accuracy_ci95=interval95(right, resamples=resamples, seed=seed),
         greedy_accuracy=float(values(greedy, "accuracy", utility).mean()) if greedy else None,
         utility=float(utilities.mean()),
-        utility_ci95=bootstrap_ci95(utilities, resamples=resamples, seed=seed),
+        utility_ci95=interval95(utilities, resamples=resamples, seed=seed),
         correction_rate=_mean(right[~first]),
         preservation_rate=_mean(right[first]),
         reviewer_sensitivity=reviews.sensitivity,
@@ -196,21 +186,10 @@ def compare(
         b=names[1],
         metric=metric,
         difference=float(difference.mean()),
-        ci95=bootstrap_ci95(difference, resamples=resamples, seed=seed),
+        ci95=interval95(difference, resamples=resamples, seed=seed),
         n=len(difference),
-        p=_mcnemar(va, vb) if metric == "accuracy" else _paired_t(difference),
+        p=mcnemar_p(va == 1, vb == 1) if metric == "accuracy" else paired_t_p(difference),
     )
-
-
-def _mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
-    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b).pvalue)
-
-
-def _paired_t(difference: np.ndarray) -> float:
-    if len(difference) < 2 or np.ptp(difference) == 0:
-        return 1.0 if not difference.any() else 0.0
-    return float(np.asarray(stats.ttest_1samp(difference, 0.0))[1])
 
 
 def _mean(sample: np.ndarray) -> float | None:

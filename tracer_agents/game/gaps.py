@@ -30,12 +30,30 @@ def nash_conv(game: Game, strategy: np.ndarray) -> float:
 
 def kkt_gap(game: Game, strategy: np.ndarray) -> float:
     """The largest gain of changing one infoset's strategy alone, its reach included; 0 at a KKT point."""
-    gains = [0.0]
+    return float(_gains_of_switching(game, strategy)[1].max(initial=0.0))
+
+
+def best_switch(game: Game, strategy: np.ndarray) -> Optimum:
+    """The profile behind ``kkt_gap``: a pure action at one infoset, ``strategy`` at all others.
+
+    Its value is the gain added to what player 0 has now; in an identical-interest game that is the profile's utility.
+    """
+    gradient, gains = _gains_of_switching(game, strategy)
+    switched, value = strategy.copy(), expected_utility(game, strategy)
+    if len(gains):
+        row = int(np.argmax(gains))
+        switched[row] = np.eye(2)[int(np.argmax(gradient[row]))]
+        value += float(gains[row])
+    return Optimum(strategy=switched, value=value, upper=value)
+
+
+def _gains_of_switching(game: Game, strategy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(gradient (infosets, 2), what the better action gains (infosets,)), each row for the player who decides there."""
+    gradient = np.zeros_like(strategy)
     for player in range(game.n_players):
         rows = game.trie.infosets_of(player)
-        values = action_values(game, strategy, player, "gradient")[rows]
-        gains.extend(values.max(axis=1) - (values * strategy[rows]).sum(axis=1))
-    return float(max(gains))
+        gradient[rows] = action_values(game, strategy, player, "gradient")[rows]
+    return gradient, gradient.max(axis=1) - (gradient * strategy).sum(axis=1)
 
 
 def team_optimum(game: Game, *, max_branches: int = 20_000) -> Optimum:

@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.ablations import streams
 from benchmarks.ablations.__main__ import main
-from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled, two_sided_p
+from benchmarks.ablations.compare import Estimate, Measured, Row, compare, resampled
 from benchmarks.ablations.page import MARK, Table, findings, speech_table
 from benchmarks.ablations.replay import Outcome, Replay, Setting, expected
 from benchmarks.ablations.sections import Section, sections
@@ -24,6 +24,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.metrics import summarise
+from tracer_agents.evaluation.statistics import bootstrap_p
 from tracer_agents.rollout.cost import external_count, immediate_count
 from tracer_agents.rollout.records import record_dialogues
 from tracer_agents.rollout.tree import Tree, play
@@ -223,9 +224,9 @@ def test_findings_name_what_differs_and_bound_the_rest():
 
 
 def test_a_test_counts_the_smaller_side_twice():
-    assert two_sided_p(np.array([-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])) == pytest.approx(2 * 2 / 10)
-    assert two_sided_p(-np.ones(99)) == pytest.approx(2 / 100)
-    assert two_sided_p(np.zeros(9)) == 1.0
+    assert bootstrap_p(np.array([-1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])) == pytest.approx(2 * 2 / 10)
+    assert bootstrap_p(-np.ones(99)) == pytest.approx(2 / 100)
+    assert bootstrap_p(np.zeros(9)) == 1.0
 
 
 def plan_fields() -> dict:

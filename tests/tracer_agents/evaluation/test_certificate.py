@@ -10,15 +10,15 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certificate import (
-    Deviation,
     bootstrap_mean,
-    bootstrap_weights,
     certify,
     gap,
     oracle_game,
     per_question,
 )
+from tracer_agents.evaluation.statistics import resampled_counts
 from tracer_agents.game.gaps import kkt_gap, nash_gap, team_optimum
+from tracer_agents.game.optimum import Optimum
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.game.values import expected_utility
 from tracer_agents.rollout.empirical import empirical_game, enumerated_game
@@ -136,7 +136,7 @@ def test_the_gap_of_the_profile_to_itself_is_the_open_bracket():
     utility = per_question(game, stay, PRICE)[2]
 
     def no_deviation(_):
-        return Deviation(strategy=stay, value=float(utility.mean()), upper=float(utility.mean()) + 0.25)
+        return Optimum(strategy=stay, value=float(utility.mean()), upper=float(utility.mean()) + 0.25)
 
     found = gap(game, utility, no_deviation, PRICE, [np.arange(4), np.arange(4, 8)])
     assert found.ci95 == pytest.approx((0.0, 0.25))
@@ -146,7 +146,7 @@ def test_the_gap_of_the_profile_to_itself_is_the_open_bracket():
 
 def test_bootstrap_of_a_mean():
     rng = np.random.default_rng(0)
-    weights = bootstrap_weights(400, 4000, rng)
+    weights = resampled_counts(400, resamples=4000, rng=rng) / 400
     assert weights.sum(axis=1) == pytest.approx(np.ones(4000))
     values = np.repeat([0.0, 1.0], 200)
     mean = bootstrap_mean(values, weights)

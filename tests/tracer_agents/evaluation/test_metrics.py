@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tracer_agents.evaluation.metrics import METRIC_NAMES, bootstrap_ci95, compare, summarise, values
+from tracer_agents.evaluation.metrics import METRIC_NAMES, compare, summarise, values
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_env.rewards import Utility
 
@@ -111,35 +111,6 @@ def test_values_of_every_metric(four):
     assert values(four, "generated_tokens", UTILITY).tolist() == [12, 6, 14, 8]
     assert values(four, "utility", UTILITY) == pytest.approx([0.8, 0.9, -1 - 7 / 30, -1 - 4 / 30])
     assert all(values(four, name, UTILITY).dtype == np.float64 for name in METRIC_NAMES)
-
-
-def test_bootstrap_interval_is_that_of_a_normal_mean():
-    sample = np.random.default_rng(0).normal(3, 2, 900)
-    low, high = bootstrap_ci95(sample, resamples=4000, seed=1)
-    half = 1.96 * sample.std(ddof=1) / 30
-    assert (low, high) == pytest.approx((sample.mean() - half, sample.mean() + half), abs=0.02)
-
-
-def test_bootstrap_interval_is_seeded_and_degenerates_to_a_point():
-    sample = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
-    first, again, other = (bootstrap_ci95(sample, resamples=300, seed=seed) for seed in (1, 1, 2))
-    assert first == again
-    assert bootstrap_ci95(np.full(5, 0.25), resamples=300, seed=0) == (0.25, 0.25)
-    assert bootstrap_ci95(np.array([2.0]), resamples=300, seed=0) == (2.0, 2.0)
-    assert np.isfinite(other).all()
-
-
-@pytest.mark.slow
-def test_bootstrap_interval_covers():
-    """Of 400 samples of 60 coin tosses, about 95% of intervals hold the truth."""
-    rng = np.random.default_rng(0)
-    held = [
-        low <= 0.6 <= high
-        for low, high in (
-            bootstrap_ci95((rng.random(60) < 0.6).astype(float), resamples=500, seed=seed) for seed in range(400)
-        )
-    ]
-    assert 0.91 < np.mean(held) < 0.98
 
 
 def coin(number: int, right: bool, tokens: int = 4) -> DialogueRecord:

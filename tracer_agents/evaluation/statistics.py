@@ -1,14 +1,38 @@
-"""Intervals and tests for methods that answered the same questions: pure functions on arrays."""
+"""Intervals and tests of everything that is measured: pure functions on arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 10_000
+Z95 = float(stats.norm.ppf(0.975))
 _BATCH = 500  # resamples held in float64 at once
+
+
+def mean_interval95(sample: np.ndarray, *, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of ``sample``, (n,); a point where nothing varies."""
+    if len(sample) < 2 or np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    result = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, 4_000_000 // len(sample)),
+        method="percentile",
+        rng=rng,
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def resampled_counts(n: int, *, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of ``n`` rows, drawn with replacement, is in each resample: uint16 of shape (resamples, n)."""
+    even, counts = np.full(n, 1 / n), np.empty((resamples, n), dtype=np.uint16)
+    for first in range(0, resamples, _BATCH):
+        batch = counts[first : first + _BATCH]
+        batch[:] = rng.multinomial(n, even, size=len(batch))
+    return counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +52,7 @@ class Resamples:
         totals = np.zeros((self.counts.shape[1], columns.shape[1]))
         np.add.at(totals, self.cluster, columns)
         batches = range(0, len(self.counts), _BATCH)
-        return np.concatenate([self.counts[at : at + _BATCH].astype(np.float64) @ totals for at in batches])
+        return np.concatenate([self.counts[first : first + _BATCH].astype(np.float64) @ totals for first in batches])
 
 
 def draw_resamples(
@@ -53,16 +77,13 @@ def draw_resamples(
     """
     ids, cluster = np.unique(np.asarray(question_ids, dtype=str), return_inverse=True)
     seeds_of: list[list[int]] = [[] for _ in ids]
-    for seed, of in zip(seeds, cluster, strict=True):
-        seeds_of[of].append(seed)
-    patterns = [tuple(sorted(own)) for own in seeds_of]
+    for seed, index in zip(seeds, cluster, strict=True):
+        seeds_of[index].append(seed)
+    patterns = [tuple(sorted(seeds)) for seeds in seeds_of]
     counts = np.zeros((resamples, len(ids)), dtype=np.uint16)
-    for pattern in sorted(set(patterns)):
-        members = np.array([at for at, own in enumerate(patterns) if own == pattern])
-        even = np.full(len(members), 1 / len(members))
-        for at in range(0, resamples, _BATCH):
-            batch = slice(at, min(at + _BATCH, resamples))
-            counts[batch, members] = rng.multinomial(len(members), even, size=batch.stop - batch.start)
+    for stratum in sorted(set(patterns)):
+        members = np.array([index for index, pattern in enumerate(patterns) if pattern == stratum])
+        counts[:, members] = resampled_counts(len(members), resamples=resamples, rng=rng)
     return Resamples(cluster=cluster, counts=counts)
 
 
@@ -88,9 +109,21 @@ def mcnemar_p(a: np.ndarray, b: np.ndarray) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment of a family of p-values, in their order."""
-    return np.asarray(multipletests(p_values, method="holm")[1]) if len(p_values) else np.zeros(0)
+def paired_t_p(difference: np.ndarray) -> float:
+    """Two-sided t-test that paired differences, (n,), have mean 0; differences that never vary are certain."""
+    if len(difference) < 2 or np.ptp(difference) == 0:
+        return 1.0 if not difference.any() else 0.0
+    return float(np.asarray(stats.ttest_1samp(difference, 0.0))[1])
+
+
+def bootstrap_p(draws: np.ndarray) -> float:
+    """Twice the smaller share of resampled differences on either side of zero; ties count for both sides.
+
+    Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 15.4, with one draw added so that it is
+    never 0.
+    """
+    below, above = (int(np.count_nonzero(side)) for side in (draws <= 1e-12, draws >= -1e-12))
+    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
 
 
 def probability_of_improvement(
@@ -103,7 +136,7 @@ def probability_of_improvement(
     runs, of which there are few: with three seeds it is wide, and it is a point when one side always wins.
 
     Args:
-        x: one array a task, the scores of X's runs.
+        x: one array per task, the scores of X's runs.
         y: the same of Y, tasks in the same order.
         resamples: of the interval.
         rng: of the interval.
@@ -120,31 +153,3 @@ def probability_of_improvement(
     draws = np.mean([of(again(mine), again(theirs)) for mine, theirs in zip(x, y, strict=True)], axis=0)
     low, high = interval95(draws[:, None])[:, 0]
     return estimate, float(low), float(high)
-
-
-def bracket(tokens: np.ndarray, budget: float) -> tuple[int | None, int | None]:
-    """The point with the most tokens not above the budget, and the one with the fewest above it; None: no such."""
-    below, above = np.flatnonzero(tokens <= budget), np.flatnonzero(tokens > budget)
-    return (
-        int(below[np.argmax(tokens[below])]) if len(below) else None,
-        int(above[np.argmin(tokens[above])]) if len(above) else None,
-    )
-
-
-def interpolate(
-    tokens: tuple[np.ndarray, np.ndarray], scores: tuple[np.ndarray, np.ndarray], budget: np.ndarray
-) -> np.ndarray:
-    """The score at ``budget`` on the straight line through two points of a frontier; arrays of one shape.
-
-    Asking one point for some questions and the other for the rest, at random, reaches every place between them.
-    """
-    share = ratio(budget - tokens[0], tokens[1] - tokens[0])
-    return scores[0] + share * (scores[1] - scores[0])
-
-
-def undominated(tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Which points no other beats: none has at most its tokens and at least its score, one of them strictly."""
-    no_dearer = tokens[:, None] <= tokens  # [other, point]
-    no_worse = scores[:, None] >= scores
-    better = (tokens[:, None] < tokens) | (scores[:, None] > scores)
-    return np.asarray(~(no_dearer & no_worse & better).any(axis=0))

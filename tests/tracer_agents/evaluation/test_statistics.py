@@ -1,24 +1,32 @@
-"""Tests of the benchmark's statistics against hand-computed numbers and scipy."""
-
-from itertools import pairwise
+"""The statistics against numbers by hand, scipy, and what they gave when results were published."""
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from benchmarks.report.statistics import (
-    bracket,
+from tracer_agents.evaluation.statistics import (
+    Z95,
+    bootstrap_p,
     draw_resamples,
-    holm,
-    interpolate,
     interval95,
     mcnemar_p,
+    mean_interval95,
+    paired_t_p,
     probability_of_improvement,
     ratio,
-    undominated,
+    resampled_counts,
 )
 from tracer_env.seeding import stream
+
+PUBLISHED = {
+    "mean": (-0.19821170382660558, 0.20115141076178183),
+    "weights": [-0.19578592084817845, 0.18886753068488552],
+    "clusters": [-0.16305145141313793, 0.17437470943787167],
+    "p": 0.9358059914407989,
+    "improvement": (0.4833333333333333, 0.18291666666666667, 0.775),
+    "z": 1.959963984540054,
+}
 
 
 def own_questions(seeds: int, questions: int) -> tuple[list[int], list[str]]:
@@ -75,7 +83,7 @@ def test_sums_are_those_of_rows_written_out():
 
 def test_the_interval_of_a_mean_agrees_with_scipys_percentile_bootstrap():
     sample = stream(5).gamma(2.0, size=400)
-    resamples = draw_resamples([0] * 400, [str(at) for at in range(400)], resamples=10_000, rng=stream(6))
+    resamples = draw_resamples([0] * 400, [str(row) for row in range(400)], resamples=10_000, rng=stream(6))
 
     low, high = interval95(resamples.sums(sample[:, None]) / 400)[:, 0]
 
@@ -155,21 +163,6 @@ def test_mcnemar_without_a_discordant_pair_sees_nothing():
     assert mcnemar_p(same, same) == 1.0
 
 
-def test_holm_by_hand_in_the_order_given():
-    # sorted: .01·4, .02·3, .03·2, .5·1, then no value below an earlier one
-    np.testing.assert_allclose(holm([0.03, 0.01, 0.5, 0.02]), [0.06, 0.04, 0.5, 0.06])
-    assert holm([]).shape == (0,)
-
-
-def test_holm_keeps_the_order_of_evidence_and_never_lowers_a_p():
-    p = stream(12).random(30) ** 3
-
-    adjusted = holm(p)
-
-    assert (adjusted >= p).all()
-    assert all(one <= next_ for one, next_ in pairwise(adjusted[np.argsort(p)]))
-
-
 def test_probability_of_improvement_counts_ties_half():
     estimate, low, high = probability_of_improvement(
         [np.array([0.5, 0.7])], [np.array([0.5, 0.6])], resamples=2000, rng=stream(13)
@@ -193,25 +186,69 @@ def test_probability_of_improvement_agrees_with_mann_whitney():
     assert estimate == pytest.approx(stats.mannwhitneyu(x, y).statistic / (11 * 7))
 
 
-def test_the_points_on_either_side_of_a_budget():
-    tokens = np.array([300.0, 100.0, 200.0])
-
-    assert bracket(tokens, 250.0) == (2, 0)
-    assert bracket(tokens, 200.0) == (2, 0)
-    assert bracket(tokens, 50.0) == (None, 1)
-    assert bracket(tokens, 300.0) == (0, None)
+def test_bootstrap_interval_is_that_of_a_normal_mean():
+    sample = np.random.default_rng(0).normal(3, 2, 900)
+    low, high = mean_interval95(sample, resamples=4000, rng=stream(1))
+    half = 1.96 * sample.std(ddof=1) / 30
+    assert (low, high) == pytest.approx((sample.mean() - half, sample.mean() + half), abs=0.02)
 
 
-def test_interpolation_between_two_points():
-    low, high = np.array([100.0, 100.0]), np.array([200.0, 300.0])
+def test_bootstrap_interval_is_seeded_and_degenerates_to_a_point():
+    sample = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    first, again, other = (mean_interval95(sample, resamples=300, rng=stream(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert mean_interval95(np.full(5, 0.25), resamples=300, rng=stream(0)) == (0.25, 0.25)
+    assert mean_interval95(np.array([2.0]), resamples=300, rng=stream(0)) == (2.0, 2.0)
+    assert np.isfinite(other).all()
 
-    got = interpolate((low, high), (np.array([0.2, 0.2]), np.array([0.6, 0.6])), np.array([150.0, 150.0]))
 
-    np.testing.assert_allclose(got, [0.4, 0.3])
+@pytest.mark.slow
+def test_bootstrap_interval_covers():
+    """Of 400 samples of 60 coin tosses, about 95% of intervals hold the truth."""
+    rng = np.random.default_rng(0)
+    held = [
+        low <= 0.6 <= high
+        for low, high in (
+            mean_interval95((rng.random(60) < 0.6).astype(float), resamples=500, rng=stream(seed))
+            for seed in range(400)
+        )
+    ]
+    assert 0.91 < np.mean(held) < 0.98
 
 
-def test_what_is_dearer_or_no_better_is_dominated():
-    tokens = np.array([10.0, 20.0, 30.0, 20.0, 40.0, 10.0])
-    scores = np.array([0.3, 0.5, 0.4, 0.5, 0.6, 0.2])
+def test_counts_of_a_resample_add_up_and_differ():
+    counts = resampled_counts(40, resamples=1200, rng=stream(18))
 
-    assert undominated(tokens, scores).tolist() == [True, True, False, True, True, False]
+    assert counts.shape == (1200, 40)
+    assert (counts.sum(axis=1) == 40).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(40), abs=0.15)  # five standard errors of 1 / sqrt(1200)
+    assert len(np.unique(counts, axis=0)) == 1200
+
+
+def test_differences_that_never_vary_are_certain():
+    assert paired_t_p(np.zeros(5)) == 1.0
+    assert paired_t_p(np.full(5, 2.0)) == 0.0
+    assert paired_t_p(np.array([1.0, 2.0, 4.0])) == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue)
+
+
+def test_what_was_published_comes_out_again():
+    """The draws and their order are those of the results on record: a change changes every published interval."""
+    sample = stream(20).normal(size=90)
+    weights = resampled_counts(90, resamples=700, rng=stream(22)) / 90
+    seeds = np.repeat([0, 1, 2], 30)
+    questions = [f"{seed % 2}-{row % 30}" for row, seed in enumerate(seeds)]
+    drawn = draw_resamples(seeds, questions, resamples=700, rng=stream(23))
+
+    got = {
+        "mean": mean_interval95(sample, resamples=700, rng=stream(21, "bootstrap")),
+        "weights": interval95((weights @ sample)[:, None])[:, 0].tolist(),
+        "clusters": interval95(drawn.sums(sample[:, None]) / 90)[:, 0].tolist(),
+        "p": bootstrap_p(drawn.sums(sample[:, None])[:, 0]),
+        "improvement": probability_of_improvement(
+            [sample[:5], sample[5:8]], [sample[8:12], sample[12:15]], resamples=700, rng=stream(24)
+        ),
+        "z": Z95,
+    }
+
+    for name, value in got.items():
+        assert value == pytest.approx(PUBLISHED[name], rel=1e-12), name
