@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.report.holm import holm
 from benchmarks.report.load import Results, load
 from benchmarks.report.scores import FIGURES, Scores, score_mean, score_task
-from benchmarks.report.holm import holm
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_env.errors import DataError
