@@ -10,8 +10,6 @@ from tracer_env.dialogue import Dialogue, Mode, Utterance
 from tracer_env.seeding import derive_seed
 from tracer_env.tasks.base import Question
 
-FAILED = "failed"  # the finish reason of an utterance that an engine outside this process never delivered
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:

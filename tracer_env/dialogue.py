@@ -40,6 +40,14 @@ class Verdict(StrEnum):
     WRONG = "WRONG"
 
 
+class FinishReason(StrEnum):
+    """Why an utterance ended."""
+
+    STOP = "stop"  # its speaker ended it
+    LENGTH = "length"  # a limit cut it
+    FAILED = "failed"  # an engine outside this process never delivered it
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The shape of a dialogue.
@@ -100,7 +108,7 @@ class Utterance:
     verdict: Verdict | None = None
     generated_tokens: int = 0
     prompt_tokens: int = 0
-    finish_reason: str = "stop"
+    finish_reason: FinishReason = FinishReason.STOP
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,18 @@ from gymnasium import logger
 from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from tracer_env import tasks
-from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Schedule, Utterance, initial, is_terminal, legal
+from tracer_env.dialogue import (
+    Dialogue,
+    FinishReason,
+    Mode,
+    Role,
+    Rules,
+    Schedule,
+    Utterance,
+    initial,
+    is_terminal,
+    legal,
+)
 from tracer_env.dialogue import transition as next_state
 from tracer_env.episodes import EpisodeSource, checked_seed, fresh_seed
 from tracer_env.errors import ConfigError, DataError, InvalidAction
@@ -247,13 +258,14 @@ class raw_env(TurnBasedEnv):
         text = usable_text(action, self.max_chars)
         proposing = self.dialogue.role is Role.PROPOSER
         counted = action.generated_tokens if isinstance(action, SpokenText) else None
+        reason = action.finish_reason if isinstance(action, SpokenText) else FinishReason.STOP
         return Utterance(
             text=text,
             answer=self.task.parse(text) if proposing else None,
             verdict=None if proposing else parse_verdict(text),
             generated_tokens=self._count_tokens(text) if counted is None else counted,
             prompt_tokens=action.prompt_tokens if isinstance(action, SpokenText) else 0,
-            finish_reason="length" if len(action) > self.max_chars else getattr(action, "finish_reason", "stop"),
+            finish_reason=FinishReason.LENGTH if len(action) > self.max_chars else reason,
         )
 
     def _paid(self, state: Dialogue) -> dict[str, float]:

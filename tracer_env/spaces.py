@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from gymnasium.spaces import Space
 
+from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError, InvalidAction
 
 _OMITTED = "\n[…]\n"  # in the place of what is left out of a long text
@@ -77,26 +78,33 @@ class SpokenText(str):
         text: the utterance.
         generated_tokens: tokens sampled, the end token included; None: the environment counts.
         prompt_tokens: tokens of the prompt.
-        finish_reason: why generation ended, ``"stop"`` or ``"length"``.
+        finish_reason: why generation ended: a ``FinishReason`` or its value, such as ``"length"``.
 
     Raises:
-        InvalidAction: a count that is not an integer ≥ 0.
+        InvalidAction: a count that is not an integer ≥ 0, or an unknown finish reason.
     """
 
     generated_tokens: int | None
     prompt_tokens: int
-    finish_reason: str
+    finish_reason: FinishReason
 
     def __new__(
-        cls, text: str, *, generated_tokens: int | None = None, prompt_tokens: int = 0, finish_reason: str = "stop"
+        cls,
+        text: str,
+        *,
+        generated_tokens: int | None = None,
+        prompt_tokens: int = 0,
+        finish_reason: FinishReason | str = FinishReason.STOP,
     ) -> Self:
         for name, count in (("generated_tokens", generated_tokens), ("prompt_tokens", prompt_tokens)):
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
                 raise InvalidAction(f"{name} must be an integer ≥ 0, got {count!r}")
+        if finish_reason not in list(FinishReason):
+            raise InvalidAction(f"finish_reason must be one of {[*map(str, FinishReason)]}, got {finish_reason!r}")
         self = super().__new__(cls, text)
         self.generated_tokens = generated_tokens
         self.prompt_tokens = prompt_tokens
-        self.finish_reason = finish_reason
+        self.finish_reason = FinishReason(finish_reason)
         return self
 
 

@@ -12,10 +12,9 @@ from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.methods.generated import votes_label
 from benchmarks.suite.bench import Bench
 from tracer_agents.evaluation.play import first_proposals, record_samples
-from tracer_agents.rollout.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
 from tracer_agents.types import Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Role, Verdict, transition
-from tracer_env.rewards import proposer_reward
 
 NAME = "best_of_n"
 _RANKS = {Verdict.RIGHT: 1, None: 0, Verdict.WRONG: -1}
@@ -64,19 +63,19 @@ def best(record: DialogueRecord, n: int) -> DialogueRecord:
     """The choice among the first ``n`` samples of a record, which then holds only these."""
     kept = _samples(record)[:n]
     chosen = max(kept, key=_rank)[0]  # max keeps the first of the best
-    right = chosen.answer is not None and chosen.reward == proposer_reward(True)
+    right = chosen.right is True
     return replace(
         record,
         method=votes_label(NAME, n),
         turns=tuple(replace(turn, forced=True) for sample in kept for turn in sample),  # nobody had a choice
         answer=chosen.answer,
         correct=right,
-        grade="right" if right else "wrong",
+        grade=Outcome.RIGHT if right else Outcome.WRONG,
     )
 
 
 def _samples(record: DialogueRecord) -> list[Sample]:
-    starts = [at for at, turn in enumerate(record.turns) if turn.role == Role.PROPOSER]
+    starts = [at for at, turn in enumerate(record.turns) if turn.role is Role.PROPOSER]
     return [record.turns[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
 
@@ -85,7 +84,7 @@ def _rank(sample: Sample) -> int:
     if proposal.answer is None or not reviews:
         return _UNREADABLE
     verdict = reviews[0].verdict
-    return _RANKS[Verdict(verdict) if verdict else None]
+    return _RANKS[verdict]
 
 
 def _points(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:

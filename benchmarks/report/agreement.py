@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracer_agents.types import FAILED
+from tracer_agents.rollout.records import Outcome
 from tracer_env.grading.base import Grade, Grader
 
 
@@ -39,7 +39,7 @@ def second_opinion(answers: pd.DataFrame, grader: Grader) -> Opinion:
         answers: rows of ``Results.answers``.
         grader: the second one.
     """
-    read = answers[answers["answer"].notna() & ~answers["grade"].isin([FAILED, Grade.UNGRADABLE])]
+    read = answers[answers["answer"].notna() & ~answers["grade"].isin([Outcome.FAILED, Outcome.UNGRADABLE])]
     pairs = read.groupby(["answer", "gold", "grade"], sort=True).size().reset_index(name="answers")
     pairs = pairs.rename(columns={"grade": "first"})
     second = [grade.value for grade in grader.grade(pairs["answer"].to_list(), pairs["gold"].to_list())]

@@ -11,13 +11,10 @@ import pandas as pd
 from benchmarks.report.speech import is_dialogue
 from benchmarks.suite.plan import Plan, make_plan, read_plan
 from tracer_agents.config import Config
-from tracer_agents.rollout.records import DialogueRecord, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, Outcome, record_from_json
 from tracer_agents.speakers.prompts import Messages
-from tracer_agents.types import FAILED
 from tracer_env.errors import DataError
-from tracer_env.grading.base import Grade
 
-_GRADES = {*Grade, FAILED}
 _COUNTS = ("round", "prompt_tokens", "generated_tokens")  # of a turn
 
 
@@ -141,9 +138,7 @@ def read_records(cell: Cell) -> list[DialogueRecord]:
 
 
 def _check_record(record: DialogueRecord) -> None:
-    if record.grade not in _GRADES:
-        raise ValueError(f"grade: {record.grade!r} is none of {sorted(_GRADES)}")
-    if record.correct is not (record.grade == Grade.RIGHT):
+    if record.correct is not (record.grade is Outcome.RIGHT):
         raise ValueError(f"correct is {record.correct!r}, grade is {record.grade!r}")
     if record.correct and record.answer is None:
         raise ValueError("correct without an answer")
@@ -176,8 +171,8 @@ def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
         "spoken": float(sum(turn.mode for turn in free)),
         "grade": record.grade,
         "no_answer": float(record.answer is None),
-        "ungradable": float(record.grade == Grade.UNGRADABLE),
-        "failed": float(record.grade == FAILED),
+        "ungradable": float(record.grade is Outcome.UNGRADABLE),
+        "failed": float(record.grade is Outcome.FAILED),
         "answer": record.answer,
         "gold": record.gold,
     }

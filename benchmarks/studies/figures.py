@@ -73,7 +73,7 @@ def choose_dialogue(records: Iterable[DialogueRecord]) -> DialogueRecord:
 
     def merit(record: DialogueRecord) -> tuple[bool, bool, bool, bool, int]:
         reviews = [turn for turn in record.turns if turn.mode and turn.role == "reviewer"]
-        true_reviews = bool(reviews) and all(turn.reward == 1.0 for turn in reviews)
+        true_reviews = bool(reviews) and all(turn.right for turn in reviews)
         corrected = record.correct and not record.first_correct
         found = corrected and true_reviews and any(turn.verdict == "WRONG" for turn in reviews)
         return found, corrected, record.correct and true_reviews, bool(reviews), -sum(map(_length, record.turns))
@@ -118,7 +118,7 @@ def _turn(turn: TurnRecord) -> Table:
 
 
 def _judged(turn: TurnRecord) -> Text:
-    good = turn.reward == 1.0
+    good = turn.right
     if turn.role == "proposer":
         word = "no answer" if turn.answer is None else "a right answer" if good else "a wrong answer"
     else:

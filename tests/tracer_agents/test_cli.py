@@ -25,8 +25,8 @@ SUMMARY = {
     "train_seconds", "before", "after", "baselines", "comparisons", "certificate",
 }  # fmt: skip
 TURN = {
-    "round", "agent", "role", "mode", "forced", "text", "answer", "verdict", "reward", "prompt_tokens",
-    "generated_tokens", "finish_reason",
+    "round", "agent", "role", "mode", "forced", "text", "answer", "verdict", "right", "reward",
+    "prompt_tokens", "generated_tokens", "finish_reason",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from gymnasium.spaces import Dict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError, InvalidAction
 from tracer_env.spaces import SAMPLE_CHARS, SpokenText, UnicodeText, count_words, usable_text
 
@@ -82,6 +83,12 @@ def test_spoken_text_is_text_and_keeps_its_counts_through_copies():
     assert said == "hi"
     for twin in (copy.deepcopy(said), pickle.loads(pickle.dumps(said))):
         assert (twin, twin.generated_tokens, twin.prompt_tokens, twin.finish_reason) == ("hi", 3, 5, "length")
+
+
+def test_spoken_text_knows_the_reasons_why_an_utterance_ends():
+    assert SpokenText("hi", finish_reason="stop").finish_reason is FinishReason.STOP
+    with pytest.raises(InvalidAction, match=r"finish_reason must be one of .*'length'.* got 'tired'"):
+        SpokenText("hi", finish_reason="tired")
 
 
 @pytest.mark.parametrize("counts", [{"generated_tokens": -1}, {"prompt_tokens": 1.5}, {"generated_tokens": True}])

@@ -12,8 +12,8 @@ import numpy as np
 from tracer_agents.credit.advantages import group_advantages, group_ids
 from tracer_agents.credit.rewards import Penalties, credit_proposal, credit_review
 from tracer_agents.rollout.tree import Grader, Tree
-from tracer_agents.types import FAILED, Speakers, SpeakRequest, mode_prefix
-from tracer_env.dialogue import Dialogue, Mode, Role, Utterance, transition
+from tracer_agents.types import Speakers, SpeakRequest, mode_prefix
+from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Utterance, transition
 from tracer_env.rewards import proposer_reward
 from tracer_env.tasks.base import Grade
 
@@ -81,7 +81,9 @@ def sample_groups(
         ]
     further = [(tree, replace(request, candidate=c)) for tree, request, _ in first for c in range(1, group_size)]
     said = speakers.speak([request for _, request in further])
-    came = [(*where, one) for where, one in zip(further, said, strict=True) if one.finish_reason != FAILED]
+    came = [
+        (*where, one) for where, one in zip(further, said, strict=True) if one.finish_reason is not FinishReason.FAILED
+    ]
     everything = first + came
     lifts = _uplifts(everything, speakers, grade) if uplift else [0.0] * len(everything)
     measured = [lift is not None for lift in lifts]
@@ -151,5 +153,5 @@ def _uplifts(
     lifts: list[float | None] = [0.0] * len(spoken)
     for index, said, after_, before in zip(reviews, refreshed, new, old, strict=True):
         lift = proposer_reward(after_ is Grade.RIGHT) - proposer_reward(before is Grade.RIGHT)
-        lifts[index] = None if said.finish_reason == FAILED else lift
+        lifts[index] = None if said.finish_reason is FinishReason.FAILED else lift
     return lifts

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracer_env.dialogue import Utterance
+from tracer_env.dialogue import FinishReason, Utterance
 from tracer_env.rewards import proposer_reward, reviewer_reward
 
 
@@ -33,4 +33,4 @@ def credit_review(utterance: Utterance, pending_right: bool, penalties: Penaltie
 
 
 def _truncation(utterance: Utterance, penalties: Penalties) -> float:
-    return penalties.truncation if utterance.finish_reason == "length" else 0.0
+    return penalties.truncation if utterance.finish_reason is FinishReason.LENGTH else 0.0

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tracer_agents.evaluation.statistics import mcnemar_p, mean_interval95, paired_t_p
-from tracer_agents.rollout.records import DialogueRecord
-from tracer_env.dialogue import Role, Verdict
+from tracer_agents.rollout.records import DialogueRecord, Outcome
+from tracer_env.dialogue import FinishReason, Role, Verdict
 from tracer_env.rewards import Utility
 from tracer_env.seeding import stream
 
@@ -79,17 +79,17 @@ class ReviewRates:
     specificity: float | None
 
 
-Review = tuple[bool, str | None]  # (whether the reviewed solution is right, the verdict: a ``Verdict``, None if unread)
+Review = tuple[bool, Verdict | None]  # (whether the reviewed solution is right, the verdict, None if unread)
 
 
 def review_rates(reviews: Iterable[Review]) -> ReviewRates:
     """Both rates of some reviews; a review without a verdict is neither WRONG nor RIGHT."""
-    verdicts: dict[bool, list[str | None]] = {True: [], False: []}
+    verdicts: dict[bool, list[Verdict | None]] = {True: [], False: []}
     for right, verdict in reviews:
         verdicts[right].append(verdict)
     return ReviewRates(
-        sensitivity=_mean(np.array([verdict == Verdict.WRONG for verdict in verdicts[False]])),
-        specificity=_mean(np.array([verdict == Verdict.RIGHT for verdict in verdicts[True]])),
+        sensitivity=_mean(np.array([verdict is Verdict.WRONG for verdict in verdicts[False]])),
+        specificity=_mean(np.array([verdict is Verdict.RIGHT for verdict in verdicts[True]])),
     )
 
 
@@ -97,8 +97,8 @@ def reviews_of(record: DialogueRecord) -> Iterator[Review]:
     """The reviews in a recorded dialogue."""
     right = False
     for turn in record.turns:
-        if turn.mode and turn.role == Role.PROPOSER:
-            right = turn.reward == 1.0
+        if turn.mode and turn.role is Role.PROPOSER:
+            right = turn.right is True
         elif turn.mode:
             yield right, turn.verdict
 
@@ -134,7 +134,7 @@ def summarise(
     first = np.array([record.first_correct for record in records])
     turns = [turn for record in records for turn in record.turns]
     spoken = [turn for turn in turns if turn.mode]
-    proposals = [turn for turn in spoken if turn.role == "proposer"]
+    proposals = [turn for turn in spoken if turn.role is Role.PROPOSER]
     free = [turn for turn in turns if not turn.forced and turn.round > 1]
     reviews = review_rates(review for record in records for review in reviews_of(record))
     return Metrics(
@@ -148,8 +148,8 @@ def summarise(
         reviewer_sensitivity=reviews.sensitivity,
         reviewer_specificity=reviews.specificity,
         unparsed_rate=float(np.mean([turn.answer is None for turn in proposals])),
-        truncation_rate=float(np.mean([turn.finish_reason == "length" for turn in spoken])),
-        ungradable_rate=float(np.mean([record.grade == "ungradable" for record in records])),
+        truncation_rate=float(np.mean([turn.finish_reason is FinishReason.LENGTH for turn in spoken])),
+        ungradable_rate=float(np.mean([record.grade is Outcome.UNGRADABLE for record in records])),
         generated_tokens_per_question=float(np.mean([record.generated_tokens for record in records])),
         prompt_tokens_per_question=float(np.mean([record.prompt_tokens for record in records])),
         speak_rate=_mean(np.array([turn.mode for turn in free], dtype=np.float64)),

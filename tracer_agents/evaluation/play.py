@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.rollout.records import DialogueRecord, record_dialogues
+from tracer_agents.rollout.records import DialogueRecord, Outcome, record_dialogues
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
@@ -132,12 +132,12 @@ def majority(ballot: DialogueRecord, k: int) -> DialogueRecord:
     turns = ballot.turns[:k]
     parsed = [turn.answer for turn in turns if turn.answer is not None]
     winner = Counter(parsed).most_common(1)[0][0] if parsed else None  # most_common keeps first-seen order on ties
-    right = winner is not None and any(turn.answer == winner and turn.reward == 1.0 for turn in turns)
+    right = winner is not None and any(turn.answer == winner and turn.right for turn in turns)
     return replace(
         ballot,
         method=f"self_consistency@{k}",
         turns=turns,
         answer=winner,
         correct=right,
-        grade="right" if right else "wrong",
+        grade=Outcome.RIGHT if right else Outcome.WRONG,
     )

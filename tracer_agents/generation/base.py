@@ -6,6 +6,8 @@ from typing import Protocol, Self
 
 from tracer_agents.generation.gate import Check, Learner, Probes
 
+from tracer_env.dialogue import FinishReason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
@@ -30,17 +32,17 @@ class GenerationRequest:
 class Generation:
     """One completion, as the engine sampled it.
 
-    ``output_ids`` includes the end token when generation stopped by itself (``finish_reason == "stop"``);
-    it is ``"length"`` when the limit cut it, and ``"failed"``, with no tokens, when an engine outside this process
-    did not deliver. ``logps`` holds each output token's log-probability at the
-    sampling temperature (natural log; temperature 1 for greedy rows). ``policy_version`` names the weights.
+    ``output_ids`` includes the end token where generation stopped by itself; the reason is ``LENGTH`` where the limit
+    cut it, and ``FAILED``, with no tokens, where an engine outside this process did not deliver. ``logps`` holds each
+    output token's log-probability at the sampling temperature (natural log; temperature 1 for greedy rows).
+    ``policy_version`` names the weights.
     """
 
     prompt_ids: tuple[int, ...]
     output_ids: tuple[int, ...]
     logps: tuple[float, ...]
     text: str
-    finish_reason: str
+    finish_reason: FinishReason
     policy_version: int
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from tracer_agents.generation.base import Generation, GenerationRequest
 from tracer_agents.generation.gate import Check, Learner, Probes
+from tracer_env.dialogue import FinishReason
 
 
 @dataclass(kw_only=True)
@@ -51,6 +52,6 @@ class ScriptedBackend:
             output_ids=cut,
             logps=(0.0,) * len(cut),
             text=text if cut == ids else self.decode(cut),
-            finish_reason="stop" if len(ids) <= request.max_new_tokens else "length",
+            finish_reason=FinishReason.STOP if len(ids) <= request.max_new_tokens else FinishReason.LENGTH,
             policy_version=self.version,
         )

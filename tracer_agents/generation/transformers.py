@@ -18,6 +18,7 @@ from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.weights import Weights
+from tracer_env.dialogue import FinishReason
 from tracer_env.seeding import stream
 
 
@@ -164,7 +165,7 @@ class TransformersBackend:
                 output_ids=tuple(row),
                 logps=tuple(row_logps[: len(row)]),
                 text=text,
-                finish_reason="stop" if row and row[-1] in self._stops else "length",
+                finish_reason=FinishReason.STOP if row and row[-1] in self._stops else FinishReason.LENGTH,
                 policy_version=self._version,
             )
             for request, row, row_logps, text in zip(batch, kept, logps, texts, strict=True)

@@ -2,39 +2,51 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from tracer_agents.rollout.tree import grade_dialogues, is_right
-from tracer_agents.types import FAILED, Episode
-from tracer_env.dialogue import Dialogue, Mode, Role, Turn
+from tracer_agents.types import Episode
+from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Turn, Verdict
 from tracer_env.rewards import proposer_reward, reviewer_reward
 from tracer_env.tasks.base import Grade
 
 
+class Outcome(StrEnum):
+    """How a dialogue ended: its answer's grade, or failed where an engine did not deliver an utterance."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNGRADABLE = "ungradable"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRecord:
-    """One round; the utterance's fields are None (0 for tokens) when the controller skipped."""
+    """One round; the utterance's fields are None (0 for tokens) when the controller skipped.
+
+    ``right`` says of a proposal whether its answer is right, of a review whether its verdict is true; None where no
+    verdict could be read.
+    """
 
     round: int
     agent: int
-    role: str
-    mode: int
+    role: Role
+    mode: Mode
     forced: bool
     text: str | None
     answer: str | None
-    verdict: str | None
+    verdict: Verdict | None
+    right: bool | None
     reward: float | None
     prompt_tokens: int
     generated_tokens: int
-    finish_reason: str | None
+    finish_reason: FinishReason | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueRecord:
-    """One dialogue with its outcome; ``grade`` is right, wrong or ungradable, and only right is correct.
-
-    It is failed when an engine did not deliver one of the utterances.
-    """
+    """One dialogue with its outcome, of which only right is correct."""
 
     method: str
     phase: str
@@ -44,7 +56,7 @@ class DialogueRecord:
     gold: str
     answer: str | None
     correct: bool
-    grade: str
+    grade: Outcome
     turns: tuple[TurnRecord, ...]
 
     @property
@@ -60,7 +72,7 @@ class DialogueRecord:
     @property
     def first_correct(self) -> bool:
         """Whether the first proposal was right."""
-        return self.turns[0].reward == proposer_reward(True)
+        return self.turns[0].right is True
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, a line of ``transcripts.jsonl``."""
@@ -88,19 +100,22 @@ def record_dialogues(
 
 def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **labels: Any) -> DialogueRecord:
     turns, right = [], False
-    failed = any(turn.utterance is not None and turn.utterance.finish_reason == FAILED for turn in final.turns)
+    failed = any(
+        turn.utterance is not None and turn.utterance.finish_reason is FinishReason.FAILED for turn in final.turns
+    )
     for turn in final.turns:
         if turn.role is Role.PROPOSER and turn.utterance is not None:
             answer = turn.utterance.answer
             right = answer is not None and grades[answer] is Grade.RIGHT
         turns.append(_turn(turn, right))
+    grade = Grade.WRONG if final.answer is None else grades[final.answer]
     return DialogueRecord(
         question_id=episode.question.id,
         question=episode.question.text,
         gold=episode.question.gold,
         answer=final.answer,
         correct=not failed and is_right(grades, final),
-        grade=FAILED if failed else (Grade.WRONG if final.answer is None else grades[final.answer]).value,
+        grade=Outcome.FAILED if failed else Outcome(grade),
         turns=tuple(turns),
         **labels,
     )
@@ -108,19 +123,22 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
 
 def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
     said = turn.utterance
-    reward = None
-    if said is not None and turn.mode is Mode.SPEAK:
-        proposes = turn.role is Role.PROPOSER
-        reward = proposer_reward(pending_right) if proposes else reviewer_reward(said.verdict, pending_right)
+    right = reward = None
+    if said is not None and turn.role is Role.PROPOSER:
+        right, reward = pending_right, proposer_reward(pending_right)
+    elif said is not None:
+        right = None if said.verdict is None else (said.verdict is Verdict.RIGHT) == pending_right
+        reward = reviewer_reward(said.verdict, pending_right)
     return TurnRecord(
         round=turn.round,
         agent=turn.agent,
-        role=turn.role.value,
-        mode=int(turn.mode),
+        role=turn.role,
+        mode=turn.mode,
         forced=turn.forced,
         text=said.text if said else None,
         answer=said.answer if said else None,
-        verdict=said.verdict.value if said and said.verdict else None,
+        verdict=said.verdict if said else None,
+        right=right,
         reward=reward,
         prompt_tokens=said.prompt_tokens if said else 0,
         generated_tokens=said.generated_tokens if said else 0,
@@ -129,5 +147,29 @@ def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
 
 
 def record_from_json(row: Mapping[str, Any]) -> DialogueRecord:
-    """Reads back what ``as_json`` gave."""
-    return DialogueRecord(**{**row, "turns": tuple(TurnRecord(**turn) for turn in row["turns"])})
+    """Reads back what ``as_json`` gave, or gave before it said what is ``right``.
+
+    Raises:
+        KeyError, TypeError, ValueError: the row is no record.
+    """
+    turns = tuple(_turn_from_json(turn) for turn in row["turns"])
+    return DialogueRecord(**{**row, "grade": _member(Outcome, row, "grade"), "turns": turns})
+
+
+def _turn_from_json(row: Mapping[str, Any]) -> TurnRecord:
+    enums = {
+        "role": _member(Role, row, "role"),
+        "mode": _member(Mode, row, "mode"),
+        "verdict": _member(Verdict, row, "verdict") if row["verdict"] is not None else None,
+        "finish_reason": _member(FinishReason, row, "finish_reason") if row["finish_reason"] is not None else None,
+    }
+    judged = enums["mode"] is Mode.SPEAK and (enums["role"] is Role.PROPOSER or enums["verdict"] is not None)
+    right = row["reward"] == proposer_reward(True) if judged else None
+    return TurnRecord(**{"right": right, **row, **enums})
+
+
+def _member(kind: type[Enum], row: Mapping[str, Any], field: str) -> Enum:
+    try:
+        return kind(row[field])
+    except ValueError:
+        raise ValueError(f"{field}: {row[field]!r} is none of {[member.value for member in kind]}") from None

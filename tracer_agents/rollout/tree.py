@@ -11,8 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.types import FAILED, Controller, Episode, Speakers, SpeakRequest, mode_prefix
-from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, is_terminal, transition
+from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest, mode_prefix
+from tracer_env.dialogue import (
+    Dialogue,
+    FinishReason,
+    Mode,
+    Rules,
+    Utterance,
+    initial,
+    is_forced,
+    is_terminal,
+    transition,
+)
 from tracer_env.seeding import stream
 from tracer_env.tasks.base import Grade
 
@@ -97,7 +107,7 @@ def set_apart(trees: Sequence[Tree]) -> tuple[list[Tree], list[Tree]]:
     whole: list[Tree] = []
     lost: list[Tree] = []
     for tree in trees:
-        failed = any(utterance.finish_reason == FAILED for _, utterance in tree.spoken())
+        failed = any(utterance.finish_reason is FinishReason.FAILED for _, utterance in tree.spoken())
         (lost if failed else whole).append(tree)
     if lost and not whole:
         raise GenerationFailed(

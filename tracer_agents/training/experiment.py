@@ -275,7 +275,7 @@ def run_replay(config: Config, out: Path, *, completions: Path, display: Display
                     "samples": votes,
                     "unanswered": len(asked) - len(episodes),
                     "self_consistency": _figures(config, [majority(b, votes) for b in ballots]).accuracy,
-                    "pass_at_k": sum(any(t.reward == 1.0 for t in b.turns) for b in ballots) / len(ballots),
+                    "pass_at_k": sum(any(t.right for t in b.turns) for b in ballots) / len(ballots),
                 }
         summary = {**describe(config), "model": None, "stage_seconds": clock.seconds, "models": models}
         directory.write_summary(summary)

@@ -12,7 +12,8 @@ import pytest
 from benchmarks.report import write
 from benchmarks.suite.plan import Plan, dump_plan, make_plan
 from tracer_agents.evaluation.play import majority
-from tracer_agents.rollout.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
+from tracer_env.dialogue import FinishReason, Mode, Role, Verdict
 from tracer_env.seeding import stream
 
 QUESTIONS = 30
@@ -74,23 +75,24 @@ def turn(round_: int, *, right: bool | None, gold: str = "7", wrong: str | None 
     return TurnRecord(
         round=round_,
         agent=(round_ // 2) % 2,
-        role="proposer" if proposes else "reviewer",
-        mode=int(spoken),
+        role=Role.PROPOSER if proposes else Role.REVIEWER,
+        mode=Mode(spoken),
         forced=round_ == 1,
         text="some text" if spoken else None,
         answer=(gold if right else wrong) if spoken and proposes else None,
-        verdict=("RIGHT" if right else "WRONG") if spoken and not proposes else None,
+        verdict=(Verdict.RIGHT if right else Verdict.WRONG) if spoken and not proposes else None,
+        right=right,
         reward=(1.0 if right else -1.0) if spoken else None,
         prompt_tokens=30 if spoken else 0,
         generated_tokens=tokens if spoken else 0,
-        finish_reason="stop" if spoken else None,
+        finish_reason=FinishReason.STOP if spoken else None,
     )
 
 
 def record(label: str, question_id: str, turns: Sequence[TurnRecord], *, seed: int = 0) -> DialogueRecord:
     """A dialogue, or votes, in which the last proposal is the answer."""
     last = [one for one in turns if one.mode and one.role == "proposer"][-1]
-    right = last.reward == 1.0
+    right = last.right is True
     return DialogueRecord(
         method=label,
         phase="benchmark",
@@ -100,7 +102,7 @@ def record(label: str, question_id: str, turns: Sequence[TurnRecord], *, seed: i
         gold="7",
         answer=last.answer,
         correct=right,
-        grade="right" if right else "wrong",
+        grade=Outcome.RIGHT if right else Outcome.WRONG,
         turns=tuple(turns),
     )
 

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.studies.figures import choose_dialogue, curves, dialogue_svg, main, shown, smoothed
 from tracer_agents.config import Config
-from tracer_agents.rollout.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
 from tracer_agents.runs.directory import RunDirectory
+from tracer_env.dialogue import FinishReason, Mode, Role, Verdict
 from tracer_env.errors import DataError
 
 
@@ -21,16 +22,17 @@ def turn(round_: int, *, reward: float | None, text: str | None = "text") -> Tur
     return TurnRecord(
         round=round_,
         agent=(round_ // 2) % 2,
-        role="proposer" if proposes else "reviewer",
-        mode=int(spoken),
+        role=Role.PROPOSER if proposes else Role.REVIEWER,
+        mode=Mode(spoken),
         forced=round_ == 1,
         text=text if spoken else None,
         answer="7" if spoken and proposes else None,
-        verdict="WRONG" if spoken and not proposes else None,
+        verdict=Verdict.WRONG if spoken and not proposes else None,
+        right=reward > 0 if reward else None,
         reward=reward,
         prompt_tokens=10,
         generated_tokens=5 if spoken else 0,
-        finish_reason="stop" if spoken else None,
+        finish_reason=FinishReason.STOP if spoken else None,
     )
 
 
@@ -47,7 +49,7 @@ def dialogue(*rewards: float | None, text: str = "text", question_id: str = "q")
         gold="7",
         answer="7",
         correct=right,
-        grade="right" if right else "wrong",
+        grade=Outcome.RIGHT if right else Outcome.WRONG,
         turns=turns,
     )
 

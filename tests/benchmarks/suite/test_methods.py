@@ -24,10 +24,10 @@ from benchmarks.suite.runner import run_plan
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, majority
-from tracer_agents.rollout.records import DialogueRecord, TurnRecord, record_dialogues, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord, record_dialogues, record_from_json
 from tracer_agents.speakers.model import View
 from tracer_agents.types import Episode, SpeakRequest
-from tracer_env.dialogue import Mode, Role, Rules, Utterance, Verdict, initial, transition
+from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
 from tracer_env.errors import ConfigError
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.arithmetic import Arithmetic
@@ -256,16 +256,17 @@ def turn(answer: str | None, verdict: str | None = None, *, review: bool = False
     return TurnRecord(
         round=2 if review else 1,
         agent=int(review),
-        role=Role.REVIEWER.value if review else Role.PROPOSER.value,
-        mode=1,
+        role=Role.REVIEWER if review else Role.PROPOSER,
+        mode=Mode.SPEAK,
         forced=False,
         text="",
         answer=answer,
-        verdict=verdict,
+        verdict=None if verdict is None else Verdict(verdict),
+        right=right,
         reward=1.0 if right else -1.0,
         prompt_tokens=1,
         generated_tokens=2,
-        finish_reason="stop",
+        finish_reason=FinishReason.STOP,
     )
 
 
@@ -279,7 +280,7 @@ def record_of(turns: Sequence[TurnRecord]) -> DialogueRecord:
         gold="7",
         answer=None,
         correct=False,
-        grade="wrong",
+        grade=Outcome.WRONG,
         turns=tuple(turns),
     )
 

@@ -11,8 +11,8 @@ from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.types import FAILED, Episode, SpeakRequest, mode_prefix
-from tracer_env.dialogue import Role, Rules, Utterance, Verdict
+from tracer_agents.types import Episode, SpeakRequest, mode_prefix
+from tracer_env.dialogue import FinishReason, Role, Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Question
 
 PRICES = Penalties(format=0.5, truncation=0.25)
@@ -223,14 +223,14 @@ def test_completions_that_did_not_come_are_in_no_group_and_counted():
 
     def say(request: SpeakRequest) -> Utterance:
         if request.state.role is Role.PROPOSER and request.candidate == 2:
-            return Utterance(text="", finish_reason=FAILED)
+            return Utterance(text="", finish_reason=FinishReason.FAILED)
         return first_right_then_wrong(request)
 
     groups, _ = groups_of(say)
     assert groups.n_failed == 2
     assert [one.request.candidate for one in of_turn(groups, "")] == [0, 1]
     assert [one.reward for one in of_turn(groups, "")] == [1, -1]
-    assert all(one.utterance.finish_reason != FAILED for one in groups.candidates)
+    assert all(one.utterance.finish_reason != FinishReason.FAILED for one in groups.candidates)
     assert len(groups.candidates) == len(groups.group) == len(groups.advantage) == 7
 
 
@@ -239,7 +239,7 @@ def test_a_review_whose_uplift_is_unknown_is_in_no_group():
 
     def say(request: SpeakRequest) -> Utterance:
         if request.state.reviews_of_pending() and request.candidate == 1:
-            return Utterance(text="", finish_reason=FAILED)
+            return Utterance(text="", finish_reason=FinishReason.FAILED)
         return first_right_then_wrong(request)
 
     groups, _ = groups_of(say, _Modes(2), uplift=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from tracer_agents.credit.rewards import Penalties, credit_proposal, credit_review
-from tracer_env.dialogue import Utterance, Verdict
+from tracer_env.dialogue import FinishReason, Utterance, Verdict
 
 PRICES = Penalties(format=0.25, truncation=0.125)
 
@@ -18,7 +18,7 @@ PRICES = Penalties(format=0.25, truncation=0.125)
     ],
 )
 def test_proposals(answer, right, finish, paid):
-    assert credit_proposal(Utterance(text="", answer=answer, finish_reason=finish), right, PRICES) == paid
+    assert credit_proposal(Utterance(text="", answer=answer, finish_reason=FinishReason(finish)), right, PRICES) == paid
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_proposals(answer, right, finish, paid):
     ],
 )
 def test_reviews(verdict, pending_right, finish, uplift, paid):
-    said = Utterance(text="", verdict=verdict, finish_reason=finish)
+    said = Utterance(text="", verdict=verdict, finish_reason=FinishReason(finish))
     assert credit_review(said, pending_right, PRICES, uplift) == paid

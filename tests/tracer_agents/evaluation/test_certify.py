@@ -16,7 +16,7 @@ from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.experiment import Silent, run_training
 from tracer_agents.training.trainer import Trainer
-from tracer_agents.types import FAILED
+from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError
 
 BRIEF = {
@@ -142,7 +142,7 @@ def test_a_silent_engine_is_named(config, finished):
         def speak(self, requests):
             first = requests[0].episode.question.id
             return [
-                said if request.episode.question.id == first else replace(said, finish_reason=FAILED)
+                said if request.episode.question.id == first else replace(said, finish_reason=FinishReason.FAILED)
                 for request, said in zip(requests, self.speakers.speak(requests), strict=True)
             ]
 

@@ -5,16 +5,19 @@ import pytest
 from scipy import stats
 
 from tracer_agents.evaluation.metrics import METRIC_NAMES, compare, summarise, values
-from tracer_agents.rollout.records import DialogueRecord, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
+from tracer_env.dialogue import FinishReason, Role
 from tracer_env.rewards import Utility
 
 UTILITY = Utility(price_of_speech=0.5, rounds=3, max_new_tokens=10)  # 30 tokens cost 0.5
 
 
 def turn(round_: int, mode: int = 1, **fields) -> TurnRecord:
-    role = "proposer" if round_ % 2 else "reviewer"
-    said = {"text": "x", "finish_reason": "stop"} if mode else {"text": None, "finish_reason": None}
-    blank = {"answer": None, "verdict": None, "reward": None, "prompt_tokens": 0, "generated_tokens": 0}
+    role = Role.PROPOSER if round_ % 2 else Role.REVIEWER
+    said = {"text": "x", "finish_reason": FinishReason.STOP} if mode else {"text": None, "finish_reason": None}
+    blank = {"answer": None, "verdict": None, "right": None, "reward": None, "prompt_tokens": 0, "generated_tokens": 0}
+    if fields.get("reward"):
+        fields["right"] = fields["reward"] > 0
     return TurnRecord(
         **{"round": round_, "agent": 0, "role": role, "mode": mode, "forced": round_ == 1, **said, **blank, **fields}
     )
@@ -30,7 +33,7 @@ def dialogue(number: int, correct: bool, *turns: TurnRecord, grade: str | None =
         gold="1",
         answer="1" if correct else "2",
         correct=correct,
-        grade=grade or ("right" if correct else "wrong"),
+        grade=Outcome(grade or ("right" if correct else "wrong")),
         turns=turns,
     )
 
@@ -57,7 +60,7 @@ def four() -> list[DialogueRecord]:
             False,
             turn(1, answer="1", reward=1.0, generated_tokens=2, prompt_tokens=10),
             turn(2, verdict="WRONG", reward=-1.0, generated_tokens=2, prompt_tokens=10),
-            turn(3, reward=-1.0, generated_tokens=10, prompt_tokens=10, finish_reason="length"),
+            turn(3, reward=-1.0, generated_tokens=10, prompt_tokens=10, finish_reason=FinishReason.LENGTH),
             grade="ungradable",
         ),
         dialogue(  # wrong, a review without a verdict, kept

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tracer_agents.rollout.records import record_dialogues, record_from_json
-from tracer_agents.types import FAILED, Episode
-from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, transition
+from tracer_agents.rollout.records import Outcome, record_dialogues, record_from_json
+from tracer_agents.types import Episode
+from tracer_env.dialogue import Dialogue, FinishReason, Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.base import Grade, Question
 
 QUESTION = Question(id="q/1", text="Was macht λ × 2?", gold="4")
@@ -36,7 +36,9 @@ def finished(*actions: Utterance | None, rounds: int = 3) -> Dialogue:
 
 
 def proposal(answer: str | None) -> Utterance:
-    return Utterance(text=f"→ {answer}", answer=answer, generated_tokens=5, prompt_tokens=11, finish_reason="length")
+    return Utterance(
+        text=f"→ {answer}", answer=answer, generated_tokens=5, prompt_tokens=11, finish_reason=FinishReason.LENGTH
+    )
 
 
 def verdict(value: Verdict | None) -> Utterance:
@@ -61,28 +63,31 @@ def test_every_field_by_hand():
     assert (first.text, first.answer, first.verdict, first.finish_reason) == ("→ 3", "3", None, "length")
     assert (review.round, review.agent, review.role, review.forced) == (2, 1, "reviewer", False)
     assert (review.answer, review.verdict) == (None, "WRONG")
+    assert [turn.right for turn in made.turns] == [False, True, True]
     assert [turn.reward for turn in made.turns] == [-1.0, 1.0, 1.0]
     assert (last.agent, last.forced, last.prompt_tokens, last.generated_tokens) == (1, False, 11, 5)
 
 
 def test_skipped_rounds_are_recorded_empty():
     skipped = record(proposal("4"), None, None).turns[1]
-    assert (skipped.mode, skipped.text, skipped.reward, skipped.finish_reason) == (0, None, None, None)
+    assert (skipped.mode, skipped.text, skipped.right, skipped.reward, skipped.finish_reason) == (0, *[None] * 4)
     assert (skipped.generated_tokens, skipped.prompt_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("said", "pending", "reward"),
+    ("said", "pending", "right", "reward"),
     [
-        (Verdict.RIGHT, "4", 1.0),
-        (Verdict.RIGHT, "3", -1.0),
-        (Verdict.WRONG, "4", -1.0),
-        (Verdict.WRONG, None, 1.0),
-        (None, "4", 0.0),
+        (Verdict.RIGHT, "4", True, 1.0),
+        (Verdict.RIGHT, "3", False, -1.0),
+        (Verdict.WRONG, "4", False, -1.0),
+        (Verdict.WRONG, None, True, 1.0),
+        (None, "4", None, 0.0),
+        (None, "3", None, 0.0),
     ],
 )
-def test_reviews_are_judged_by_the_solution_they_saw(said, pending, reward):
-    assert record(proposal(pending), verdict(said), proposal("9")).turns[1].reward == reward
+def test_reviews_are_judged_by_the_solution_they_saw(said, pending, right, reward):
+    review = record(proposal(pending), verdict(said), proposal("9")).turns[1]
+    assert (review.right, review.reward) == (right, reward)
 
 
 def test_a_review_after_a_kept_proposal_sees_the_old_one():
@@ -105,8 +110,33 @@ def test_an_unreadable_proposal_replaces_a_right_one():
 
 
 def test_json_round_trip():
-    made = record(proposal("3"), verdict(None), None)
-    assert record_from_json(json.loads(json.dumps(made.as_json()))) == made
+    for made in (record(proposal("3"), verdict(None), None), record(proposal("4"), verdict(Verdict.RIGHT), None)):
+        again = record_from_json(json.loads(json.dumps(made.as_json())))
+        assert again == made
+        assert isinstance(again.grade, Outcome)
+        for turn, before in zip(again.turns, made.turns, strict=True):
+            for field in ("role", "mode", "verdict", "finish_reason"):
+                assert type(getattr(turn, field)) is type(getattr(before, field)) is not str
+
+
+def test_a_transcript_that_does_not_say_what_is_right_is_read_by_its_rewards():
+    for made in (
+        record(proposal("3"), verdict(Verdict.WRONG), proposal("4")),
+        record(proposal("4"), verdict(None), None),
+        record(proposal("4"), verdict(Verdict.WRONG), proposal(None)),
+    ):
+        row = json.loads(json.dumps(made.as_json()))
+        for turn in row["turns"]:
+            del turn["right"]
+        assert record_from_json(row) == made
+
+
+@pytest.mark.parametrize(("field", "value"), [("role", "judge"), ("verdict", "MAYBE"), ("finish_reason", "tired")])
+def test_unknown_words_in_a_transcript_are_refused(field, value):
+    row = json.loads(json.dumps(record(proposal("4"), verdict(None), None).as_json()))
+    row["turns"][1][field] = value
+    with pytest.raises(ValueError, match=value):
+        record_from_json(row)
 
 
 def test_all_answers_are_graded_in_one_call_each_pair_once():
@@ -119,6 +149,6 @@ def test_all_answers_are_graded_in_one_call_each_pair_once():
 
 def test_a_dialogue_with_an_utterance_that_did_not_come_has_failed():
     """It is no wrong answer, and not right either, whatever was said around the gap."""
-    lost = Utterance(text="", finish_reason=FAILED)
+    lost = Utterance(text="", finish_reason=FinishReason.FAILED)
     for made in (record(proposal("4"), lost, None), record(proposal("3"), None, lost)):
-        assert (made.grade, made.correct) == (FAILED, False)
+        assert (made.grade, made.correct) == (Outcome.FAILED, False)

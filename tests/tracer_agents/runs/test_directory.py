@@ -7,7 +7,7 @@ import pytest
 
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
-from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord, Outcome
 from tracer_agents.runs.directory import RunDirectory, describe
 
 CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
@@ -16,7 +16,7 @@ CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
 def record(phase: str, method: str = "team", question: str = "q") -> DialogueRecord:
     return DialogueRecord(
         method=method, phase=phase, seed=0, question_id=question, question="?", gold="1", answer=None, correct=False,
-        grade="wrong", turns=(),
+        grade=Outcome.WRONG, turns=(),
     )  # fmt: skip
 
 

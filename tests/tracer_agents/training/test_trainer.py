@@ -15,8 +15,8 @@ from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed, ParityFailed
 from tracer_agents.rollout.tree import expand
 from tracer_agents.training.trainer import Explorer, StepReport, Trainer, set_apart
-from tracer_agents.types import FAILED, Speakers, SpeakRequest
-from tracer_env.dialogue import Role, Rules, Utterance, initial
+from tracer_agents.types import Speakers, SpeakRequest
+from tracer_env.dialogue import FinishReason, Role, Rules, Utterance, initial
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ class _FailingFor:
         for request in requests:
             self._met.setdefault(request.episode.question.id, len(self._met))
         return [
-            Utterance(text="", finish_reason=FAILED)
+            Utterance(text="", finish_reason=FinishReason.FAILED)
             if request.state.role is Role.REVIEWER and self._met[request.episode.question.id] in self._lost
             else said
             for request, said in zip(requests, self._speakers.speak(requests), strict=True)

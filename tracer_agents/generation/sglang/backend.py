@@ -26,7 +26,7 @@ from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.sglang.parity import Subject, examine
 from tracer_agents.generation.sglang.weights import WeightTransport
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
-from tracer_agents.types import FAILED
+from tracer_env.dialogue import FinishReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ class SGLangBackend:
     # completions
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """One completion per request, in order; those that never came have ``finish_reason == "failed"``.
+        """One completion per request, in order; those that never came have ``FinishReason.FAILED``.
 
         Raises:
             GenerationFailed: nothing came at all, or a server refused a request as malformed.
@@ -301,7 +301,7 @@ class SGLangBackend:
                 output_ids=done[row].output_ids,
                 logps=done[row].logps,
                 text=decoded[row],
-                finish_reason="stop" if done[row].stopped else "length",
+                finish_reason=FinishReason.STOP if done[row].stopped else FinishReason.LENGTH,
                 policy_version=self._versions[done[row].version],
             )
             if row in done
@@ -316,6 +316,6 @@ class SGLangBackend:
             output_ids=(),
             logps=(),
             text="",
-            finish_reason=FAILED,
+            finish_reason=FinishReason.FAILED,
             policy_version=self._versions[self._label],
         )

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
+from tracer_env.dialogue import FinishReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +200,11 @@ class Worker:
             return self._fault("generate", "the weights changed while a completion was being generated")
         kind = _field(_field(meta, "finish_reason"), "type")
         ended = ids[-1] in order.stops
-        if kind not in ("stop", "length") or (kind == "stop") != ended or len(ids) > order.max_new_tokens:
+        if (
+            kind not in (FinishReason.STOP, FinishReason.LENGTH)
+            or (kind == FinishReason.STOP) != ended
+            or len(ids) > order.max_new_tokens
+        ):
             return self._fault(
                 "generate",
                 f"a completion of {len(ids)} tokens (at most {order.max_new_tokens}) finished by {kind!r} with token "

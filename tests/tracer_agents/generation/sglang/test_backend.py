@@ -6,7 +6,7 @@ import pytest
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.sglang.wire import Deadlines, discover
-from tracer_agents.types import FAILED
+from tracer_env.dialogue import FinishReason
 
 
 def _requests(count: int = 12, *, policy: str = "shared") -> list[GenerationRequest]:
@@ -66,10 +66,10 @@ def test_a_row_that_stays_unusable_is_returned_as_failed_and_the_others_are_kept
     server.plant("nan", times=4)
     one_prompt = _requests(3)
     generations = backend.generate(one_prompt)  # the first row of every answer is flawed: 3, 1, 1, 1 rows are asked for
-    kept = [generation for generation in generations if generation.finish_reason != FAILED]
+    kept = [generation for generation in generations if generation.finish_reason != FinishReason.FAILED]
     assert len(kept) == 2
     _assert_true_samples(kept, one_prompt[:2], learner)
-    [failed] = [generation for generation in generations if generation.finish_reason == FAILED]
+    [failed] = [generation for generation in generations if generation.finish_reason == FinishReason.FAILED]
     assert (failed.output_ids, failed.logps, failed.text) == ((), (), "")
 
 
