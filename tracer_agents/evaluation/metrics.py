@@ -88,8 +88,8 @@ def review_rates(reviews: Iterable[Review]) -> ReviewRates:
     for right, verdict in reviews:
         verdicts[right].append(verdict)
     return ReviewRates(
-        sensitivity=_mean(np.array([verdict is Verdict.WRONG for verdict in verdicts[False]])),
-        specificity=_mean(np.array([verdict is Verdict.RIGHT for verdict in verdicts[True]])),
+        sensitivity=_mean(np.array([verdict == Verdict.WRONG for verdict in verdicts[False]])),
+        specificity=_mean(np.array([verdict == Verdict.RIGHT for verdict in verdicts[True]])),
     )
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from tracer_agents.evaluation.metrics import METRIC_NAMES, compare, summarise, values
 from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
-from tracer_env.dialogue import FinishReason, Role
+from tracer_env.dialogue import FinishReason, Role, Verdict
 from tracer_env.rewards import Utility
 
 UTILITY = Utility(price_of_speech=0.5, rounds=3, max_new_tokens=10)  # 30 tokens cost 0.5
@@ -45,7 +45,7 @@ def four() -> list[DialogueRecord]:
             0,
             True,
             turn(1, answer="2", reward=-1.0, generated_tokens=4, prompt_tokens=10),
-            turn(2, verdict="WRONG", reward=1.0, generated_tokens=3, prompt_tokens=20),
+            turn(2, verdict=Verdict.WRONG, reward=1.0, generated_tokens=3, prompt_tokens=20),
             turn(3, answer="1", reward=1.0, generated_tokens=5, prompt_tokens=30),
         ),
         dialogue(  # right, not reviewed, kept
@@ -59,7 +59,7 @@ def four() -> list[DialogueRecord]:
             2,
             False,
             turn(1, answer="1", reward=1.0, generated_tokens=2, prompt_tokens=10),
-            turn(2, verdict="WRONG", reward=-1.0, generated_tokens=2, prompt_tokens=10),
+            turn(2, verdict=Verdict.WRONG, reward=-1.0, generated_tokens=2, prompt_tokens=10),
             turn(3, reward=-1.0, generated_tokens=10, prompt_tokens=10, finish_reason=FinishReason.LENGTH),
             grade="ungradable",
         ),
