@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from tracer_agents.generation.gate import Check, Learner, Probes
-
 from tracer_env.dialogue import FinishReason
 
 
