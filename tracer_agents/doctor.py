@@ -19,7 +19,8 @@ from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")
 _GIB = 1024**3
-_ADAMW_BYTES = {"float32": 16, "bfloat16": 8, "float16": 8}  # a parameter's weight, gradient and two moments
+# Of a parameter: weight, gradient and two moments; in half precision also a float32 master with its gradient.
+_ADAMW_BYTES = {"float32": 16, "bfloat16": 20, "float16": 20}
 _WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 

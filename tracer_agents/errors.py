@@ -19,6 +19,10 @@ class ParityFailed(TracerError, RuntimeError):
     """An engine that does not do what the learner's log-probabilities say; the message names check and numbers."""
 
 
+class TrainingDiverged(TracerError, RuntimeError):
+    """Losses, gradients or weights that are not finite; the message names the policy and the remedy."""
+
+
 class RunError(TracerError, RuntimeError):
     """A run directory that cannot be used: missing, incomplete, or made with other settings."""
 

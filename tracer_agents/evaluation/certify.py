@@ -30,7 +30,7 @@ def certify_run(
     """
     regret = RunRegret.load(run.checkpoints.latest() / "regret.npz")
     certificate = _certify(config, parts, controller, regret, split="test", questions=questions, phase="certificate")
-    text = json.dumps(certificate.as_json(), indent=2, ensure_ascii=False)
+    text = json.dumps(certificate.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(run.folder / "certificate.json", text + "\n")
     return certificate
 

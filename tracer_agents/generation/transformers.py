@@ -5,6 +5,7 @@ inverts the CDF of the next-token distribution, so batch size, order and thread 
 last bits of the logits (DESIGN, section 5).
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self, cast
 
@@ -101,7 +102,8 @@ class TransformersBackend:
         """One completion per request, in order, in length-bucketed batches that mix policies.
 
         Raises:
-            GenerationFailed: a policy is unknown, or prompt and completion do not fit into the model's context.
+            GenerationFailed: a policy is unknown, prompt and completion do not fit into the model's context, or the
+                model's log-probabilities are not finite.
         """
         unknown = {request.policy for request in requests} - set(self._weights.names)
         if unknown:
@@ -158,6 +160,11 @@ class TransformersBackend:
         outputs = output[:, width:].tolist()
         logps = torch.stack(noise.logps, dim=1).tolist()  # (B, T)
         kept = [self._cut(request, row) for request, row in zip(batch, outputs, strict=True)]
+        if not all(math.isfinite(logp) for row, tokens in zip(logps, kept, strict=True) for logp in row[: len(tokens)]):
+            raise GenerationFailed(
+                f"the model's log-probabilities are not finite in {str(self._model.dtype).removeprefix('torch.')}; "
+                "set speakers.dtype: float32 (or bfloat16), or check that the weights in speakers.model are finite"
+            )
         texts = self._tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [
             Generation(

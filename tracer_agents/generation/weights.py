@@ -5,7 +5,7 @@ weights; rows of several policies can be generated in one batch.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from tracer_agents.errors import RunError
+from tracer_agents.errors import RunError, TrainingDiverged
 from tracer_env.seeding import derive_seed
 
 _ADAPTER_FILE = "adapter_model.safetensors"  # PEFT's name, which SGLang looks for
@@ -45,7 +45,11 @@ class Weights(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes what training has made, in safetensors: a checkpoint's weights."""
+        """Writes what training has made, in safetensors: a checkpoint's weights.
+
+        Raises:
+            TrainingDiverged: a weight is not finite.
+        """
         ...
 
     def folder(self, checkpoint: Path, name: str) -> Path:
@@ -100,6 +104,7 @@ class WholeModel:
 
     def save(self, folder: Path) -> None:
         """The whole model in Hugging Face format."""
+        require_finite(self.model.named_parameters())
         self.model.save_pretrained(folder)
 
     def folder(self, checkpoint: Path, name: str) -> Path:
@@ -187,6 +192,8 @@ class LoraAdapters:
     def save(self, folder: Path) -> None:
         """Every adapter in PEFT's format, below ``adapters/``; not the model."""
         for name in self.names:
+            require_finite(self._tensors(name).items())
+        for name in self.names:
             self.save_adapter(name, self.folder(folder, name))
 
     def folder(self, checkpoint: Path, name: str) -> Path:
@@ -244,6 +251,21 @@ class LoraAdapters:
     def export(self, name: str, folder: Path) -> None:
         """The merged model in Hugging Face format; for this long its changed tensors are in memory twice."""
         self.model.save_pretrained(folder, state_dict=dict(self.merged(name)))
+
+
+@torch.no_grad()
+def require_finite(named: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Lets weights be kept only if they are numbers.
+
+    Raises:
+        TrainingDiverged: one is not; names its tensor.
+    """
+    for name, tensor in named:
+        if not bool(torch.isfinite(tensor).all()):
+            raise TrainingDiverged(
+                f"the weights {name!r} are not finite and are not kept; the last checkpoint is intact: continue from "
+                "it with a lower gspo.learning_rate, or with speakers.dtype: float32"
+            )
 
 
 class Shelf:

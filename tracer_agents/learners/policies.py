@@ -58,11 +58,14 @@ def pooled(stats: Collection[GSPOStats]) -> GSPOStats:
         tokens=sum(each.tokens for each in stats),
         optimiser_steps=sum(each.optimiser_steps for each in stats),
         skipped_minibatches=sum(each.skipped_minibatches for each in stats),
-        loss=mean("loss", "optimiser_steps"),
+        refused_minibatches=sum(each.refused_minibatches for each in stats),
+        loss=None if all(each.loss is None for each in stats) else mean("loss", "optimiser_steps"),
         clip_fraction=mean("clip_fraction", "sequences"),
         ratio_first_deviation=max(each.ratio_first_deviation for each in stats),
         ratio_max_deviation=max(each.ratio_max_deviation for each in stats),
-        gradient_norm=mean("gradient_norm", "optimiser_steps"),
+        gradient_norm=(
+            None if all(each.gradient_norm is None for each in stats) else mean("gradient_norm", "optimiser_steps")
+        ),
         engine_logp_difference=mean("engine_logp_difference", "tokens"),
         engine_logp_difference_max=max(each.engine_logp_difference_max for each in stats),
         kl=None if all(each.kl is None for each in stats) else mean("kl", "tokens"),

@@ -1,13 +1,14 @@
 """The GSPO learner: owns the optimiser state of one policy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from tracer_agents.config import GSPOConfig
+from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.attention import attention
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
@@ -18,6 +19,9 @@ from tracer_agents.learners.objectives import (
     token_logps,
     truncated_importance_weight,
 )
+from tracer_agents.learners.optimiser import MasterAdamW
+
+MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +31,13 @@ class GSPOStats:
     sequences: int
     tokens: int
     optimiser_steps: int
-    skipped_minibatches: int
-    loss: float
+    skipped_minibatches: int  # without a sequence
+    refused_minibatches: int  # whose loss or gradient was not finite: no step was taken, no other figure counts them
+    loss: float | None  # None: no step was taken
     clip_fraction: float
     ratio_first_deviation: float  # max |s − 1| of the first minibatch: 0 but for rounding
     ratio_max_deviation: float  # max |s − 1| over all minibatches
-    gradient_norm: float
+    gradient_norm: float | None  # before it was scaled down; None: no step was taken
     engine_logp_difference: float  # mean |logp_old − logp_engine| over tokens
     engine_logp_difference_max: float
     kl: float | None  # to the reference, per token; None: not asked for
@@ -55,10 +60,8 @@ class GSPOLearner:
         self._pad_id = pad_id
         self._config = config
         self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)
-        self._parameters = weights.parameters(policy)
-        self._optimiser = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
-        )
+        self._optimiser = MasterAdamW(weights.parameters(policy), config)
+        self._refused_in_a_row = 0
 
     def logps(self, batch: MicroBatch) -> torch.Tensor:
         """log-probabilities at temperature 1 of the completion tokens under the active weights, (B, T)."""
@@ -77,6 +80,9 @@ class GSPOLearner:
         """Takes ``optimiser_steps`` steps on one rollout batch of samples, all from groups with a signal.
 
         Each minibatch's loss is, for each role, the mean over its own sequences, summed over roles.
+
+        Raises:
+            TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
         kernel = "eager" if self._model.device.type == "cpu" else "sdpa"  # sdpa's backward pass is slow on CPUs
         with attention(self._model, kernel), self._weights.active(self._policy):
@@ -91,15 +97,27 @@ class GSPOLearner:
                 taken.skipped += 1
                 continue
             weights = _role_weights([samples[row] for batch in minibatch for row in batch.rows])
-            self._optimiser.zero_grad(set_to_none=True)
+            self._optimiser.clear()
             for batch, old, ref in zip(minibatch, olds, initial, strict=True):
-                self._backward(batch, old, ref, [samples[row] for row in batch.rows], weights, taken)
-            norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_gradient_norm)
-            self._optimiser.step()
-            taken.gradient_norms.append(float(norm))
-            taken.close_minibatch()
-        self._optimiser.zero_grad(set_to_none=True)
+                self._backward(batch, old, ref, [samples[row] for row in batch.rows], weights, taken.open)
+                self._optimiser.gather()
+            norm = self._optimiser.step(taken.open.loss)
+            taken.close(norm)
+            self._count_refused(norm is None)
+        self._optimiser.clear()
         return taken.stats()
+
+    def _count_refused(self, refused: bool) -> None:
+        """Some minibatches may overflow; if one after the other does, the weights or the precision are at fault."""
+        self._refused_in_a_row = self._refused_in_a_row + 1 if refused else 0
+        if self._refused_in_a_row >= MAX_REFUSED:
+            dtype = str(self._model.dtype).removeprefix("torch.")
+            remedy = "set speakers.dtype: float32" if dtype == "float16" else "lower gspo.learning_rate"
+            raise TrainingDiverged(
+                f"policy {self._policy!r}: the loss or its gradient was not finite in {MAX_REFUSED} minibatches one "
+                f"after the other, and no step was taken on them (weights in {dtype}). The last checkpoint is intact: "
+                f"{remedy}, or check that speakers.model itself gives finite log-probabilities"
+            )
 
     def _minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
         parts = np.array_split(rng.permutation(len(samples)), self._config.optimiser_steps)
@@ -124,7 +142,7 @@ class GSPOLearner:
         logp_reference: torch.Tensor | None,
         samples: Sequence[Sample],
         weights: dict[str, float],
-        taken: "_Tally",
+        figures: "_Figures",
     ) -> None:
         config = self._config
         logp = self.logps(batch)
@@ -139,23 +157,24 @@ class GSPOLearner:
         total = (loss * weight).sum()
         total.backward()
         with torch.no_grad():
-            taken.add(
-                loss=float(total),
-                clipped=self._objective.clipped(logp, logp_old, batch.mask, advantage),
-                deviation=(sequence_log_ratio(logp, logp_old, batch.mask).exp() - 1).abs(),
-                difference=((logp_old - batch.logp_engine).abs() * batch.mask),
-                tokens=float(batch.mask.sum()),
-                kl=None if kl is None else float((kl * batch.mask.sum(-1)).sum()),
-            )
+            difference = (logp_old - batch.logp_engine).abs() * batch.mask
+            figures.loss += float(total)
+            figures.clipped.append(self._objective.clipped(logp, logp_old, batch.mask, advantage))
+            figures.deviations.append((sequence_log_ratio(logp, logp_old, batch.mask).exp() - 1).abs())
+            figures.differences.append(float(difference.sum()))
+            figures.difference_max = max(figures.difference_max, float(difference.max()))
+            figures.tokens += float(batch.mask.sum())
+            if kl is not None:
+                figures.kl.append(float((kl * batch.mask.sum(-1)).sum()))
 
     def save(self, folder: Path) -> None:
         """Writes the optimiser state to ``folder/optimiser.pt``."""
-        torch.save(self._optimiser.state_dict(), folder / "optimiser.pt")
+        torch.save(self._optimiser.state(), folder / "optimiser.pt")
 
     def load(self, folder: Path) -> None:
         """Reads the optimiser state from ``folder/optimiser.pt``."""
         state = torch.load(folder / "optimiser.pt", map_location=self._model.device, weights_only=True)
-        self._optimiser.load_state_dict(state)
+        self._optimiser.load_state(state)
 
 
 def _role_weights(samples: Sequence[Sample]) -> dict[str, float]:
@@ -164,55 +183,55 @@ def _role_weights(samples: Sequence[Sample]) -> dict[str, float]:
     return {role: 1.0 / roles.count(role) for role in set(roles)}
 
 
+@dataclass(slots=True, kw_only=True)
+class _Figures:
+    """Sums over the sequences of one minibatch, or of several."""
+
+    loss: float = 0.0
+    clipped: list[torch.Tensor] = field(default_factory=list)
+    deviations: list[torch.Tensor] = field(default_factory=list)
+    differences: list[float] = field(default_factory=list)
+    difference_max: float = 0.0
+    tokens: float = 0.0
+    kl: list[float] = field(default_factory=list)
+
+
 class _Tally:
-    """Collects the figures of one update."""
+    """Collects the figures of one update; those of a minibatch count once its step was taken."""
 
     def __init__(self) -> None:
-        self.skipped = 0
-        self.gradient_norms: list[float] = []
-        self._losses = [0.0]
-        self._clipped: list[torch.Tensor] = []
-        self._deviations: list[list[torch.Tensor]] = [[]]
-        self._difference = self._difference_max = self._tokens = 0.0
-        self._kl: float | None = None
+        self.skipped = self.refused = 0
+        self._norms: list[float] = []
+        self._kept: list[_Figures] = []
+        self.open = _Figures()  # of the minibatch under way
 
-    def add(
-        self,
-        *,
-        loss: float,
-        clipped: torch.Tensor,
-        deviation: torch.Tensor,
-        difference: torch.Tensor,
-        tokens: float,
-        kl: float | None,
-    ) -> None:
-        self._losses[-1] += loss
-        self._clipped.append(clipped)
-        self._deviations[-1].append(deviation)
-        self._difference += float(difference.sum())
-        self._difference_max = max(self._difference_max, float(difference.max()))
-        self._tokens += tokens
-        self._kl = self._kl if kl is None else (self._kl or 0.0) + kl
-
-    def close_minibatch(self) -> None:
-        self._losses.append(0.0)
-        self._deviations.append([])
+    def close(self, gradient_norm: float | None) -> None:
+        """Ends a minibatch; None: no step was taken."""
+        if gradient_norm is None:
+            self.refused += 1
+        else:
+            self._norms.append(gradient_norm)
+            self._kept.append(self.open)
+        self.open = _Figures()
 
     def stats(self) -> GSPOStats:
-        steps = len(self.gradient_norms)
-        deviations = [float(torch.cat(part).max()) for part in self._deviations if part]
-        clipped = torch.cat(self._clipped) if self._clipped else torch.zeros(1)
+        kept, steps = self._kept, len(self._norms)
+        deviations = [float(torch.cat(part.deviations).max()) for part in kept]
+        clipped = [share for part in kept for share in part.clipped]
+        tokens = sum(part.tokens for part in kept)
+        kl = [part for figures in kept for part in figures.kl]
         return GSPOStats(
-            sequences=sum(len(part) for part in self._clipped),
-            tokens=int(self._tokens),
+            sequences=sum(len(share) for share in clipped),
+            tokens=int(tokens),
             optimiser_steps=steps,
             skipped_minibatches=self.skipped,
-            loss=sum(self._losses) / max(steps, 1),
-            clip_fraction=float(clipped.mean()),
+            refused_minibatches=self.refused,
+            loss=sum(part.loss for part in kept) / steps if steps else None,
+            clip_fraction=float(torch.cat(clipped).mean()) if clipped else 0.0,
             ratio_first_deviation=deviations[0] if deviations else 0.0,
             ratio_max_deviation=max(deviations, default=0.0),
-            gradient_norm=sum(self.gradient_norms) / max(steps, 1),
-            engine_logp_difference=self._difference / max(self._tokens, 1.0),
-            engine_logp_difference_max=self._difference_max,
-            kl=None if self._kl is None else self._kl / self._tokens,
+            gradient_norm=sum(self._norms) / steps if steps else None,
+            engine_logp_difference=sum(part for figures in kept for part in figures.differences) / max(tokens, 1.0),
+            engine_logp_difference_max=max((part.difference_max for part in kept), default=0.0),
+            kl=sum(kl) / tokens if kl else None,
         )

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,9 @@ def _flush(path: Path) -> None:
 
 def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """Appends JSON lines and puts them on disk before returning."""
+    text = _json_lines(rows)
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
@@ -97,7 +98,12 @@ def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> list[dict[
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replaces a JSONL file at once."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, _json_lines(rows))
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON as the standard has it: not a number is a ``ValueError``, never ``NaN``."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -105,7 +105,9 @@ class RunDirectory:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Replaces ``summary.json``."""
-        write_text(self.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        write_text(
+            self.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds.

@@ -221,7 +221,7 @@ class Trainer:
         """Stops at utterances that are not the policy's, before a checkpoint keeps what was learned from them."""
         limit = 10 * self.config.backend.parity_tolerance
         for policy, one in stats.items():
-            if one.engine_logp_difference > limit:
+            if not one.engine_logp_difference <= limit:  # not a number, too
                 raise ParityFailed(
                     f"step {number}, policy {policy!r}: log-probabilities of the engine and of the learner differ by "
                     f"{one.engine_logp_difference:.2g} a token, at most by {one.engine_logp_difference_max:.2g}; "

@@ -186,3 +186,12 @@ def test_nothing_asked_nothing_generated(backend):
 def test_a_prompt_that_leaves_no_room_is_refused(backend):
     with pytest.raises(GenerationFailed, match=r"513 tokens.*holds 512"):
         backend().generate([GenerationRequest(prompt_ids=(5,) * 500, seed=0, max_new_tokens=13)])
+
+
+def test_log_probabilities_that_are_no_numbers_are_refused(small_config, requests):
+    broken = load_policy(small_config())
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(float("nan"))
+    backend = TransformersBackend(broken.weights, broken.tokenizer, pad_id=broken.pad_id)
+    with pytest.raises(GenerationFailed, match=r"not finite in float32.*speakers\.dtype"):
+        backend.generate(requests[:2])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tracer_agents.build import load_policy
-from tracer_agents.errors import GenerationFailed, RunError
+from tracer_agents.errors import GenerationFailed, RunError, TrainingDiverged
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.generation.weights import LoraAdapters, Shelf, WholeModel
@@ -208,3 +208,14 @@ def test_a_whole_model_finds_back_to_its_beginnings_and_forth(base, tmp_path):
 def test_beginnings_that_were_not_kept_are_not_made_up(base):
     with pytest.raises(ValueError, match="the initial weights were not kept"):
         _logits(base)
+
+
+@pytest.mark.parametrize("settings", [{}, {"speakers.lora_rank": 3}], ids=["whole", "adapters"])
+@pytest.mark.parametrize("flaw", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_kept(small_config, tmp_path, settings, flaw):
+    weights = load_policy(small_config(settings)).weights
+    with torch.no_grad():
+        weights.parameters("shared")[-1].flatten()[0] = flaw
+    with pytest.raises(TrainingDiverged, match=r"are not finite.*speakers\.dtype: float32"):
+        weights.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ objective: it sums the policy gradient of equation 10 over the sequences that th
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tracer_agents.config import GSPOConfig
+from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.weights import Shelf, WholeModel
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policy import GSPOLearner, GSPOStats
@@ -257,6 +258,39 @@ def test_nothing_to_learn_from_leaves_the_weights_alone(model):
     assert steps == []
     assert (stats.sequences, stats.optimiser_steps, stats.skipped_minibatches) == (0, 0, CONFIG.optimiser_steps)
     assert all(torch.equal(a, b) for a, b in zip(before.parameters(), model.parameters(), strict=True))
+
+
+def _with_a_flaw(samples: list[Sample], rows: set[int]) -> list[Sample]:
+    """In these rows the engine's log-probability of the first token is not a number, which the loss then is not."""
+    return [
+        replace(sample, logps_engine=(math.nan, *sample.logps_engine[1:])) if row in rows else sample
+        for row, sample in enumerate(samples)
+    ]
+
+
+WEIGHTED = CONFIG.model_copy(update={"importance_cap": 2.0})
+
+
+def test_a_minibatch_that_is_not_finite_is_refused_and_counted_and_the_others_are_learned_from(model, samples):
+    steps, stats = taken_steps(model, _with_a_flaw(samples, {0}), WEIGHTED)
+    assert (len(steps), stats.optimiser_steps, stats.refused_minibatches) == (2, 2, 1)
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+    figures = [value for value in asdict(stats).values() if value is not None]
+    assert all(math.isfinite(figure) for figure in figures)
+    assert 0 < stats.sequences < len(samples)
+
+
+def test_training_stops_when_nothing_is_finite_any_more(model, samples):
+    before = copy.deepcopy(model)
+    with pytest.raises(TrainingDiverged, match=r"not finite in 3 minibatches.*float64.*gspo\.learning_rate"):
+        taken_steps(model, _with_a_flaw(samples, set(range(len(samples)))), WEIGHTED)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), model.parameters(), strict=True))
+
+
+def test_the_remedy_in_half_precision_is_another_precision(model, samples):
+    flawed = _with_a_flaw(samples, set(range(len(samples))))
+    with pytest.raises(TrainingDiverged, match=r"float16.*speakers\.dtype: float32"):
+        taken_steps(model.half(), flawed, WEIGHTED)
 
 
 def test_gradient_norm_is_clipped(model, samples):

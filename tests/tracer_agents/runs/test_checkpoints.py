@@ -8,7 +8,15 @@ import sys
 import pytest
 
 from tracer_agents.errors import RunError
-from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
+from tracer_agents.runs.checkpoints import (
+    Checkpoints,
+    append_lines,
+    keep_lines,
+    locked,
+    read_lines,
+    write_lines,
+    write_text,
+)
 
 ROWS = [{"step": 1, "text": "Größe λ"}, {"step": 2, "text": "a\nb\u2028c"}, {"step": 3, "text": "日本"}]
 
@@ -142,3 +150,14 @@ def test_a_kill_before_old_checkpoints_were_removed_leaves_none_after_resume(tmp
     few = Checkpoints(tmp_path, keep=2)
     few.prune()
     assert few.steps() == [2, 3]
+
+
+@pytest.mark.parametrize("flaw", [float("nan"), float("inf"), -float("inf")])
+def test_a_figure_that_is_no_number_is_never_written(tmp_path, flaw):
+    """NaN is no JSON; whoever reads the file next would stumble over it."""
+    file = tmp_path / "rows.jsonl"
+    append_lines(file, [{"loss": None}])
+    for write in (append_lines, write_lines):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write(file, [{"loss": 1.0}, {"loss": flaw}])
+    assert list(read_lines(file)) == [{"loss": None}]

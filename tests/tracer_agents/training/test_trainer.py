@@ -1,5 +1,6 @@
 """The training step: what it draws, what it learns, and that it goes on to the same bits."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -113,6 +114,31 @@ def test_utterances_that_are_not_the_policys_stop_the_training(trainer, monkeypa
         made.step(1)
     assert made.version == 0
     assert corrupted({"backend.parity_tolerance": 0.01}).step(1).policy_version == 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_trains_on_numbers(trainer, tmp_path, dtype):
+    """Whole models in float16 would be NaN after one step: AdamW's epsilon is 0 there."""
+    made = trainer({"speakers.dtype": dtype, "gspo.learning_rate": 1e-5, "backend.parity_tolerance": 0.1})
+    before = weights(made)
+    report = made.step(1)
+    assert report.gspo.optimiser_steps > 0
+    assert all(torch.isfinite(tensor).all() for tensor in weights(made))
+    assert not equal(before, weights(made))
+    made.save(tmp_path, 1)
+
+
+def test_an_engine_without_numbers_stops_training_before_a_checkpoint(trainer, monkeypatch):
+    """A difference that is no number is not within any limit."""
+    made = trainer()
+    stats = made.parts.learner.update
+
+    def flawed(samples, rng):
+        return {name: replace(each, engine_logp_difference=math.nan) for name, each in stats(samples, rng).items()}
+
+    monkeypatch.setattr(made.parts.learner, "update", flawed)
+    with pytest.raises(ParityFailed, match="differ by nan"):
+        made.step(1)
 
 
 def test_the_same_settings_take_the_same_steps(trainer):

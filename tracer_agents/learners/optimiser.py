@@ -1,0 +1,85 @@
+"""AdamW that keeps its weights in single precision and never takes a step that is not finite.
+
+Half precision has 8 bits (bfloat16) or 11 bits (float16) of mantissa: a step at a usual learning rate is smaller than
+the distance to the next number, so almost every weight would stay where it is, and float16 would lose AdamW's ε. Such
+weights have a float32 master copy each (Micikevicius et al. 2018, arXiv 1710.03740): gradients are added up in float32,
+the step is taken there, and the model receives the rounded result.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tracer_agents.config import GSPOConfig
+
+
+class MasterAdamW:
+    """The optimiser of one policy's weights.
+
+    Args:
+        parameters: the model's; those of single or double precision are stepped in place.
+        config: learning rate, second-moment decay, weight decay, largest gradient norm.
+    """
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], config: GSPOConfig) -> None:
+        self._pairs = [(parameter, _master(parameter)) for parameter in parameters]
+        self._max_norm = config.max_gradient_norm
+        self._adamw = torch.optim.AdamW(
+            self.masters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay
+        )
+
+    @property
+    def masters(self) -> list[torch.nn.Parameter]:
+        """What is stepped, in single precision at least; the model's own parameters where those are."""
+        return [master for _, master in self._pairs]
+
+    def clear(self) -> None:
+        """Forgets all gradients."""
+        for parameter, master in self._pairs:
+            parameter.grad = master.grad = None
+
+    def gather(self) -> None:
+        """Adds the model's gradients to the masters', in the masters' precision; to be called after each backward."""
+        for parameter, master in self._pairs:
+            if parameter is master or parameter.grad is None:
+                continue
+            gradient = parameter.grad.to(master.dtype)
+            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+            parameter.grad = None
+
+    def step(self, loss: float) -> float | None:
+        """Takes a step and returns the norm that the gradient had; None if it or ``loss`` was not finite: no step."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self._max_norm))
+        if not (math.isfinite(norm) and math.isfinite(loss)):
+            return None
+        self._adamw.step()
+        self._publish()
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """AdamW's state, and the masters of weights in half precision."""
+        halves = [master.detach() for parameter, master in self._pairs if parameter is not master]
+        return self._adamw.state_dict() | ({"masters": halves} if halves else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes up what ``state`` returned; the model's weights are those of the same moment."""
+        masters = state.pop("masters", None)
+        self._adamw.load_state_dict(state)
+        halves = [master for parameter, master in self._pairs if parameter is not master]
+        with torch.no_grad():
+            for master, kept in zip(halves, masters or [], strict=masters is not None):
+                master.copy_(kept)
+
+    @torch.no_grad()
+    def _publish(self) -> None:
+        for parameter, master in self._pairs:
+            if parameter is not master:
+                parameter.copy_(master)
+
+
+def _master(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
+    if torch.finfo(parameter.dtype).bits >= 32:
+        return parameter
+    return torch.nn.Parameter(parameter.detach().to(torch.float32, copy=True))
