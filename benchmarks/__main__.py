@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -15,8 +16,9 @@ from benchmarks.suite.display import Display
 from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
-from tracer_agents.cli import take_settings
+from tracer_agents.config.options import take_settings
 from tracer_env.errors import ConfigError, TracerError
+from tracer_env.rendering import escape
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if settings and options.command is not _run:
             raise ConfigError(f"--{next(iter(settings))}: settings belong to run; records are what they are")
         options.command(options, settings)
-    except TracerError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (TracerError, click.UsageError) as error:
+        print(f"error: {escape(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; what is answered is on disk: run the same command to go on", file=sys.stderr)
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="answer every (method, task, seed) that is not answered yet",
-        epilog="further --section.field VALUE pairs change the settings of all cells, as with tracer train",
+        epilog="--section.field VALUE pairs change the settings of all cells; tracer train --help lists them",
     )
     run.add_argument("--config", type=Path, help="a YAML file with the fields of a plan; options below override it")
     run.add_argument("--methods", nargs="+", help="names, or 'all'; see python -m benchmarks methods")

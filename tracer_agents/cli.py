@@ -1,230 +1,342 @@
 """The ``tracer`` command: reads arguments, shows progress, prints tables."""
 
-import argparse
+import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
-import yaml
-from rich.console import Console
+import click
 
-from tracer_agents.config import Config, load_config
+from tracer_agents.config.options import SettingsCommand, given_settings
+from tracer_agents.config.sources import PRESETS, load_config, preset_names
 from tracer_env.errors import ConfigError, TracerError
+from tracer_env.rendering import escape
 
-_EPILOG = "Any setting can be given as --section.field VALUE, e.g. --trainer.steps 20 --dialogue.infoset recall."
+_TASKS = "arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
+_PATH = click.Path(path_type=Path)
+_EPILOG = f"""\b
+Every setting is an option, read as YAML: --trainer.steps 20 --dialogue.infoset recall.
+Later ones win: preset, --config file, options.
+Presets: {", ".join(preset_names())}.
+Tasks: {_TASKS}."""
+
+
+class Stopped(Exception):
+    """Work that was stopped from outside; ``status`` is the exit status, the message says how to go on."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Terminated(BaseException):
+    """SIGTERM came; like ``KeyboardInterrupt`` it passes every ``except Exception``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit status is 0 only if its work was done."""
-    console = Console(stderr=True)
-    try:
-        arguments, overrides = _parse(list(sys.argv[1:] if argv is None else argv))
-        arguments.command(arguments, overrides)
-    except TracerError as error:
-        console.print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; finished steps are on disk, continue with --resume")
-        return 130
-    return 0
+    """Runs one command; the exit status is 0 only if its work was done.
 
-
-def _plain(error: TracerError) -> str:
-    return str(error).replace("[", r"\[")
-
-
-def _parse(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
-    parser = argparse.ArgumentParser(
-        prog="tracer", description="Train and measure teams of cooperating language models.", allow_abbrev=False
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    train = commands.add_parser(
-        "train", allow_abbrev=False, help="train a team and compare it with baselines", epilog=_EPILOG
-    )
-    train.add_argument("preset", nargs="?", help="a shipped configuration, e.g. demo")
-    train.add_argument("--resume", action="store_true", help="continue the run in --out")
-    train.set_defaults(command=_train, data_field="task.data")
-
-    evaluate = commands.add_parser(
-        "eval", allow_abbrev=False, help="measure a trained run, a model or recorded answers", epilog=_EPILOG
-    )
-    evaluate.add_argument("run", nargs="?", type=Path, help="a run directory of tracer train")
-    evaluate.add_argument("--model", help="'tiny', a folder or a hub name: untrained controllers that always speak")
-    evaluate.add_argument("--speaker", choices=["replay"], help="replay: grade recorded completions")
-    evaluate.add_argument("--completions", type=Path, help="JSONL file of recorded completions")
-    evaluate.add_argument("--limit", type=int, help="how many held-out questions (default: evaluation.questions)")
-    evaluate.set_defaults(command=_evaluate, data_field="task.eval_data")
-
-    certify = commands.add_parser(
-        "certify", allow_abbrev=False, help="how good a run's controllers are, with intervals"
-    )
-    certify.add_argument("run", type=Path, help="a run directory of tracer train")
-    certify.add_argument("--questions", type=int, default=128, help="held-out questions to expand (default: 128)")
-    certify.set_defaults(command=_certify, task=None, data=None, data_field="task.data", seed=None)
-
-    serve = commands.add_parser("serve", allow_abbrev=False, help="run a real SGLang server with the right flags")
-    serve.add_argument("model", help="'tiny', a run directory, a folder or a hub name")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    serve.add_argument("--port", type=int, default=31000, help="port to listen on (default: 31000)")
-    serve.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: what is there")
-    serve.add_argument("--python", type=Path, help="interpreter of the environment that SGLang is installed in")
-    serve.add_argument("--adapters", action="store_true", help="accept LoRA adapters (GPU only)")
-    serve.add_argument("--restarts", type=int, default=3, help="how often a dead server is started anew (default: 3)")
-    serve.add_argument("flags", nargs="*", metavar="-- FLAG", help="after --: further flags of SGLang's launch_server")
-    serve.set_defaults(command=_serve, task=None, data=None, data_field="task.data", seed=None)
-
-    doctor = commands.add_parser(
-        "doctor", allow_abbrev=False, help="what is installed, which backends work, what a preset needs", epilog=_EPILOG
-    )
-    doctor.add_argument("preset", nargs="?", help="a shipped configuration, e.g. gsm8k-qwen2.5-1.5b")
-    doctor.add_argument("--config", type=Path, help="a YAML file of settings")
-    doctor.add_argument("--python", type=Path, help="interpreter of the environment that SGLang is installed in")
-    doctor.set_defaults(command=_doctor, task=None, data=None, data_field="task.data", seed=None)
-
-    for command in (train, evaluate):
-        command.add_argument("--config", type=Path, help="a YAML file of settings")
-        command.add_argument("--task", help="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME")
-        command.add_argument("--data", help="a local JSONL file of the task's questions")
-        command.add_argument("--seed", type=int, help="of every random choice")
-        command.add_argument("--out", type=Path, required=True, help="the directory to write")
-
-    overrides, argv = take_settings(argv)
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
-        raise ConfigError(f"unknown argument {unknown[0]!r}; settings are given as --section.field VALUE")
-    if arguments.task is not None:
-        # another task means other questions: the preset's options and data were for its own
-        overrides = {"task": {"name": arguments.task}, **overrides}
-    named = {"seed": arguments.seed, arguments.data_field: arguments.data}
-    if hasattr(arguments, "limit"):
-        named["evaluation.questions"] = arguments.limit
-    return arguments, overrides | {name: value for name, value in named.items() if value is not None}
-
-
-def take_settings(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """``--section.field VALUE`` or ``--section.field=VALUE`` pairs, values read as YAML, and all other words.
-
-    They are taken out before argparse sees them: it would mistake their values for positional arguments.
+    It is 1 after an error, 130 after an interrupt (Ctrl-C) and 143 after SIGTERM.
     """
-    found: dict[str, Any] = {}
-    others: list[str] = []
-    words = iter(argv)
-    for word in words:
-        name, given, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or "." not in name:
-            others.append(word)
-            continue
-        if not given:
-            value = next(words, "--")
-            if value.startswith("--"):
-                raise ConfigError(f"{word} needs a value")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{word}: {value!r} cannot be read as YAML: {error}") from error
-    return found, others
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of few characters shows what it can
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+    try:
+        status = tracer.main(args=argv, prog_name="tracer", standalone_mode=False) or 0
+    except click.ClickException as error:
+        status = _fail(error.format_message())
+    except TracerError as error:
+        status = _fail(str(error))
+    except OSError as error:
+        status = _fail(_of_the_system(error))
+    except Stopped as stopped:
+        status = _fail(str(stopped), label="stopped", status=stopped.status)
+    except click.Abort:
+        status = _fail("nothing was written", label="interrupted", status=130)
+    _flush(sys.stdout)
+    return status
 
 
-def _train(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _fail(message: str, *, label: str = "error", status: int = 1) -> int:
+    """Shows what went wrong, with no power over the terminal for what came from outside."""
+    try:
+        click.echo(f"{click.style(f'{label}:', fg='red', bold=True)} {escape(message)}", err=True)
+    except BrokenPipeError:
+        _drop(sys.stderr)
+    return status
+
+
+def _of_the_system(error: OSError) -> str:
+    """A file that cannot be used, or a full disk, in one line."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _flush(stream: Any) -> None:
+    """A reader that has gone is no failure of the work."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        _drop(stream)
+
+
+def _drop(stream: Any) -> None:
+    """Sends what is left in the stream nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _stoppable(advice: str) -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM into ``Stopped`` with advice, after everything below has cleaned up.
+
+    A batch system sends SIGTERM some seconds before it kills.
+    """
+
+    def terminate(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: cleaning up is under way
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(f"interrupted; {advice}", 130) from error
+    except Terminated as error:
+        raise Stopped(f"terminated; {advice}", 143) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"tracer {metadata.version('tracer-debate')}")
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def tracer() -> None:
+    """Train and measure teams of cooperating language models."""
+
+
+def _presets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Completes the name of a preset."""
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+_preset = click.argument("preset", required=False, shell_complete=_presets)
+_config = click.option("--config", "file", type=_PATH, help="A YAML file of settings.")
+_task = click.option("--task", help=f"{_TASKS}; forgets the preset's other task settings.")
+_seed = click.option("--seed", type=int, metavar="INTEGER ≥ 0", help="Seed of every random choice.  [default: 0]")
+_out = click.option("--out", type=_PATH, required=True, help="The directory to write.")
+_python = click.option(
+    "--python", type=_PATH, help="Interpreter of the environment that SGLang is installed in; by default it is sought."
+)
+
+
+@tracer.command(cls=SettingsCommand, epilog=_EPILOG, short_help="Train a team and compare it with baselines.")
+@_preset
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its own settings.")
+@_config
+@_task
+@click.option("--data", help="A local JSONL file of questions that may be trained on (task.data).")
+@_seed
+@_out
+@click.pass_context
+def train(
+    ctx: click.Context,
+    *,
+    preset: str | None,
+    resume: bool,
+    file: Path | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    out: Path,
+) -> None:
+    """Train a team, from a shipped PRESET or the defaults, and compare it with baselines."""
     from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.training.experiment import run_training
     from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
 
-    named = arguments.preset is not None or arguments.config is not None or overrides
-    if arguments.resume and not named:
-        config = RunDirectory(arguments.out).config()
+    overrides = _overrides(ctx, task=task, **{"task.data": data, "seed": seed})
+    if resume and preset is None and file is None and not overrides:
+        config = RunDirectory(out).config()
     else:
-        config = load_config(preset=arguments.preset, file=arguments.config, overrides=overrides)
-    with RichDisplay() as display:
-        summary = run_training(config, arguments.out, resume=arguments.resume, display=display)
-    print_summary(summary, arguments.out)
+        config = load_config(preset=preset, file=file, overrides=overrides)
+    with _stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
+        with RichDisplay() as display:
+            summary = run_training(config, out, resume=resume, display=display)
+        print_summary(summary, out)
 
 
-def _certify(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _overrides(ctx: click.Context, *, task: str | None, **named: Any) -> dict[str, Any]:
+    """The settings of a command line, those with an option of their own last."""
+    # another task means other questions: the preset's options and data were for its own
+    chosen = {} if task is None else {"task": {"name": task}}
+    return {**chosen, **given_settings(ctx), **{name: value for name, value in named.items() if value is not None}}
+
+
+@tracer.command(
+    "eval", cls=SettingsCommand, epilog=_EPILOG, short_help="Measure a trained run, a model or recorded answers."
+)
+@click.argument("run", type=_PATH, required=False)
+@click.option("--model", help="'tiny', a folder or a hub name: untrained controllers that always speak.")
+@click.option("--speaker", type=click.Choice(["replay"]), help="replay: grade recorded completions.")
+@click.option("--completions", type=_PATH, help="A JSONL file of recorded completions.")
+@click.option("--limit", type=int, help="How many held-out questions (evaluation.questions).")
+@_config
+@_task
+@click.option("--data", help="A local JSONL file of questions that are only tested on (task.eval_data).")
+@_seed
+@_out
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    *,
+    run: Path | None,
+    model: str | None,
+    speaker: str | None,
+    completions: Path | None,
+    limit: int | None,
+    file: Path | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    out: Path,
+) -> None:
+    """Measure a trained RUN, an untrained model or recorded completions on held-out questions."""
+    from tracer_agents.training.experiment import run_evaluation, run_replay
+    from tracer_agents.training.terminal import RichDisplay, print_summary
+
+    if sum(source is not None for source in (run, model, speaker)) != 1:
+        raise ConfigError("give exactly one of RUN, --model NAME_OR_PATH or --speaker replay")
+    if (speaker is None) != (completions is None):
+        raise ConfigError("--speaker replay and --completions FILE go together")
+    overrides = _overrides(ctx, task=task, **{"task.eval_data": data, "seed": seed, "evaluation.questions": limit})
+    if run is not None:
+        if file is not None:
+            raise ConfigError("a RUN has its own settings; drop --config and change them with --section.field VALUE")
+        file = _settings_of(run)
+    if model is not None:
+        overrides = {"speakers.model": model, **overrides}
+    config = load_config(file=file, overrides=overrides)
+    with _stoppable("an evaluation starts anew: run the same command with another --out"):
+        with RichDisplay() as display:
+            if completions is not None:
+                summary = run_replay(config, out, completions=completions, display=display)
+            else:
+                summary = run_evaluation(config, out, run=run, display=display)
+        print_summary(summary, out)
+
+
+def _settings_of(run: Path) -> Path:
+    """The settings that a run was trained with.
+
+    Raises:
+        ConfigError: it is a preset's name, and no run.
+    """
+    if str(run) in preset_names() and not run.exists():
+        raise ConfigError(
+            f"{run} is a preset, and eval measures what was trained: tracer train {run} --out RUN, then "
+            f"tracer eval RUN --out DIR; an untrained model with the preset's settings: tracer eval --model NAME "
+            f"--config {PRESETS / f'{run}.yaml'} --out DIR"
+        )
+    return run / "config.yaml"
+
+
+@tracer.command(short_help="How good a run's controllers are, with intervals.")
+@click.argument("run", type=_PATH)
+@click.option(
+    "--questions",
+    type=click.IntRange(min=2),
+    default=128,
+    show_default=True,
+    help="Held-out questions to expand.",
+)
+def certify(*, run: Path, questions: int) -> None:
+    """Measure how far a RUN's controllers are from equilibrium and from the best there is."""
     from tracer_agents.evaluation.certify import certify_run
     from tracer_agents.runs.curves import draw_gaps
     from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.team import Team
     from tracer_agents.training.terminal import print_certificate, print_gaps
 
-    if overrides:
-        raise ConfigError(f"certify takes a run's own settings; drop {sorted(overrides)}")
-    if arguments.questions < 2:
-        raise ConfigError(f"--questions must be ≥ 2, got {arguments.questions}")
-    run = RunDirectory(arguments.run)
-    with Team.load(arguments.run) as team:
-        certified = certify_run(run, team.config, team.parts, team.controller, questions=arguments.questions)
-    certificate = certified.as_json()
-    draw_gaps(run.metrics(), certificate, run.folder / "certificate.png")
-    print_gaps(run.metrics())
-    print_certificate(certificate)
+    with _stoppable("the run is as it was; certify starts anew"):
+        directory = RunDirectory(run)
+        with Team.load(run) as team:
+            measured = certify_run(directory, team.config, team.parts, team.controller, questions=questions)
+        certificate = measured.as_json()
+        draw_gaps(directory.metrics(), certificate, directory.folder / "certificate.png")
+        print_gaps(directory.metrics())
+        print_certificate(certificate)
 
 
-def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from tracer_agents.training.experiment import run_evaluation, run_replay
-    from tracer_agents.training.terminal import RichDisplay, print_summary
+@tracer.command(short_help="Run a real SGLang server with the right flags.")
+@click.argument("model")
+@click.argument("flags", nargs=-1, metavar="[-- FLAG ...]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=31000, show_default=True, help="Port to listen on.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="By default what is there.")
+@_python
+@click.option("--adapters", is_flag=True, help="Accept LoRA adapters (GPU only).")
+@click.option("--restarts", default=3, show_default=True, help="How often a dead server is started anew.")
+def serve(
+    *,
+    model: str,
+    flags: tuple[str, ...],
+    host: str,
+    port: int,
+    device: Literal["auto", "cpu", "cuda"],
+    python: Path | None,
+    adapters: bool,
+    restarts: int,
+) -> None:
+    """Run a server of MODEL: 'tiny', a run directory, a folder or a hub name.
 
-    sources = [arguments.run, arguments.model, arguments.speaker]
-    if sum(source is not None for source in sources) != 1:
-        raise ConfigError("give exactly one of RUN, --model NAME_OR_PATH or --speaker replay")
-    if (arguments.speaker is None) != (arguments.completions is None):
-        raise ConfigError("--speaker replay and --completions FILE go together")
-    config = _evaluation_config(arguments, overrides)
-    with RichDisplay() as display:
-        if arguments.speaker:
-            summary = run_replay(config, arguments.out, completions=arguments.completions, display=display)
-        else:
-            summary = run_evaluation(config, arguments.out, run=arguments.run, display=display)
-    print_summary(summary, arguments.out)
-
-
-def _evaluation_config(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Config:
-    if arguments.run is not None:
-        if arguments.config is not None:
-            raise ConfigError("a RUN has its own settings; drop --config and change them with --section.field VALUE")
-        return load_config(file=arguments.run / "config.yaml", overrides=overrides)
-    if arguments.model is not None:
-        overrides = {"speakers.model": arguments.model, **overrides}
-    return load_config(file=arguments.config, overrides=overrides)
-
-
-def _serve(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    import signal
-
+    After -- stand further flags of SGLang's launch_server.
+    """
     from tracer_agents.doctor import served_model
     from tracer_agents.generation.sglang.server import Server, ServerSpec, detect_device, find_python, watch
 
-    if overrides:
-        raise ConfigError(f"serve takes no settings, got {', '.join(overrides)}; give SGLang's own flags after --")
     spec = ServerSpec(
-        model=served_model(arguments.model),
-        python=find_python(arguments.python),
-        device=detect_device() if arguments.device == "auto" else arguments.device,
-        host=arguments.host,
-        port=arguments.port,
-        adapters=arguments.adapters,
-        further=tuple(arguments.flags),
+        model=served_model(model),
+        python=find_python(python),
+        device=detect_device() if device == "auto" else device,
+        host=host,
+        port=port,
+        adapters=adapters,
+        further=flags,
     )
-    console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for state in watch(Server(spec), restarts=arguments.restarts):
-            console.print(f"tracer serve: {state}", highlight=False, markup=False)
-    except KeyboardInterrupt:
-        console.print("tracer serve: stopped")
+        with _stoppable("the server is down too"):
+            for state in watch(Server(spec), restarts=restarts):
+                click.echo(f"tracer serve: {escape(state)}", err=True)
+    except Stopped:  # how a server is meant to end
+        click.echo("tracer serve: stopped", err=True)
 
 
-def _doctor(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+@tracer.command(
+    cls=SettingsCommand, epilog=_EPILOG, short_help="What is installed, which backends work, what a preset needs."
+)
+@_preset
+@_config
+@_python
+@click.pass_context
+def doctor(ctx: click.Context, *, preset: str | None, file: Path | None, python: Path | None) -> None:
+    """Say what is installed, which backends work, and whether the settings can run on this machine."""
     from tracer_agents.doctor import examine_setup
     from tracer_agents.errors import DoctorFailed
 
-    console = Console(width=None if Console().is_terminal else 160)
     failed = []
-    config = load_config(preset=arguments.preset, file=arguments.config, overrides=overrides)
-    for finding in examine_setup(config, python=arguments.python):
-        console.print(f"{finding.status:>14}  {finding.name}: {finding.detail}", highlight=False, markup=False)
+    config = load_config(preset=preset, file=file, overrides=given_settings(ctx))
+    for finding in examine_setup(config, python=python):
+        click.echo(f"{finding.status:>14}  {escape(finding.name)}: {escape(finding.detail)}")
         failed += [finding.name] if finding.status == "failed" else []
     if failed:
         raise DoctorFailed(f"{len(failed)} of the checks failed: {', '.join(failed)}")

@@ -1,8 +1,10 @@
 """The command: exit status, messages without tracebacks, and what a whole small run writes."""
 
 import json
+import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from tracer_agents.cli import main
-from tracer_agents.config import dump_config, load_config
+from tracer_agents.config import Config, dump_config, load_config
+from tracer_agents.config.options import sections, settings
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.team import Team
 from tracer_env.errors import ConfigError
@@ -307,10 +310,12 @@ def test_resuming_with_other_settings_is_refused(run, capsys):
     ("arguments", "message"),
     [
         (["train", "nope"], "no preset 'nope'"),
-        (["train", "demo", "--steps", "3"], "unknown argument '--steps'"),
-        (["train", "demo", "--trainer.steps"], "--trainer.steps needs a value"),
+        (["train", "demo", "--steps", "3"], "there is no option '--steps'; did you mean --trainer.steps?"),
+        (["train", "demo", "--trainer.steps"], "--trainer.steps"),
         (["train", "demo", "--trainer.steps", "["], "cannot be read as YAML"),
-        (["train", "demo", "--trainer.stepz", "3"], "trainer.stepz"),
+        (["train", "demo", "--trainer.stepz", "3"], "'--trainer.stepz'; did you mean --trainer.steps?"),
+        (["train", "gsm8k-qwen2.5-1.5"], "did you mean gsm8k-qwen2.5-1.5b?"),
+        (["eval", "demo"], "demo is a preset, and eval measures what was trained: tracer train demo --out RUN"),
         (["train", "demo", "--trainer.steps", "-3"], "trainer.steps"),
         (["train", "demo", "--controllers.minimiser", "Foo"], "controllers.minimiser"),
         (["train", "demo", "--dialogue.rounds", "4"], "rounds must be an odd integer"),
@@ -343,44 +348,97 @@ def test_models_that_cannot_be_loaded(tmp_path, capsys, small_folder):
     assert "chat template" in fails(capsys, "eval", "--model", mute, "--out", tmp_path / "c")
 
 
-def test_settings_may_stand_anywhere(monkeypatch, tmp_path):
+@pytest.fixture
+def started(monkeypatch) -> list[tuple[Config, Path, bool]]:
+    """What ``tracer train`` would have run: settings, directory, whether it goes on with a run."""
+    calls: list[tuple[Config, Path, bool]] = []
+
+    def run_training(config: Config, out: Path, *, resume: bool, display: object) -> dict[str, Any]:
+        calls.append((config, out, resume))
+        return {}
+
+    monkeypatch.setattr("tracer_agents.training.experiment.run_training", run_training)
+    monkeypatch.setattr("tracer_agents.training.terminal.print_summary", lambda summary, out: None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --trainer.steps 3 demo --out x --gspo.learning_rate=1e-3 --task.options.level 2",
+        "train --out x --gspo.learning_rate 1e-3 demo --task.options.level=2 --trainer.steps 3",
+        "train demo --trainer.steps 9 --out x --task.options.level 2 --trainer.steps=3 --gspo.learning_rate 1e-3",
+    ],
+)
+def test_settings_may_stand_anywhere_and_the_last_wins(started, words):
     """A setting's value is never taken for the preset."""
-    seen = []
-    monkeypatch.setattr("tracer_agents.cli._train", lambda arguments, overrides: seen.append((arguments, overrides)))
-    for words in (
-        ["train", "--trainer.steps", "3", "demo", "--out", "x", "--gspo.learning_rate=1e-3"],
-        ["train", "--out", "x", "--gspo.learning_rate", "1e-3", "demo", "--trainer.steps", "3"],
-    ):
-        assert main(words) == 0
-    for arguments, overrides in seen:
-        assert (arguments.preset, str(arguments.out)) == ("demo", "x")
-        assert load_config(overrides=overrides).gspo.learning_rate == 1e-3
-        assert load_config(overrides=overrides).trainer.steps == 3
+    settings = {"trainer.steps": 3, "trainer.controller_steps": 1, "gspo.learning_rate": 1e-3, "task.options.level": 2}
+
+    assert main(words.split()) == 0
+
+    assert started == [(load_config(preset="demo", overrides=settings), Path("x"), False)]
 
 
-def test_another_task_forgets_the_presets_data(monkeypatch):
-    seen = []
-    monkeypatch.setattr("tracer_agents.cli._train", lambda arguments, overrides: seen.append(overrides))
+def test_settings_of_a_resumed_run_are_compared_with_its_own(started):
+    words = "train demo --trainer.steps 20 --task.options.level 1 --resume --out RUN --seed 3"
+
+    assert main(words.split()) == 0
+
+    settings = {"trainer.steps": 20, "task.options.level": 1, "seed": 3}
+    assert started == [(load_config(preset="demo", overrides=settings), Path("RUN"), True)]
+
+
+def test_another_task_forgets_the_presets_data(started):
     assert main(["train", "demo", "--task", "gsm8k", "--data", "d.jsonl", "--out", "x"]) == 0
-    assert load_config(preset="demo", overrides=seen[0]).task.model_dump() == {
-        "name": "gsm8k", "data": "d.jsonl", "eval_data": None, "options": {},
-    }  # fmt: skip
+    assert started[0][0].task.model_dump() == {"name": "gsm8k", "data": "d.jsonl", "eval_data": None, "options": {}}
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tracer {metadata.version('tracer-debate')}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "doctor"])
+def test_help_lists_every_setting_with_type_default_and_meaning(command, capsys):
+    assert main([command, "--help"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    for setting in settings():
+        assert f"--{setting.name} {setting.type}" in page or setting.name == "seed"
+        assert setting.meaning in page or setting.name == "seed"
+        assert f"[default: {setting.default}]" in page
+    for name, meaning in sections().items():
+        assert f"Settings of {name}: {meaning.rstrip('.')}:" in page
+    assert all(preset in page for preset in ("demo", "gsm8k-qwen2.5-7b"))
+
+
+def test_a_servers_own_flags_stand_after_two_dashes(monkeypatch, capsys):
+    specs = []
+    monkeypatch.setattr("tracer_agents.generation.sglang.server.find_python", lambda given: given)
+    monkeypatch.setattr(
+        "tracer_agents.generation.sglang.server.watch", lambda server, restarts: specs.append(server.spec) or []
+    )
+    words = "serve Qwen/Qwen2.5-1.5B-Instruct --python P --device cpu --port 5 -- --context-length 4096"
+
+    assert main(words.split()) == 0
+
+    assert (specs[0].model, specs[0].python, specs[0].port) == ("Qwen/Qwen2.5-1.5B-Instruct", Path("P"), 5)
+    assert specs[0].further == ("--context-length", "4096")
 
 
 def test_interruption_is_no_error_but_no_success(monkeypatch, capsys):
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tracer_agents.cli._train", interrupted)
+    monkeypatch.setattr("tracer_agents.training.experiment.run_training", interrupted)
     assert main(["train", "demo", "--out", "x"]) == 130
-    assert "--resume" in capsys.readouterr().err
+    assert "go on with: tracer train --resume --out x" in capsys.readouterr().err
 
 
 def test_a_message_with_brackets_is_printed_whole(monkeypatch, capsys):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ConfigError("options: [bold]{0}[/] and [0, 1]")
 
-    monkeypatch.setattr("tracer_agents.cli._train", fail)
+    monkeypatch.setattr("tracer_agents.training.experiment.run_training", fail)
     assert main(["train", "demo", "--out", "x"]) == 1
     assert "options: [bold]{0}[/] and [0, 1]" in capsys.readouterr().err
 
@@ -390,14 +448,28 @@ def test_the_module_is_the_command():
         [sys.executable, "-m", "tracer_agents", "--help"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "usage: tracer" in done.stdout
+    assert "Usage: tracer" in done.stdout
 
 
-def test_help_does_not_load_torch():
-    script = (
-        "import sys; from tracer_agents.cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: print('torch' in sys.modules)"
-    )
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"], ["train", "--trainer.stepz", "3"]])
+def test_help_and_mistakes_load_no_torch(words):
+    script = f"import sys; from tracer_agents.cli import main; main({words!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_shell_completes_settings_their_values_and_presets(tmp_path):
+    """As Click's completion scripts ask for it."""
+    for words, count, completed in (
+        ("tracer train --controllers.pl", 2, "--controllers.play"),
+        ("tracer train --controllers.play val", 3, "validated"),
+        ("tracer train de", 2, "demo"),
+    ):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("tracer")],
+            env={**os.environ, "_TRACER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == f"plain,{completed}\n"
