@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--data", nargs="+", default=[], metavar="T=FILE", help="local test file of a task")
     run.add_argument("--train", metavar="T", help="the task that is trained on; by default each task's own questions")
     run.add_argument("--seeds", nargs="+", type=int)
-    run.add_argument("--questions", type=int, help="held-out questions a cell")
+    run.add_argument("--questions", type=int, help="held-out questions per cell")
     run.add_argument("--preset", help="the settings that cells start from; by default demo")
     run.add_argument("--out", type=Path, required=True, help="the folder of the records")
     run.add_argument("--jobs", type=int, default=1, help="processes at a time")
@@ -118,14 +118,14 @@ def _dry_run(plan: Plan, out: Path, gpu: str | None) -> None:
     jobs = jobs_of(plan, out, declared_size)
     left = [job for job in jobs if not job.is_done]
     estimates = estimate(left, DEVICES[gpu])
-    total = sum((one.work for one in estimates), Work())
+    total = sum((job.work for job in estimates), Work())
     table = Table(Column("job", no_wrap=True), title="millions of tokens, and hours of one device, by formula")
     for heading in ("generations", "generated", "of prompts", "trained on", f"hours, {gpu}"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for one in estimates:
-        table.add_row(one.job.name, *_figures(one.work, one.hours))
+    for job in estimates:
+        table.add_row(job.job.name, *_figures(job.work, job.hours))
     table.add_section()
-    table.add_row(f"{len(left)} of {len(jobs)} jobs left", *_figures(total, sum(one.hours for one in estimates)))
+    table.add_row(f"{len(left)} of {len(jobs)} jobs left", *_figures(total, sum(job.hours for job in estimates)))
     console = Console()
     Console(width=max(console.width, 120)).print(table)
 

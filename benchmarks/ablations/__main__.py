@@ -94,23 +94,23 @@ def write(
     names = list(chosen) if names is None else names
     if unknown := [name for name in names if name not in chosen]:
         raise ConfigError(f"--only: there is no section {unknown[0]!r}; there are {', '.join(chosen)}")
-    found = tables(out, names, jobs=jobs, resamples=resamples)
-    if not found:
+    measured = tables(out, names, jobs=jobs, resamples=resamples)
+    if not measured:
         raise RunError(f"{out}: holds no recordings; python -m benchmarks run --methods tracer makes them")
-    told = [(chosen[name], [one[name] for one in found.values()]) for name in names]
+    parts = [(chosen[name], [of_speakers[name] for of_speakers in measured.values()]) for name in names]
     if long is not None:
-        told.append(longer(long, jobs=jobs, resamples=resamples))
-    told.append(trained(retrained or [out], resamples=resamples))
+        parts.append(longer(long, jobs=jobs, resamples=resamples))
+    parts.append(trained(retrained or [out], resamples=resamples))
     picture = ""
     if {"price", "fixed"} <= set(names):
         folder = report.parent / report.stem
         folder.mkdir(parents=True, exist_ok=True)
-        curves = {who: (one["price"].rows, one["fixed"].rows) for who, one in found.items()}
+        curves = {who: (by_name["price"].rows, by_name["fixed"].rows) for who, by_name in measured.items()}
         frontier(curves).savefig(folder / "frontier.png", dpi=130, metadata={"Software": None})
         picture = f"\n\n![Accuracy against tokens]({report.stem}/frontier.png)"
     facts = _facts(plan, command, time.perf_counter() - start) + picture
     old = report.read_text("utf-8") if report.is_file() else ""
-    write_text(report, page(old, facts, [(section, those) for section, those in told if those]))
+    write_text(report, page(old, facts, [(section, those) for section, those in parts if those]))
 
 
 def _facts(plan: Plan, command: str, seconds: float) -> str:
@@ -118,9 +118,9 @@ def _facts(plan: Plan, command: str, seconds: float) -> str:
     return (
         f"```\n{command}\n```\n\n"
         f"{seconds:.0f} seconds, {versions}. Preset {plan.preset}, price of speech {plan.price:g}; fitted on "
-        f"{plan.fit_questions} training questions a seed, strategies chosen on {plan.validation_questions} validation "
-        "questions. The row without a difference is the default setting, the same in every table. Accuracy and tokens "
-        "of fitted controllers are exact over their own randomness; utility is +1 for right, −1 for wrong, minus the "
+        f"{plan.fit_questions} training questions per seed, strategies chosen on {plan.validation_questions} "
+        "validation questions. The row without a difference is the default setting, the same in every table. Accuracy "
+        "and tokens of fitted controllers are exact over their own randomness; utility is +1 for right, −1 for wrong, minus the "
         "price of the tokens. Brackets are 95% percentile bootstraps over questions, stratified over seeds and "
         "paired in differences; p is the two-sided bootstrap test of the difference, Holm-adjusted within its table."
     )

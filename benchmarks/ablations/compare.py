@@ -70,8 +70,8 @@ def resampled(seeds: Sequence[Measured], *, resamples: int, label: str) -> Resam
         label: of the questions; the draws depend on nothing else.
     """
     return draw_resamples(
-        np.repeat([one.seed for one in seeds], [len(one.question_ids) for one in seeds]),
-        np.concatenate([np.asarray(one.question_ids) for one in seeds]),
+        np.repeat([run.seed for run in seeds], [len(run.question_ids) for run in seeds]),
+        np.concatenate([np.asarray(run.question_ids) for run in seeds]),
         resamples=resamples,
         rng=stream("ablations", label),
     )
@@ -88,7 +88,7 @@ def compare(seeds: Sequence[Measured], drawn: Resamples, *, default: str, price_
     """
     labels = list(seeds[0].outcomes)
     right, tokens = (
-        np.concatenate([np.stack([getattr(one.outcomes[name], field) for name in labels], axis=1) for one in seeds])
+        np.concatenate([np.stack([getattr(run.outcomes[name], field) for name in labels], axis=1) for run in seeds])
         for field in ("right", "tokens")
     )
     utility = 2 * right - 1 - price_per_token * tokens
@@ -96,16 +96,16 @@ def compare(seeds: Sequence[Measured], drawn: Resamples, *, default: str, price_
     columns = {"utility": utility, "accuracy": right, "tokens": tokens, "difference": difference}
     sums = np.split(drawn.sums(np.hstack(list(columns.values()))) / len(right), len(columns), axis=1)
     draws = dict(zip(columns, sums, strict=True))
-    others = [at for at, name in enumerate(labels) if name != default]
-    adjusted = dict(zip(others, holm([bootstrap_p(draws["difference"][:, at]) for at in others]), strict=True))
+    others = [column for column, name in enumerate(labels) if name != default]
+    adjusted = dict(zip(others, holm([bootstrap_p(draws["difference"][:, column]) for column in others]), strict=True))
     return [
         Row(
             label=name,
-            **{figure: _estimate(columns[figure][:, at], draws[figure][:, at]) for figure in columns},
-            p=float(adjusted.get(at, np.nan)),
-            generated=float(np.mean([one.outcomes[name].generated for one in seeds])),
+            **{figure: _estimate(columns[figure][:, column], draws[figure][:, column]) for figure in columns},
+            p=float(adjusted.get(column, np.nan)),
+            generated=float(np.mean([run.outcomes[name].generated for run in seeds])),
         )
-        for at, name in enumerate(labels)
+        for column, name in enumerate(labels)
     ]
 
 

@@ -64,10 +64,10 @@ def measure_all(out: Path, names: Sequence[str], *, jobs: int) -> dict[str, list
     else:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             measured = [future.result() for future in [pool.submit(measure, *run) for run in runs]]
-    found: dict[str, list[dict[str, Measured]]] = {}
-    for (_, who, _, _), one in zip(runs, measured, strict=True):
-        found.setdefault(who, []).append(one)
-    return found
+    by_speakers: dict[str, list[dict[str, Measured]]] = {}
+    for (_, who, _, _), by_name in zip(runs, measured, strict=True):
+        by_speakers.setdefault(who, []).append(by_name)
+    return by_speakers
 
 
 def tables(out: Path, names: Sequence[str], *, jobs: int, resamples: int) -> dict[str, dict[str, Table]]:
@@ -77,17 +77,17 @@ def tables(out: Path, names: Sequence[str], *, jobs: int, resamples: int) -> dic
         RunError: a recording has been begun and not ended.
     """
     chosen = sections(read(out))
-    found: dict[str, dict[str, Table]] = {}
+    by_speakers: dict[str, dict[str, Table]] = {}
     for who, seeds in measure_all(out, names, jobs=jobs).items():
-        by_name = {name: [one[name] for one in seeds] for name in names}
+        by_name = {name: [of_seed[name] for of_seed in seeds] for name in names}
         compared = _Compared.of(out, by_name[names[0]], resamples)
-        found[who] = {
+        by_speakers[who] = {
             name: Table(
                 who=f"{who} speakers", extent=_extent(measured), rows=compared.rows(measured, chosen[name].default)
             )
             for name, measured in by_name.items()
         }
-    return found
+    return by_speakers
 
 
 def longer(out: Path, *, jobs: int, resamples: int) -> tuple[Section, list[Table]]:
@@ -100,10 +100,10 @@ def longer(out: Path, *, jobs: int, resamples: int) -> tuple[Section, list[Table
     section = sections(plan)["rounds"]
     about = (
         f"{section.about} Another recording, of up to {plan.base.dialogue.rounds} rounds, with {plan.fit_questions} "
-        f"training and {plan.validation_questions} validation questions a seed."
+        f"training and {plan.validation_questions} validation questions per seed."
     )
-    found = tables(out, ["rounds"], jobs=jobs, resamples=resamples)
-    return replace(section, title="Longer dialogues", about=about), [one["rounds"] for one in found.values()]
+    measured = tables(out, ["rounds"], jobs=jobs, resamples=resamples)
+    return replace(section, title="Longer dialogues", about=about), [by_name["rounds"] for by_name in measured.values()]
 
 
 def trained(folders: Sequence[Path], *, resamples: int) -> tuple[Section, list[Table]]:
@@ -164,11 +164,11 @@ class _Compared:
 
 
 def _extent(seeds: Sequence[Measured]) -> str:
-    questions = sum(len(one.question_ids) for one in seeds)
-    named = ", ".join(str(one.seed) for one in seeds)
+    questions = sum(len(run.question_ids) for run in seeds)
+    named = ", ".join(str(run.seed) for run in seeds)
     return f"{questions:,} test questions of seed{'s' * (len(seeds) > 1)} {named}"
 
 
 def _mean(speeches: Sequence[Speech]) -> Speech:
     names = [field.name for field in fields(Speech)]
-    return Speech(**{name: float(np.mean([getattr(one, name) for one in speeches])) for name in names})
+    return Speech(**{name: float(np.mean([getattr(speech_, name) for speech_ in speeches])) for name in names})

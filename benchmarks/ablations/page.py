@@ -1,4 +1,4 @@
-"""The ablations' page: a table a choice, and the picture of the frontier."""
+"""The ablations' page: a table for each choice, and the picture of the frontier."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def page(old: str, facts: str, sections: Sequence[tuple[Section, Sequence[Table]
 
 
 def findings(sections: Sequence[tuple[Section, Sequence[Table]]]) -> str:
-    """A line a table: the rows whose utility differs from the default's at 5%, or how little any of them can."""
+    """A line for each table: the rows whose utility differs from the default's at 5%, or how little any of them can."""
     return "\n".join(
         f"- {section.title}, {table.who}: {_finding(table.rows)}" for section, tables in sections for table in tables
     )
@@ -59,14 +59,14 @@ def findings(sections: Sequence[tuple[Section, Sequence[Table]]]) -> str:
 def _finding(rows: Sequence[Row]) -> str:
     others = [row for row in rows if not row.is_default]
     differ = [row for row in others if row.p < LEVEL]
-    told = [f"{markdown(row.label)} {_interval(row.difference, signed=True)}" for row in differ]
+    phrases = [f"{markdown(row.label)} {_interval(row.difference, signed=True)}" for row in differ]
     rest = [row.difference for row in others if row.p >= LEVEL]
     if rest:
-        low, high = min(one.low for one in rest), max(one.high for one in rest)
+        low, high = min(difference.low for difference in rest), max(difference.high for difference in rest)
         bounds = f"[{number(low, signed=True)}, {number(high, signed=True)}]"
         none = "none of the others" if differ else "no row"
-        told.append(f"{none} differs significantly, and all their intervals lie within {bounds}")
-    return "; ".join(told) + "."
+        phrases.append(f"{none} differs significantly, and all their intervals lie within {bounds}")
+    return "; ".join(phrases) + "."
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
@@ -96,8 +96,12 @@ def _interval(estimate: Estimate, *, signed: bool = False) -> str:
 def speech_table(speech: Mapping[str, Speech]) -> str:
     """What the speakers of every recipe are like."""
     rows = [
-        (label, *(number(share) for share in (one.first, one.sensitivity, one.specificity)), number(one.tokens, 1))
-        for label, one in speech.items()
+        (
+            label,
+            *(number(share) for share in (figures.first, figures.sensitivity, figures.specificity)),
+            number(figures.tokens, 1),
+        )
+        for label, figures in speech.items()
     ]
     header = ("", "first proposals right", "wrong called WRONG", "right called RIGHT", "tokens, all speak")
     return markdown_table(header, rows)
@@ -125,7 +129,7 @@ def frontier(curves: Mapping[str, tuple[Sequence[Row], Sequence[Row]]]) -> Figur
                 fontsize=6.5,
                 color=colour,
             )
-    axes.set_xlabel("generated tokens a question", fontsize=9)
+    axes.set_xlabel("generated tokens per question", fontsize=9)
     axes.set_ylabel("accuracy", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
@@ -139,8 +143,11 @@ def _line(axes: Axes, rows: Sequence[Row], colour: str, label: str) -> None:
     accuracy = [row.accuracy for row in rows]
     axes.errorbar(
         [row.tokens.value for row in rows],
-        [one.value for one in accuracy],
-        yerr=[[one.value - one.low for one in accuracy], [one.high - one.value for one in accuracy]],
+        [estimate.value for estimate in accuracy],
+        yerr=[
+            [estimate.value - estimate.low for estimate in accuracy],
+            [estimate.high - estimate.value for estimate in accuracy],
+        ],
         color=colour,
         marker="o",
         markersize=4,

@@ -99,8 +99,8 @@ class Replay:
         recordings: of training, validation and test questions.
         token_budget: the most tokens of a recorded dialogue. The price of a token is the same under rules of fewer
             rounds, where a setting's own budget would be smaller.
-        batch: questions a step, in training.
-        inner: regret iterations a batch, in training.
+        batch: questions per step, in training.
+        inner: regret iterations per batch, in training.
     """
 
     recordings: dict[Split, Recording]
@@ -177,8 +177,8 @@ class Replay:
             for fit in self._fits(setting)
         ]
         return Outcome(
-            right=np.mean([one.right for one in measured], axis=0),
-            tokens=np.mean([one.tokens for one in measured], axis=0),
+            right=np.mean([outcome.right for outcome in measured], axis=0),
+            tokens=np.mean([outcome.tokens for outcome in measured], axis=0),
             generated=utterance_count(setting.rules) * (setting.questions or len(self.recordings["train"].episodes)),
         )
 
@@ -192,10 +192,10 @@ class Replay:
                 f"a setting is fitted on {size} questions and {len(trees)} are recorded: raise fit_questions"
             )
         whole = len(trees) - len(trees) % size
-        return [self.merged(trees[at : at + size], setting.infosets) for at in range(0, whole, size)]
+        return [self.merged(trees[first : first + size], setting.infosets) for first in range(0, whole, size)]
 
     def played(self, controller: Controller, rules: Rules) -> Outcome:
-        """What a controller that was not fitted does on the test questions, along one played line each."""
+        """What a controller that was not fitted does on the test questions, each along the path that it plays."""
         trees = self.trees("test", rules)
         finals = play(trees, controller)
         right = [tree.right(final) for tree, final in zip(trees, finals, strict=True)]

@@ -142,9 +142,9 @@ def _changes(default: Setting, title: str, about: str, changes: Mapping[str, Map
     settings = {label: replace(default, **change) for label, change in changes.items()}
     if default not in settings.values():
         settings["as configured"] = default
-    [own] = [label for label, setting in settings.items() if setting == default]
+    [unchanged] = [label for label, setting in settings.items() if setting == default]
     rows = {label: _fit(setting) for label, setting in settings.items()}
-    return Section(title=title, about=about, default=own, rows=rows)
+    return Section(title=title, about=about, default=unchanged, rows=rows)
 
 
 def _fit(setting: Setting) -> Measure:

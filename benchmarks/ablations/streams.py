@@ -73,7 +73,7 @@ def _streamed(replay: Replay, setting: Setting, expansions: Expansions) -> Outco
 
 
 def by_single_rounds(replay: Replay, setting: Setting) -> Outcome:
-    """The released code's rule: one dialogue a question, each round scored by what is seen at once, played greedily."""
+    """The released code's rule, played greedily: one dialogue per question, rounds scored by what is seen at once."""
     speakers, infosets = Listener(recording=replay.recordings["train"]), setting.infosets
     tables = RegretTables.empty()
     for batch in _batches(replay):

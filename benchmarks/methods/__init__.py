@@ -12,6 +12,6 @@ __all__ = ["METHODS", "Cost", "Method", "Prepared"]
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for module in sorted(found.name for found in iter_modules(__path__))
+    for module in sorted(info.name for info in iter_modules(__path__))
     for method in getattr(import_module(f"{__name__}.{module}"), "METHODS", ())
 }

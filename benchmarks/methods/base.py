@@ -37,7 +37,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Utterances a question that a method generates at most in a cell, beyond recordings and training.
+    """Utterances per question that a method generates at most in a cell, beyond recordings and training.
 
     Args:
         proposals: fresh ones.

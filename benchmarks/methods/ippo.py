@@ -34,7 +34,7 @@ def _prepare(bench: Bench) -> Prepared:
     config = bench.plan.config(bench.train_label, bench.seed)
     team = ppo.train(bench.recording("train"), config, build_task(config), steps=STEPS)
     check = bench.recording("validation").trees(config.dialogue.rules)
-    chosen = max((team, ppo.LikelierMode(team)), key=lambda one: mean_utility(check, one, config.utility))
+    chosen = max((team, ppo.LikelierMode(team)), key=lambda controller: mean_utility(check, controller, config.utility))
     return played(bench, None, {NAME: chosen}, fitted_on=("train", "validation"))
 
 

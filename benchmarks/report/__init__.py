@@ -47,11 +47,11 @@ def write(
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     book = _Book(folder)
-    found = (score_task(results, task, reference=reference, resamples=resamples) for task in results.plan.tasks)
-    scores = [one for one in found if one is not None]
+    scored = (score_task(results, task, reference=reference, resamples=resamples) for task in results.plan.tasks)
+    scores = [of_task for of_task in scored if of_task is not None]
     if len(scores) > 1 and (mean := score_mean(scores)).points:
         scores.insert(0, mean)
-    sections = [_section(results, one, book, reference=reference, resamples=resamples) for one in scores]
+    sections = [_section(results, of_tasks, book, reference=reference, resamples=resamples) for of_tasks in scores]
     answers = results.answers
     opinions = {
         str(task): second_opinion(rows, ByValue()) for task, rows in answers.groupby("task", sort=False, observed=True)
@@ -113,15 +113,15 @@ def _section(results: Results, scores: Scores, book: _Book, *, reference: str, r
 
 def _rates(results: Results, scores: Scores, method: str) -> pd.DataFrame:
     """When the headline of a method speaks on a task; empty where it is not of dialogues, or not of one task."""
-    at = scores.headline(method)
-    if at is None:
+    column = scores.headline(method)
+    if column is None:
         return pd.DataFrame()
     rules = results.plan.base.dialogue.rules
     records = [
         record
         for cell, points in results.records(method, scores.label)
         if cell.seed in scores.seeds
-        for record in points[scores.points[at].label]
+        for record in points[scores.points[column].label]
         if is_dialogue(record, rules)
     ]
     return speak_rates(records, rules) if records else pd.DataFrame()

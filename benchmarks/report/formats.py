@@ -40,7 +40,7 @@ def bounded(text: str) -> str:
 
 def markdown(text: str) -> str:
     """``text`` for a line or a table's cell of Markdown, shown as it is: what could be markup is an entity."""
-    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.splitlines()))
+    return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.splitlines()))
 
 
 def latex(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads a benchmark's records into one table with a row an answer, checking every line."""
+"""Reads a benchmark's records into one table with a row for each answer, checking every line."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class Results:
         methods: name -> method, those of the plan in its order.
         cells: those that ended, in the plan's order.
         missing: the others, each in words.
-        answers: one row an answer, with the columns of ``answer_row``, and ``method``, ``point``, ``task`` and
+        answers: one row per answer, with the columns of ``answer_row``, and ``method``, ``point``, ``task`` and
             ``seed``.
     """
 

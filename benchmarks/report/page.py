@@ -44,7 +44,7 @@ _TERMS = {
     "second, ties counting ½, averaged over tasks (Agarwal et al. 2021), with their stratified bootstrap over runs.",
     "Bound": "it sees the gold answer: what could be reached, not a method. It is in no family of tests and on no "
     "frontier.",
-    "At most, next above, equal": "a method of several settings at the reference's tokens a question: its setting "
+    "At most, next above, equal": "a method of several settings at the reference's tokens per question: its setting "
     "with the most tokens not above, the one with the fewest above, and the straight line between these two at "
     "exactly those tokens, which asking one setting or the other at random would reach.",
     "Frontier": "the points that no other point beats with at most their tokens and at least their accuracy. It is "
@@ -245,8 +245,8 @@ def _opinions(opinions: Mapping[str, Opinion]) -> str:
         markdown_table(
             ["Task", "Answers", "Distinct", "No opinion", "Disagreement"],
             [
-                [task, f"{one.answers:,}", f"{one.pairs:,}", f"{one.unread:,}", percent(one.disagreement)]
-                for task, one in opinions.items()
+                [task, f"{each.answers:,}", f"{each.pairs:,}", f"{each.unread:,}", percent(each.disagreement)]
+                for task, each in opinions.items()
             ],
         ),
     ]

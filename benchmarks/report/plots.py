@@ -18,16 +18,16 @@ _MARKERS = "osD^vP*X<>ph"
 _CURVES = {  # field of metrics.jsonl -> title
     "accuracy": "accuracy of the dialogues on new training questions",
     "first_proposal_accuracy": "accuracy of first proposals",
-    "generated_tokens": "generated tokens a question",
+    "generated_tokens": "generated tokens per question",
 }
 
 
 def frontier(scores: Scores, titles: Mapping[str, str], *, reference: str) -> Figure:
-    """Accuracy against generated tokens: a line a method through its points, in order of tokens, with 95% bars."""
-    figure, axes = _blank("generated tokens a question", "accuracy")
+    """Accuracy against generated tokens: a line per method through its points, in order of tokens, with 95% bars."""
+    figure, axes = _blank("generated tokens per question", "accuracy")
     tokens, accuracy = scores.figures["tokens"], scores.figures["accuracy"]
     for style, method in _styled(scores, reference):
-        columns = sorted(scores.of(method), key=lambda at: tokens.value[at])
+        columns = sorted(scores.of(method), key=lambda column: tokens.value[column])
         axes.errorbar(
             tokens.value[columns],
             accuracy.value[columns],
@@ -52,14 +52,14 @@ def correction_preservation(scores: Scores, titles: Mapping[str, str], *, refere
     figure, axes = _blank("preservation: P(right in the end | right at first)", "correction: P(right | wrong at first)")
     x, y = scores.figures["preservation"], scores.figures["correction"]
     for style, method in _styled(scores, reference):
-        at = scores.headline(method)
-        if at is None or np.isnan([x.value[at], y.value[at]]).any():
+        column = scores.headline(method)
+        if column is None or np.isnan([x.value[column], y.value[column]]).any():
             continue
         axes.errorbar(
-            x.value[[at]],
-            y.value[[at]],
-            xerr=_bars(x.value, x.interval, [at]),
-            yerr=_bars(y.value, y.interval, [at]),
+            x.value[[column]],
+            y.value[[column]],
+            xerr=_bars(x.value, x.interval, [column]),
+            yerr=_bars(y.value, y.interval, [column]),
             label=_plain(titles[method]),
             elinewidth=0.8,
             **style,
@@ -71,7 +71,7 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], title: str) ->
     """Training curves of several recipes on one task: moving averages of each seed, and boldly of their mean.
 
     Args:
-        curves: recipe -> one frame a seed, the rows of ``metrics.jsonl`` in order.
+        curves: recipe -> one frame per seed, the rows of ``metrics.jsonl`` in order.
         title: of the picture.
     """
     figure = Figure(figsize=(10.5, 3.6), layout="constrained", facecolor="white")
@@ -80,8 +80,8 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], title: str) ->
     for axes, (field, label) in zip(figure.subplots(1, len(_CURVES)), _CURVES.items(), strict=True):
         for (recipe, runs), colour in coloured:
             series = [_series(run, field) for run in runs if field in run]
-            for one in series:
-                axes.plot(one.index, smoothed(list(one)), color=colour, alpha=0.35, linewidth=0.8)
+            for values in series:
+                axes.plot(values.index, smoothed(list(values)), color=colour, alpha=0.35, linewidth=0.8)
             if series:
                 mean = pd.concat(series, axis=1).mean(axis=1)
                 axes.plot(mean.index, smoothed(list(mean)), color=colour, linewidth=1.8, label=_plain(recipe))
@@ -111,7 +111,9 @@ def speak_heat_map(rates: pd.DataFrame, title: str) -> Figure:
         text, colour = f"{cell['rate']:.0%}\nn = {cell['n']}", "white" if cell["rate"] > 0.6 else "black"
         axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
     image = axes.imshow(grid, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    kinds = [f"round {at}\n{'propose' if at % 2 else 'review'}\nafter {said}" for at, said in columns]
+    kinds = [
+        f"round {round_}\n{'propose' if round_ % 2 else 'review'}\nafter {proposals}" for round_, proposals in columns
+    ]
     axes.set_xticks(range(len(columns)), kinds, fontsize=7)
     axes.set_yticks(range(len(rows)), rows, fontsize=7)
     axes.set_title(_plain(title), fontsize=9, loc="left")
@@ -126,15 +128,15 @@ def _series(run: pd.DataFrame, field: str) -> pd.Series:
 
 
 def _styled(scores: Scores, reference: str) -> list[tuple[dict[str, Any], str]]:
-    """A colour and marker a method, the same in every picture of a report; the reference last, so on top."""
+    """A colour and marker for each method, the same in every picture of a report; the reference last, so on top."""
     methods = list(dict.fromkeys(point.method for point in scores.points))
     palette = colormaps["tab10"].colors  # pyright: ignore[reportAttributeAccessIssue]
     styled = []
-    for at, method in enumerate(methods):
+    for number, method in enumerate(methods):
         mine = method == reference
         style = {
-            "color": REFERENCE if mine else palette[at % len(palette)],
-            "marker": "*" if mine else _MARKERS[at % len(_MARKERS)],
+            "color": REFERENCE if mine else palette[number % len(palette)],
+            "marker": "*" if mine else _MARKERS[number % len(_MARKERS)],
             "markersize": 9 if mine else 4.5,
             "linewidth": 2.0 if mine else 1.0,
             "zorder": 3 if mine else 2,
@@ -144,8 +146,8 @@ def _styled(scores: Scores, reference: str) -> list[tuple[dict[str, Any], str]]:
 
 
 def _bars(value: np.ndarray, interval: np.ndarray, columns: Sequence[int]) -> np.ndarray:
-    at = list(columns)
-    return np.maximum(np.stack([value[at] - interval[0, at], interval[1, at] - value[at]]), 0.0)
+    chosen, (low, high) = value[list(columns)], interval[:, list(columns)]
+    return np.maximum(np.stack([chosen - low, high - chosen]), 0.0)
 
 
 def _blank(x: str, y: str) -> tuple[Figure, Axes]:

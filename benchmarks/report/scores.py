@@ -13,8 +13,8 @@ from tracer_env.seeding import stream
 
 FIGURES = {  # name -> what it is, in words
     "accuracy": "share of questions whose final answer is right; no readable answer is wrong",
-    "tokens": "generated tokens a question, of all speakers",
-    "prompt_tokens": "prompt tokens a question, shared prefixes counted each time",
+    "tokens": "generated tokens per question, of all speakers",
+    "prompt_tokens": "prompt tokens per question, shared prefixes counted each time",
     "utility": "+1 right or −1 wrong, minus the price of speech times the share of the token budget",
     "correction": "share of questions answered right in the end, of those whose first proposal was wrong",
     "preservation": "share of questions answered right in the end, of those whose first proposal was right",
@@ -75,11 +75,13 @@ class Scores:
 
     def headline(self, method: str) -> int | None:
         """The column of a method's headline, None if it is not here."""
-        return next((at for at, point in enumerate(self.points) if point.method == method and point.headline), None)
+        return next(
+            (column for column, point in enumerate(self.points) if point.method == method and point.headline), None
+        )
 
     def of(self, method: str) -> list[int]:
         """The columns of a method's points."""
-        return [at for at, point in enumerate(self.points) if point.method == method]
+        return [column for column, point in enumerate(self.points) if point.method == method]
 
 
 def score_task(results: Results, task: str, *, reference: str, resamples: int) -> Scores | None:
@@ -166,17 +168,18 @@ def _figures(sums: Mapping[str, np.ndarray], rows: int, price: float) -> dict[st
 def score_mean(scores: Sequence[Scores]) -> Scores:
     """The mean over tasks, each of equal weight, of the points that all of them have; tasks are resampled apart."""
     points = tuple(point for point in scores[0].points if all(point in other.points for other in scores))
-    at = [[other.points.index(point) for point in points] for other in scores]
+    columns = [[other.points.index(point) for point in points] for other in scores]
+    aligned = list(zip(scores, columns, strict=True))
     figures = {}
     for name in FIGURES:
-        draws = np.mean([s.figures[name].draws[:, a] for s, a in zip(scores, at, strict=True)], axis=0)
-        value = np.mean([s.figures[name].value[a] for s, a in zip(scores, at, strict=True)], axis=0)
+        draws = np.mean([s.figures[name].draws[:, chosen] for s, chosen in aligned], axis=0)
+        value = np.mean([s.figures[name].value[chosen] for s, chosen in aligned], axis=0)
         figures[name] = Estimate(value=value, draws=draws, interval=interval95(draws))
     return Scores(
         label="mean",
         points=points,
-        seeds=tuple(sorted({seed for one in scores for seed in one.seeds})),
+        seeds=tuple(sorted({seed for of_task in scores for seed in of_task.seeds})),
         figures=figures,
-        right={task: right[:, a] for s, a in zip(scores, at, strict=True) for task, right in s.right.items()},
-        runs={task: runs[:, a] for s, a in zip(scores, at, strict=True) for task, runs in s.runs.items()},
+        right={task: right[:, chosen] for s, chosen in aligned for task, right in s.right.items()},
+        runs={task: runs[:, chosen] for s, chosen in aligned for task, runs in s.runs.items()},
     )

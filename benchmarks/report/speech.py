@@ -38,8 +38,8 @@ def decisions(record: DialogueRecord, rules: Rules) -> Iterator[Decision]:
             state = _after(state, record, len(state.turns))
 
 
-def _after(state: Dialogue, record: DialogueRecord, at: int) -> Dialogue:
-    turn = record.turns[at]
+def _after(state: Dialogue, record: DialogueRecord, index: int) -> Dialogue:
+    turn = record.turns[index]
     verdict = Verdict(turn.verdict) if turn.verdict else None
     return transition(state, Utterance(text=turn.text or "", answer=turn.answer, verdict=verdict))
 
@@ -47,7 +47,7 @@ def _after(state: Dialogue, record: DialogueRecord, at: int) -> Dialogue:
 def is_dialogue(record: DialogueRecord, rules: Rules) -> bool:
     """Whether the record is of a dialogue under these rules, and not of votes or samples."""
     seats = [(turn.round, turn.agent, turn.role) for turn in record.turns]
-    return seats == [(at, agent, role.value) for at, (agent, role) in enumerate(rules.seats, start=1)]
+    return seats == [(number, agent, role.value) for number, (agent, role) in enumerate(rules.seats, start=1)]
 
 
 def speak_rates(records: Iterable[DialogueRecord], rules: Rules) -> pd.DataFrame:

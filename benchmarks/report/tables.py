@@ -15,7 +15,7 @@ from tracer_env.seeding import stream
 
 
 def points_table(results: Results, scores: Scores) -> pd.DataFrame:
-    """One row a point: every figure with its interval, training cost, and accuracy by seed.
+    """One row per point: every figure with its interval, training cost, and accuracy by seed.
 
     ``frontier``: no other point has at most its tokens and at least its accuracy, bounds apart. Training tokens and
     questions are means over the cells.
@@ -25,33 +25,33 @@ def points_table(results: Results, scores: Scores) -> pd.DataFrame:
     frontier = np.zeros(len(methods), dtype=bool)
     frontier[methods] = undominated(tokens[methods], accuracy[methods])
     rows = []
-    for at, point in enumerate(scores.points):
+    for column, point in enumerate(scores.points):
         row: dict[str, Any] = {
             "task": scores.label,
             "method": point.method,
             "point": point.label,
             "headline": point.headline,
-            "frontier": bool(frontier[at]),
+            "frontier": bool(frontier[column]),
             "n": scores.n,
         }
         for name in FIGURES:
             estimate = scores.figures[name]
             row |= {
-                name: estimate.value[at],
-                f"{name}_low": estimate.interval[0, at],
-                f"{name}_high": estimate.interval[1, at],
+                name: estimate.value[column],
+                f"{name}_low": estimate.interval[0, column],
+                f"{name}_high": estimate.interval[1, column],
             }
         cells = [
             cell
             for cell in results.cells
             if cell.method == point.method and cell.task in scores.right and cell.seed in scores.seeds
         ]
-        by_seed = np.mean([runs[:, at] for runs in scores.runs.values()], axis=0) if _same_seeds(scores) else None
+        by_seed = np.mean([runs[:, column] for runs in scores.runs.values()], axis=0) if _same_seeds(scores) else None
         row |= {
             "training_tokens": float(np.mean([cell.training_tokens for cell in cells])),
             "training_questions": float(np.mean([cell.training_questions for cell in cells])),
             "seeds": len(scores.seeds),
-            "accuracy_by_seed": "" if by_seed is None else " ".join(f"{one:.4f}" for one in by_seed),
+            "accuracy_by_seed": "" if by_seed is None else " ".join(f"{accuracy:.4f}" for accuracy in by_seed),
             "accuracy_sd": np.nan if by_seed is None or len(by_seed) < 2 else float(np.std(by_seed, ddof=1)),
         }
         rows.append(row)
@@ -72,7 +72,7 @@ def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.D
     mine = scores.headline(reference)
     if mine is None:
         return pd.DataFrame()
-    others = [at for at, point in enumerate(scores.points) if point.headline and at != mine]
+    others = [column for column, point in enumerate(scores.points) if point.headline and column != mine]
     rows = [_comparison(scores, mine, other, resamples=resamples) for other in others]
     tested = [row for row in rows if not row["bound"]]
     for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
@@ -116,7 +116,7 @@ def _comparison(scores: Scores, mine: int, other: int, *, resamples: int) -> dic
 
 
 def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
-    """Each point of the reference against every other method of several points, at the point's tokens a question.
+    """Each point of the reference against every other method of several points, at the point's tokens per question.
 
     ``at`` is ``"at most"`` for the method's point with the most tokens not above the budget, ``"next above"`` for the
     one with the fewest above, and ``"equal"`` for the straight line between the two. ``difference`` is the
@@ -129,7 +129,7 @@ def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
     rows = []
     for mine in scores.of(reference):
         for method, columns in families:
-            for at, label, tokens, value, draws in _at_budget(scores, columns, mine):
+            for place, label, tokens, value, draws in _at_budget(scores, columns, mine):
                 low, high = interval95((accuracy.draws[:, mine] - draws)[:, None])[:, 0]
                 rows.append(
                     {
@@ -139,7 +139,7 @@ def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
                         "reference_tokens": scores.figures["tokens"].value[mine],
                         "reference_accuracy": accuracy.value[mine],
                         "method": method,
-                        "at": at,
+                        "at": place,
                         "point": label,
                         "tokens": tokens,
                         "accuracy": value,
@@ -157,10 +157,10 @@ def _at_budget(scores: Scores, columns: np.ndarray, mine: int) -> Iterator[tuple
     if len(columns) < 2:
         return
     sides = [None if side is None else columns[side] for side in bracket(tokens.value[columns], tokens.value[mine])]
-    for at, side in zip(("at most", "next above"), sides, strict=True):
+    for place, side in zip(("at most", "next above"), sides, strict=True):
         if side is not None:
             value = float(accuracy.value[side])
-            yield at, scores.points[side].label, float(tokens.value[side]), value, accuracy.draws[:, side]
+            yield place, scores.points[side].label, float(tokens.value[side]), value, accuracy.draws[:, side]
     low, high = sides
     if low is not None and high is not None:
         value, draws = (

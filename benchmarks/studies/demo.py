@@ -38,9 +38,9 @@ class SeedRecords:
 
     def of(self, method: str, *, phase: str = "after", only_controllers: bool = False) -> list[DialogueRecord]:
         """The dialogues of a method; ``best_fixed`` is found under whatever controller it was."""
-        found = (self.controllers if only_controllers else self.both).records()
-        [name] = [m for p, m in found if p == phase and (m == method or m.startswith(f"{method}:"))]
-        return found[phase, name]
+        records = (self.controllers if only_controllers else self.both).records()
+        [name] = [m for p, m in records if p == phase and (m == method or m.startswith(f"{method}:"))]
+        return records[phase, name]
 
 
 def train_all(seeds: Sequence[int], questions: int, out: Path, *, jobs: int) -> None:
@@ -122,7 +122,7 @@ def _against_always(runs: Sequence[SeedRecords]) -> str:
     return (
         "## (b) Against always speaking, with the same trained speakers\n\n"
         "| pooled over seeds | team − always speak | 95% |\n|---|---|---|\n"
-        f"| tokens a question | {_difference(tokens, 0, '+.1f')} |\n"
+        f"| tokens per question | {_difference(tokens, 0, '+.1f')} |\n"
         f"| accuracy | {_difference(accuracy, 0)} |\n\n"
         f"One-sided 95% lower limit of the accuracy difference: {lower:+.4f}; "
         f"“at most one point lower” {verdict}."
@@ -190,7 +190,7 @@ def main() -> None:
     """Trains, then writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--questions", type=int, default=2000, help="held-out questions a seed")
+    parser.add_argument("--questions", type=int, default=2000, help="held-out questions per seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--out", type=Path, required=True, help="where the runs are")
     parser.add_argument("--report", type=Path, help="the Markdown page to write; by default standard output")

@@ -33,7 +33,7 @@ WINDOW = 7  # steps in a moving average
 CURVES = {  # field of metrics.jsonl -> (title, field of summary.json's before and after)
     "accuracy": ("accuracy", "accuracy"),
     "utility": ("utility", "utility"),
-    "generated_tokens": ("generated tokens a question", "generated_tokens_per_question"),
+    "generated_tokens": ("generated tokens per question", "generated_tokens_per_question"),
     "speak_rate": ("share of free rounds in which somebody speaks", "speak_rate"),
 }
 TRAINING, HELD_OUT, FROZEN = "#2f6db5", "#c1461f", "#e9edf2"
@@ -75,8 +75,8 @@ def choose_dialogue(records: Iterable[DialogueRecord]) -> DialogueRecord:
         reviews = [turn for turn in record.turns if turn.mode and turn.role == "reviewer"]
         true_reviews = bool(reviews) and all(turn.right for turn in reviews)
         corrected = record.correct and not record.first_correct
-        found = corrected and true_reviews and any(turn.verdict == "WRONG" for turn in reviews)
-        return found, corrected, record.correct and true_reviews, bool(reviews), -sum(map(_length, record.turns))
+        helped = corrected and true_reviews and any(turn.verdict == "WRONG" for turn in reviews)
+        return helped, corrected, record.correct and true_reviews, bool(reviews), -sum(map(_length, record.turns))
 
     best = max(records, key=merit, default=None)
     if best is None:

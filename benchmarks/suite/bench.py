@@ -26,13 +26,13 @@ class Recipe:
     Args:
         name: of the folder they are kept in.
         settings: dotted overrides of the plan's settings.
-        line: who plays the dialogues that speakers are trained on; by default regret-matching controllers that
+        behaviour: who plays the dialogues that speakers are trained on; by default regret-matching controllers that
             learn along with them.
     """
 
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    line: Controller | None = None
+    behaviour: Controller | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +95,10 @@ class Bench:
         with opened as run:
             done = run.checkpoints.steps()
             with build(config, weights=run.checkpoints.latest() if done else None) as parts:
-                trainer = Trainer(config, parts, recipe.line)
+                trainer = Trainer(config, parts, recipe.behaviour)
                 step = trainer.load(run.checkpoints.latest()) if done else 0
                 if not done:
-                    run.checkpoints.save(0, lambda at: trainer.save(at, 0))
+                    run.checkpoints.save(0, lambda folder: trainer.save(folder, 0))
                 run.keep_metrics(step)
                 train(trainer, run, done=step, on_step=lambda report: on_step(report.step))
             tokens = sum(row["all_tokens"] for row in run.metrics())
@@ -107,12 +107,12 @@ class Bench:
     def training_config(self, recipe: Recipe) -> Config:
         """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings."""
         base = self.plan.base.trainer
-        own = {
+        settings = {
             "trainer.steps": base.steps - base.controller_steps,
             "trainer.controller_steps": 0,
             "evaluation.checkpoint_questions": 0,
         }
-        return self.plan.config(self.train_label, self.seed, {**own, **recipe.settings})
+        return self.plan.config(self.train_label, self.seed, {**settings, **recipe.settings})
 
     def training_cost(self, recipe: Recipe) -> tuple[int, int]:
         """Tokens generated, and questions seen, to train a recipe's speakers.

@@ -140,13 +140,13 @@ def work_of(job: Job) -> Work:
     """What a job generates and trains on, at most."""
     config = job.bench.config
     if job.kind == "record":
-        return said(config, expansion(config.dialogue.rules), job.size)
+        return _generating(config, expansion(config.dialogue.rules), job.size)
     if job.recipe is not None:
         return training(job.bench, job.recipe)
-    return said(config, METHODS[job.method].cost(job.bench.plan), job.size) if job.method else Work()
+    return _generating(config, METHODS[job.method].cost(job.bench.plan), job.size) if job.method else Work()
 
 
-def said(config: Config, cost: Cost, questions: float) -> Work:
+def _generating(config: Config, cost: Cost, questions: float) -> Work:
     """Utterances of each kind at their expected lengths.
 
     An utterance has ``FILL`` of its role's limit. A prompt has ``QUESTION_TOKENS``, its own text at
@@ -166,23 +166,27 @@ def said(config: Config, cost: Cost, questions: float) -> Work:
 
 
 def training(bench: Bench, recipe: Recipe) -> Work:
-    """Of every step: its questions expanded, and G − 1 further samples of every utterance on the played line.
+    """Of every step: its questions expanded, and G − 1 further samples of every utterance on the played path.
 
-    A line that learning controllers play speaks in half of its free rounds; the first ``answer_steps`` have dialogues
+    A path that learning controllers play speaks in half of its free rounds; the first ``answer_steps`` have dialogues
     of one round. Checkpoints expand validation questions of their own.
     """
     config = bench.training_config(recipe)
     trainer, credit, rules = config.trainer, config.credit, config.dialogue.rules
     checkpoints = sum(trainer.checkpoint_at(step) for step in range(1, trainer.steps + 1))
-    work = said(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
+    work = _generating(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
     for steps, own_rules, size in (
         (trainer.answer_steps, replace(rules, rounds=1), credit.answer_group_size or credit.group_size),
         (trainer.steps - trainer.answer_steps, rules, credit.group_size),
     ):
-        questions, line = steps * trainer.questions_per_step, played(own_rules, recipe.line)
-        group = said(config, line, questions * size)
+        questions, path = steps * trainer.questions_per_step, played(own_rules, recipe.behaviour)
+        group = _generating(config, path, questions * size)
         trained = Work(trained_tokens=group.prompt_tokens + group.generated_tokens)
-        work += said(config, expansion(own_rules), questions) + said(config, line, questions * (size - 1)) + trained
+        work += (
+            _generating(config, expansion(own_rules), questions)
+            + _generating(config, path, questions * (size - 1))
+            + trained
+        )
     return work
 
 
@@ -192,17 +196,17 @@ def expansion(rules: Rules) -> Cost:
     return _kinds(tree, [prefix for prefix, _ in tree.spoken()])
 
 
-def played(rules: Rules, line: Controller | None) -> Cost:
+def played(rules: Rules, behaviour: Controller | None) -> Cost:
     """Utterances of a dialogue: a controller's, or the mean of those in which every free choice is a fair coin's."""
     tree = _silent_tree(rules)
-    finals = tree.leaves() if line is None else play([tree], line)
-    lines = [mode_prefix(final) for final in finals]
-    spoken = [modes[:at] for modes in lines for at, mode in enumerate(modes) if mode == "1"]
+    finals = tree.leaves() if behaviour is None else play([tree], behaviour)
+    paths = [mode_prefix(final) for final in finals]
+    spoken = [modes[:depth] for modes in paths for depth, mode in enumerate(modes) if mode == "1"]
     return _kinds(tree, spoken, dialogues=len(finals))
 
 
 def _kinds(tree: Tree, prefixes: Sequence[str], *, dialogues: int = 1) -> Cost:
-    """What is said after each of the prefixes, by kind, a dialogue."""
+    """The utterances after each of the prefixes, by kind, per dialogue."""
     views = [view_of(tree.request(prefix).state, seed=0) for prefix in prefixes]
     reviews = sum(view.role is Role.REVIEWER for view in views)
     revisions = sum(view.role is Role.PROPOSER and view.review is not None for view in views)

@@ -63,7 +63,7 @@ def best_play(
 ) -> TabularController:
     """Of ``plays``, the strategy of learned tables that is best in a game of validation questions."""
     candidates = [TabularController(infosets, tables, play) for play in plays]
-    return max(candidates, key=lambda one: expected_utility(check, one.profile(check.trie.keys)))
+    return max(candidates, key=lambda controller: expected_utility(check, controller.profile(check.trie.keys)))
 
 
 def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: str) -> Mapping[str, TabularController]:

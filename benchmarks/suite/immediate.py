@@ -3,7 +3,7 @@
 Each visited decision is scored by what is seen at once. Review: SKIP is worth ±1 by the pending answer (−1 if
 unparsed), SPEAK +1, −1 or 0 by the verdict, which is generated even when skipped. Proposal: SKIP is worth ±1 by the
 old answer, SPEAK ±1 by the new one; no regret when SKIP is played (nothing new is generated), no update when the old
-answer is unparsed. Plain regret matching, one unweighted update a visit, against the value of the played mode.
+answer is unparsed. Plain regret matching, one unweighted update per visit, against the value of the played mode.
 No equilibrium is promised: what a review is good for, the revision, is not in its score.
 """
 
@@ -47,15 +47,15 @@ def play_and_score(
     controller: Controller,
     grade: Grader,
 ) -> tuple[list[Dialogue], list[Visit]]:
-    """Plays one dialogue an episode; returns them finished, with the visits to learn from in order of rounds.
+    """Plays one dialogue per episode; returns them finished, with the visits to learn from in order of rounds.
 
     Generates every review, and every proposal that is played.
     """
     states, steps = _play(episodes, infosets.rules, speakers, controller)
-    said: list[list[str | None]] = [[] for _ in episodes]
+    answers: list[list[str | None]] = [[] for _ in episodes]
     for step in steps:
-        said[step.episode].append(step.utterance.answer if step.utterance else None)
-    grades = grade_answers(episodes, said, grade)
+        answers[step.episode].append(step.utterance.answer if step.utterance else None)
+    grades = grade_answers(episodes, answers, grade)
     scored = [(step, _values(step, grades[step.episode])) for step in steps if not is_forced(step.state)]
     return states, [
         Visit(key=infosets.key(step.state), played=step.mode, values=values) for step, values in scored if values
@@ -63,7 +63,7 @@ def play_and_score(
 
 
 def learn(tables: RegretTables, visits: Sequence[Visit]) -> RegretTables:
-    """The tables after one update a visit; the argument is not modified."""
+    """The tables after one update per visit; the argument is not modified."""
     grown = tables.grown(visit.key for visit in visits)
     regret, average, rule = grown.regret.copy(), grown.average.copy(), RegretMatching()
     for visit in visits:

@@ -70,13 +70,13 @@ class RecordedActor:
     """Says what was said at the same place of the same question."""
 
     def __init__(self, recording: Recording) -> None:
-        self._said = recording.said
+        self._utterances = recording.utterances
         self._ids = {episode.question.text: episode.question.id for episode in recording.episodes}
 
     def act(self, observation: dict[str, Any], info: dict[str, Any]) -> SpokenText:
         """The recorded utterance, with its tokens."""
-        said = self._said[self._ids[observation["question"]], info["prefix"]]
-        return SpokenText(said.text, generated_tokens=said.generated_tokens)
+        utterance = self._utterances[self._ids[observation["question"]], info["prefix"]]
+        return SpokenText(utterance.text, generated_tokens=utterance.generated_tokens)
 
 
 class Team:

@@ -26,20 +26,20 @@ class Plan(BaseModel):
         default_factory=dict, description="label -> a task that is trained on and not evaluated"
     )
     seeds: list[int] = Field(default=[0], min_length=1)
-    questions: int = Field(default=500, ge=1, description="held-out questions a cell")
+    questions: int = Field(default=500, ge=1, description="held-out questions per cell")
     fit_questions: int = Field(default=384, ge=1, description="training questions expanded to fit controllers")
     validation_questions: int = Field(default=192, ge=1, description="questions to choose a controller's strategy on")
     prices: list[float] = Field(
         default=[0.0, 0.03, 0.1, 0.3, 1.0], description="prices of speech at which controllers are fitted"
     )
-    votes: int = Field(default=8, ge=1, description="samples a question of self-consistency and best-of-n")
+    votes: int = Field(default=8, ge=1, description="samples per question of self-consistency and best-of-n")
     chunk: int = Field(default=256, ge=1, description="questions answered, and put on disk, together")
 
     @field_validator("methods", "seeds")
     @classmethod
     def _distinct(cls, given: list) -> list:
         if len(set(given)) != len(given):
-            raise ValueError(f"named twice: {sorted({str(one) for one in given if given.count(one) > 1})}")
+            raise ValueError(f"named twice: {sorted({str(name) for name in given if given.count(name) > 1})}")
         return given
 
     @property
@@ -67,8 +67,8 @@ class Plan(BaseModel):
 
     def config(self, label: str, seed: int, settings: dict[str, Any] | None = None) -> Config:
         """The settings of the cells of a task and seed, with further dotted overrides."""
-        own = {"task": self.task(label).model_dump(), "seed": seed}
-        return load_config(preset=self.preset, overrides={**self.settings, **own, **(settings or {})})
+        of_cell = {"task": self.task(label).model_dump(), "seed": seed}
+        return load_config(preset=self.preset, overrides={**self.settings, **of_cell, **(settings or {})})
 
 
 def make_plan(fields: dict[str, Any], source: str) -> Plan:

@@ -7,7 +7,7 @@ _ALONE = {"dialogue.n_agents": 1, "dialogue.rounds": 1, "controllers.train": Fal
 GRPO = {"gspo.loss": "grpo"}
 
 TRACER = Recipe(name="tracer")
-SPEAKERS_ONLY = Recipe(name="speakers_only", settings={"controllers.train": False}, line=AlwaysSpeak())
+SPEAKERS_ONLY = Recipe(name="speakers_only", settings={"controllers.train": False}, behaviour=AlwaysSpeak())
 # One agent answers once: its groups are so large that on the same questions it is trained on more tokens than TRACER
 # samples in trees and groups together.
 SINGLE_GSPO = Recipe(name="single_gspo", settings=_ALONE)

@@ -23,17 +23,17 @@ class Recording:
 
     Args:
         episodes: the questions, in the order of the file.
-        said: (question id, mode prefix) -> what was said after it.
+        utterances: (question id, mode prefix) -> what was said after it.
         grades: (answer, gold) -> the grade it was given.
     """
 
     episodes: tuple[Episode, ...]
-    said: dict[tuple[str, str], Utterance]
+    utterances: dict[tuple[str, str], Utterance]
     grades: dict[tuple[str, str], Grade]
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
         """What was said at each request's place in its tree."""
-        return [self.said[request.episode.question.id, mode_prefix(request.state)] for request in requests]
+        return [self.utterances[request.episode.question.id, mode_prefix(request.state)] for request in requests]
 
     def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
         """The recorded grades; an answer that could not be read is wrong."""
@@ -49,7 +49,7 @@ class Recording:
     @property
     def generated_tokens(self) -> int:
         """What recording cost, tokens."""
-        return sum(utterance.generated_tokens for utterance in self.said.values())
+        return sum(utterance.generated_tokens for utterance in self.utterances.values())
 
 
 def record(
@@ -78,19 +78,19 @@ def load(path: Path, episodes: Sequence[Episode]) -> Recording:
     _check(path, rows, episodes)
     if len(rows) < len(episodes):
         raise RunError(f"{path}: holds {len(rows)} of {len(episodes)} questions; continue the benchmark to record them")
-    said: dict[tuple[str, str], Utterance] = {}
+    utterances: dict[tuple[str, str], Utterance] = {}
     grades: dict[tuple[str, str], Grade] = {}
     for row, episode in zip(rows, episodes, strict=False):
-        said |= {(row["question_id"], prefix): _utterance(told) for prefix, told in row["said"].items()}
+        utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in row["said"].items()}
         grades |= {(answer, episode.question.gold): Grade(grade) for answer, grade in row["grades"].items()}
-    return Recording(episodes=tuple(episodes), said=said, grades=grades)
+    return Recording(episodes=tuple(episodes), utterances=utterances, grades=grades)
 
 
 def _check(path: Path, rows: Sequence[dict[str, Any]], episodes: Sequence[Episode]) -> None:
-    for line, (row, episode) in enumerate(zip(rows, episodes, strict=False), start=1):
+    for number, (row, episode) in enumerate(zip(rows, episodes, strict=False), start=1):
         if row["question_id"] != episode.question.id:
             raise RunError(
-                f"{path}, line {line}: holds question {row['question_id']!r} where the plan asks for "
+                f"{path}, line {number}: holds question {row['question_id']!r} where the plan asks for "
                 f"{episode.question.id!r}; choose another --out, or remove the file to record anew"
             )
 
@@ -99,7 +99,7 @@ def _row(tree: Tree) -> dict[str, Any]:
     names = [field.name for field in fields(Utterance)]
     return {
         "question_id": tree.episode.question.id,
-        "said": {prefix: {name: getattr(said, name) for name in names} for prefix, said in tree.spoken()},
+        "said": {prefix: {name: getattr(spoken, name) for name in names} for prefix, spoken in tree.spoken()},
         "grades": {answer: grade.value for answer, grade in tree.grades.items()},
     }
 

@@ -124,7 +124,7 @@ def test_some_answers_are_right_and_some_cannot_be_read(bench):
 @pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].recordings])
 def test_what_is_played_was_recorded(bench, name):
     method = METHODS[name]
-    said = bench.recording("test", method.recipes[0] if method.recipes else None).said
+    said = bench.recording("test", method.recipes[0] if method.recipes else None).utterances
     for record in records(bench, name):
         modes = "".join(str(turn.mode) for turn in record.turns)
         assert len(modes) == bench.plan.base.dialogue.rounds
@@ -187,7 +187,7 @@ def test_estimates_are_what_was_generated(bench):
     """Exact wherever no controller's choices enter."""
     work = {job.name: work_of(job) for job in jobs_of(bench.plan, bench.out, declared_size)}
     for split in ("train", "validation", "test"):
-        assert work[f"record initial/easy/seed-0/{split}"].generations == len(bench.recording(split).said)
+        assert work[f"record initial/easy/seed-0/{split}"].generations == len(bench.recording(split).utterances)
     for recipe in ("single_gspo", "speakers_only"):
         rows = (bench.out / "speakers" / recipe / "easy" / "seed-0" / "metrics.jsonl").read_text().splitlines()
         utterances = sum(json.loads(row)["utterances"] for row in rows)
@@ -394,7 +394,7 @@ def recorded():
         }
         return Recording(
             episodes=episodes,
-            said={(episode.question.id, prefix): one for episode in episodes for prefix, one in said.items()},
+            utterances={(episode.question.id, prefix): one for episode in episodes for prefix, one in said.items()},
             grades={("7", "7"): Grade.RIGHT, ("8", "7"): Grade.WRONG},
         )
 
