@@ -120,9 +120,10 @@ def _facts(plan: Plan, command: str, seconds: float) -> str:
         f"{seconds:.0f} seconds, {versions}. Preset {plan.preset}, price of speech {plan.price:g}; fitted on "
         f"{plan.fit_questions} training questions per seed, strategies chosen on {plan.validation_questions} "
         "validation questions. The row without a difference is the default setting, the same in every table. Accuracy "
-        "and tokens of fitted controllers are exact over their own randomness; utility is +1 for right, −1 for wrong, minus the "
-        "price of the tokens. Brackets are 95% percentile bootstraps over questions, stratified over seeds and "
-        "paired in differences; p is the two-sided bootstrap test of the difference, Holm-adjusted within its table."
+        "and tokens of fitted controllers are exact over their own randomness; utility is +1 for right, −1 for wrong, "
+        "minus the price of the tokens. Brackets are 95% percentile bootstraps over questions, stratified over seeds "
+        "and paired in differences; p is the two-sided bootstrap test of the difference, adjusted by Holm within its "
+        "table."
     )
 
 

@@ -140,13 +140,13 @@ def work_of(job: Job) -> Work:
     """What a job generates and trains on, at most."""
     config = job.bench.config
     if job.kind == "record":
-        return _generating(config, expansion(config.dialogue.rules), job.size)
+        return generating(config, expansion(config.dialogue.rules), job.size)
     if job.recipe is not None:
         return training(job.bench, job.recipe)
-    return _generating(config, METHODS[job.method].cost(job.bench.plan), job.size) if job.method else Work()
+    return generating(config, METHODS[job.method].cost(job.bench.plan), job.size) if job.method else Work()
 
 
-def _generating(config: Config, cost: Cost, questions: float) -> Work:
+def generating(config: Config, cost: Cost, questions: float) -> Work:
     """Utterances of each kind at their expected lengths.
 
     An utterance has ``FILL`` of its role's limit. A prompt has ``QUESTION_TOKENS``, its own text at
@@ -174,17 +174,17 @@ def training(bench: Bench, recipe: Recipe) -> Work:
     config = bench.training_config(recipe)
     trainer, credit, rules = config.trainer, config.credit, config.dialogue.rules
     checkpoints = sum(trainer.checkpoint_at(step) for step in range(1, trainer.steps + 1))
-    work = _generating(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
+    work = generating(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
     for steps, own_rules, size in (
         (trainer.answer_steps, replace(rules, rounds=1), credit.answer_group_size or credit.group_size),
         (trainer.steps - trainer.answer_steps, rules, credit.group_size),
     ):
         questions, path = steps * trainer.questions_per_step, played(own_rules, recipe.behaviour)
-        group = _generating(config, path, questions * size)
+        group = generating(config, path, questions * size)
         trained = Work(trained_tokens=group.prompt_tokens + group.generated_tokens)
         work += (
-            _generating(config, expansion(own_rules), questions)
-            + _generating(config, path, questions * (size - 1))
+            generating(config, expansion(own_rules), questions)
+            + generating(config, path, questions * (size - 1))
             + trained
         )
     return work

@@ -18,10 +18,10 @@ from benchmarks.suite.estimate import (
     declared_size,
     estimate,
     expansion,
+    generating,
     generation_seconds,
     model_of,
     played,
-    said,
     training,
     training_seconds,
     work_of,
@@ -71,10 +71,14 @@ def test_tokens_by_hand():
     """The embedded model's prompts: question, solution, "Review." (7 characters), review, "Revise." (7)."""
     speakers = {"speakers": {"model": "tiny", "proposer_max_new_tokens": 60, "reviewer_max_new_tokens": 40}}
     config = Config.model_validate(speakers)
-    assert said(config, Cost(proposals=1), 2) == Work(generations=2, generated_tokens=2 * 30, prompt_tokens=2 * 80)
-    assert said(config, Cost(reviews=1), 1) == Work(generations=1, generated_tokens=20, prompt_tokens=80 + 30 + 7 / 4)
+    assert generating(config, Cost(proposals=1), 2) == Work(
+        generations=2, generated_tokens=2 * 30, prompt_tokens=2 * 80
+    )
+    assert generating(config, Cost(reviews=1), 1) == Work(
+        generations=1, generated_tokens=20, prompt_tokens=80 + 30 + 7 / 4
+    )
     revision = Work(generations=1, generated_tokens=30, prompt_tokens=80 + 30 + 20 + 14 / 4)
-    assert said(config, Cost(revisions=1), 1) == revision
+    assert generating(config, Cost(revisions=1), 1) == revision
 
 
 @pytest.mark.parametrize(
