@@ -38,7 +38,8 @@ def label(page: Path) -> str:
 @pytest.fixture(scope="session")
 def folder_with_a_run(tmp_path_factory, small_settings) -> Path:
     """A working directory that holds ``runs/demo``, a run of one step."""
-    from tracer_agents.training.experiment import Silent, run_training
+    from tracer_agents.training.experiment import run_training
+    from tracer_agents.training.stages import Silent
 
     folder = tmp_path_factory.mktemp("reader")
     brief = {

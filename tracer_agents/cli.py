@@ -172,7 +172,7 @@ def train(
     with _stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
             summary = run_training(config, out, resume=resume, display=display)
-        print_summary(summary, out)
+        print_summary(summary.as_json(), out)
 
 
 def _overrides(ctx: click.Context, *, task: str | None, **named: Any) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def evaluate(
                 summary = run_replay(config, out, completions=completions, display=display)
             else:
                 summary = run_evaluation(config, out, run=run, display=display)
-        print_summary(summary, out)
+        print_summary(summary.as_json(), out)
 
 
 def _settings_of(run: Path) -> Path:

@@ -13,6 +13,7 @@ from tracer_agents.config import Config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
 from tracer_env.infosets import Infosets
@@ -102,7 +103,7 @@ class Bench:
                 run.keep_metrics(step)
                 train(trainer, run, done=step, on_step=lambda report: on_step(report.step))
             tokens = sum(row["all_tokens"] for row in run.metrics())
-            run.write_summary({"generated_tokens": tokens, "questions": questions_seen(config)})
+            run.write_summary({"generated_tokens": tokens, "questions": Schedule.of(config).speaker_questions})
 
     def training_config(self, recipe: Recipe) -> Config:
         """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings."""
@@ -136,7 +137,7 @@ class Bench:
 
     def _draw(self, split: Split) -> list[Episode]:
         plan, config = self.plan, self.plan.config(self._label_of(split), self.seed)
-        start = questions_seen(config) if split == "train" else 0
+        start = Schedule.of(config).speaker_questions if split == "train" else 0
         count = {"train": plan.fit_questions, "validation": plan.validation_questions, "test": plan.questions}[split]
         drawn = draw_episodes(build_task(config), split, start, count, seed=self.seed, phase=f"benchmark {split}")
         return list({episode.question.id: episode for episode in reversed(drawn)}.values())[::-1]
@@ -166,8 +167,3 @@ class Bench:
     def run(self, recipe: Recipe) -> RunDirectory:
         """The run directory of a recipe's training."""
         return RunDirectory(self.out / "speakers" / recipe.name / self.train_label / f"seed-{self.seed}")
-
-
-def questions_seen(config: Config) -> int:
-    """The training questions that speakers meet."""
-    return (config.trainer.steps - config.trainer.controller_steps) * config.trainer.questions_per_step

@@ -22,6 +22,7 @@ from tracer_agents.config import Config
 from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
 from tracer_agents.speakers.prompts import messages
+from tracer_agents.training.schedule import Schedule
 from tracer_agents.types import Controller, Episode, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Role, Rules, Utterance
 from tracer_env.errors import ConfigError
@@ -172,14 +173,14 @@ def training(bench: Bench, recipe: Recipe) -> Work:
     of one round. Checkpoints expand validation questions of their own.
     """
     config = bench.training_config(recipe)
-    trainer, credit, rules = config.trainer, config.credit, config.dialogue.rules
-    checkpoints = sum(trainer.checkpoint_at(step) for step in range(1, trainer.steps + 1))
+    schedule, credit, rules = Schedule.of(config), config.credit, config.dialogue.rules
+    checkpoints = sum(schedule.has_checkpoint(step) for step in range(1, schedule.steps + 1))
     work = generating(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
     for steps, own_rules, size in (
-        (trainer.answer_steps, replace(rules, rounds=1), credit.answer_group_size or credit.group_size),
-        (trainer.steps - trainer.answer_steps, rules, credit.group_size),
+        (schedule.answer_steps, replace(rules, rounds=1), credit.answer_group_size or credit.group_size),
+        (schedule.steps - schedule.answer_steps, rules, credit.group_size),
     ):
-        questions, path = steps * trainer.questions_per_step, played(own_rules, recipe.behaviour)
+        questions, path = steps * schedule.questions_per_step, played(own_rules, recipe.behaviour)
         group = generating(config, path, questions * size)
         trained = Work(trained_tokens=group.prompt_tokens + group.generated_tokens)
         work += (

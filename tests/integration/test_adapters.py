@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from tracer_agents.cli import main
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.team import Team
-from tracer_agents.training.experiment import Silent, run_training
-from tracer_agents.training.trainer import StepReport
+from tracer_agents.training.experiment import run_training
+from tracer_agents.training.report import StepReport
+from tracer_agents.training.stages import Silent
 
 FEW = {
     "trainer.steps": 1, "trainer.controller_steps": 0, "trainer.questions_per_step": 4, "trainer.keep_checkpoints": 2,

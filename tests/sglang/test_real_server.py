@@ -21,7 +21,8 @@ from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.generation.sglang.server import Server, running, watch
 from tracer_agents.generation.sglang.wire import Worker
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.training.experiment import Silent, run_training
+from tracer_agents.training.experiment import run_training
+from tracer_agents.training.stages import Silent
 
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]
 

@@ -290,15 +290,6 @@ class TrainerConfig(_Section):
             )
         return self
 
-    @property
-    def answer_steps(self) -> int:
-        """How many of the first steps train nothing but answers to the bare question."""
-        return round(self.answer_share * (self.steps - self.controller_steps))
-
-    def checkpoint_at(self, step: int) -> bool:
-        """Whether a checkpoint is written after this step."""
-        return step % self.checkpoint_every == 0 or step == self.steps
-
 
 class EvaluationConfig(_Section):
     """What is measured on held-out questions."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging
 
-from tracer_agents.training.trainer import StepReport
+from tracer_agents.training.report import StepReport
 
 _STAGES = {
     "load": "loading",

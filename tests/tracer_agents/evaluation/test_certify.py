@@ -14,7 +14,8 @@ from tracer_agents.errors import GenerationFailed
 from tracer_agents.evaluation import certify
 from tracer_agents.evaluation.certify import certify_checkpoint, certify_run
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.training.experiment import Silent, run_training
+from tracer_agents.training.experiment import run_training
+from tracer_agents.training.stages import Silent
 from tracer_agents.training.trainer import Trainer
 from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError

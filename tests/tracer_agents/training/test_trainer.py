@@ -14,17 +14,18 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed, ParityFailed
-from tracer_agents.rollout.tree import expand
-from tracer_agents.training.trainer import Explorer, StepReport, Trainer, set_apart
+from tracer_agents.rollout.tree import expand, set_apart
+from tracer_agents.training.report import StepReport
+from tracer_agents.training.trainer import Explorer, Trainer
 from tracer_agents.types import Speakers, SpeakRequest
 from tracer_env.dialogue import FinishReason, Role, Rules, Utterance, initial
 
 
 @pytest.fixture
 def trainer(small_config):
-    def make(overrides=None, weights=None, line=None) -> Trainer:
+    def make(overrides=None, weights=None, behaviour=None) -> Trainer:
         config: Config = small_config(overrides)
-        return Trainer(config, build(config, weights=weights), line)
+        return Trainer(config, build(config, weights=weights), behaviour)
 
     return make
 
@@ -62,8 +63,8 @@ def test_a_step_counts_what_it_does(trainer):
     assert made.parts.backend.generate([]) == []
 
 
-def test_another_controller_may_play_the_lines(trainer):
-    made = trainer({"controllers.train": False}, line=AlwaysSpeak())
+def test_another_controller_may_play_the_dialogues(trainer):
+    made = trainer({"controllers.train": False}, behaviour=AlwaysSpeak())
     report = made.step(1)
     assert report.speak_rate == 1.0
     assert report.infosets == 0
@@ -110,7 +111,7 @@ def test_utterances_that_are_not_the_policys_stop_the_training(trainer, monkeypa
         return made
 
     made = corrupted()
-    with pytest.raises(ParityFailed, match=r"step 1, policy 'shared': .* differ by 0.02 a token.*parity_tolerance"):
+    with pytest.raises(ParityFailed, match=r"step 1, policy 'shared': .* differ by 0.02 per token.*parity_tolerance"):
         made.step(1)
     assert made.version == 0
     assert corrupted({"backend.parity_tolerance": 0.01}).step(1).policy_version == 1

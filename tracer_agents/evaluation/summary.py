@@ -1,0 +1,107 @@
+"""What a run found out, as ``summary.json`` holds it (DESIGN, section 10)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracer_agents.evaluation.certificate import Certificate
+from tracer_agents.evaluation.metrics import Comparison, Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The figures of a baseline, and the method that it turned out to be."""
+
+    method: str
+    metrics: Metrics
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**self.metrics.as_json(), "method": self.method}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedModel:
+    """The figures of a model whose completions were recorded elsewhere.
+
+    Args:
+        metrics: of its first samples.
+        samples: how many every question has.
+        unanswered: questions without a completion.
+        self_consistency: accuracy of the majority of all samples.
+        pass_at_k: share of questions with a right sample.
+    """
+
+    metrics: Metrics
+    samples: int
+    unanswered: int
+    self_consistency: float
+    pass_at_k: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            **self.metrics.as_json(),
+            "samples": self.samples,
+            "unanswered": self.unanswered,
+            "self_consistency": self.self_consistency,
+            "pass_at_k": self.pass_at_k,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The outcome of a training or an evaluation.
+
+    Args:
+        origin: what it came from, see ``runs.directory.describe``.
+        train_seconds: sum of the steps' wall times; None for an evaluation.
+        stage_seconds: wall time of each stage of this process.
+        before, after: the untrained and the trained team.
+        baselines: by name.
+        comparisons: the team against the others on the same questions.
+        controllers: which strategy was deployed, and how many infosets training met.
+        certificate: of the deployed controllers, if they were certified.
+    """
+
+    origin: Mapping[str, Any]
+    train_seconds: float | None = None
+    stage_seconds: Mapping[str, float]
+    before: Metrics | None = None
+    after: Metrics
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    comparisons: Sequence[Comparison] = ()
+    controllers: Mapping[str, Any]
+    certificate: Certificate | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            **self.origin,
+            "train_seconds": self.train_seconds,
+            "stage_seconds": dict(self.stage_seconds),
+            "before": self.before.as_json() if self.before else None,
+            "after": self.after.as_json(),
+            "baselines": {name: baseline.as_json() for name, baseline in self.baselines.items()},
+            "comparisons": [comparison.as_json() for comparison in self.comparisons],
+            "controllers": dict(self.controllers),
+            "certificate": self.certificate.as_json() if self.certificate else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySummary:
+    """The outcome of grading recorded completions of one or several models."""
+
+    origin: Mapping[str, Any]
+    stage_seconds: Mapping[str, float]
+    models: Mapping[str, RecordedModel]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            **self.origin,
+            "model": None,
+            "stage_seconds": dict(self.stage_seconds),
+            "models": {name: model.as_json() for name, model in self.models.items()},
+        }

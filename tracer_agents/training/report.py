@@ -1,0 +1,103 @@
+"""What one training step saw and did, as a record."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tracer_agents.credit.groups import Groups
+from tracer_agents.evaluation.certificate import Certificate
+from tracer_agents.learners.policy import GSPOStats
+from tracer_agents.rollout.tree import Tree
+from tracer_env.dialogue import Dialogue, Role
+from tracer_env.rewards import Utility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """The dialogues of a step: what the behaviour chose in each expanded question, before anything was learned.
+
+    ``lost`` are the questions whose dialogues an engine did not finish.
+    """
+
+    trees: Sequence[Tree]
+    dialogues: Sequence[Dialogue]
+    lost: Sequence[Tree]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one training step saw and did; the profile's figures are on new questions, before it learned from them."""
+
+    step: int
+    questions: int
+    failed_questions: tuple[str, ...]  # ids of questions whose dialogues an engine did not finish; nothing else is kept
+    failed_candidates: int  # completions of groups that an engine did not deliver
+    accuracy: float  # of the dialogues played
+    utility: float
+    generated_tokens: float  # per dialogue played
+    speak_rate: float | None
+    first_proposal_accuracy: float  # of single answers, over all candidates of round 1
+    proposer_reward: float | None  # mean over the group's candidates
+    reviewer_reward: float | None
+    utterances: int  # generated this step, all of them
+    all_tokens: int  # generated this step, in trees and groups
+    groups: int
+    groups_dropped: int
+    gspo: GSPOStats | None  # over all policies
+    gspo_by_policy: dict[str, GSPOStats]  # where there are several
+    infosets: int
+    regret_iterations: int
+    policy_version: int
+    certificate: Certificate | None  # of the team after the step, on validation questions; only at checkpoints
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """A line of ``metrics.jsonl``: wall times in ``timing`` and nowhere else."""
+        row = asdict(self)
+        return {**{name: value for name, value in row.items() if name != "seconds"}, "timing": row["seconds"]}
+
+
+def play_figures(played: Played, utility: Utility) -> dict[str, Any]:
+    """The report's fields about the dialogues played."""
+    right = np.array([tree.right(state) for tree, state in zip(played.trees, played.dialogues, strict=True)])
+    tokens = np.array([dialogue.generated_tokens for dialogue in played.dialogues])
+    free = [turn.mode for dialogue in played.dialogues for turn in dialogue.turns if not turn.forced]
+    return {
+        "questions": len(played.trees),
+        "failed_questions": tuple(tree.episode.question.id for tree in played.lost),
+        "accuracy": float(right.mean()),
+        "utility": float(np.mean(utility(right, tokens))),
+        "generated_tokens": float(tokens.mean()),
+        "speak_rate": float(np.mean(free)) if free else None,
+    }
+
+
+def credit_figures(trees: Sequence[Tree], groups: Groups | None) -> dict[str, Any]:
+    """The report's fields about everything generated, and what was paid for it."""
+    candidates = groups.candidates if groups else ()
+    utterances = [utterance for tree in trees for _, utterance in tree.spoken()]
+    utterances += [candidate.utterance for candidate in candidates if candidate.request.candidate > 0]
+    return {
+        "failed_candidates": groups.n_failed if groups else 0,
+        "first_proposal_accuracy": _first_proposal_accuracy(trees, groups),
+        "proposer_reward": _mean_reward(groups, Role.PROPOSER),
+        "reviewer_reward": _mean_reward(groups, Role.REVIEWER),
+        "utterances": len(utterances),
+        "all_tokens": sum(utterance.generated_tokens for utterance in utterances),
+        "groups": groups.n_groups if groups else 0,
+        "groups_dropped": groups.n_dropped if groups else 0,
+    }
+
+
+def _first_proposal_accuracy(trees: Sequence[Tree], groups: Groups | None) -> float:
+    if groups is None:
+        return float(np.mean([tree.right(tree.states["1"]) for tree in trees]))
+    first = [candidate for candidate in groups.candidates if candidate.request.state.round == 1]
+    return float(np.mean([candidate.reward > 0 for candidate in first]))  # a penalty is less than the reward
+
+
+def _mean_reward(groups: Groups | None, role: Role) -> float | None:
+    rewards = [candidate.reward for candidate in groups.candidates if candidate.role is role] if groups else []
+    return float(np.mean(rewards)) if rewards else None

@@ -1,0 +1,61 @@
+"""The stages of a run, and the laps of a step: timed, and shown while they last."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tracer_agents.training.report import StepReport
+
+
+class Display(Protocol):
+    """Shows how a run gets on."""
+
+    def stage(self, name: str) -> None:
+        """A new stage has begun."""
+        ...
+
+    def step(self, report: StepReport, steps: int) -> None:
+        """A training step has ended."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def stage(self, name: str) -> None:
+        """Nothing."""
+
+    def step(self, report: StepReport, steps: int) -> None:
+        """Nothing."""
+
+
+class Stages:
+    """Times the stages of a run and tells the display about them."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """One stage, from its begin to its end."""
+        self._display.stage(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+
+
+class Laps:
+    """Seconds by the name of what just ended."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._last = now()
+        self.seconds: dict[str, float] = {}
+
+    def end(self, name: str) -> None:
+        """What went on since the last call, or since the beginning, has ended."""
+        now = self._now()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
