@@ -53,7 +53,7 @@ def play_baselines(
 ) -> dict[str, list[DialogueRecord]]:
     """Single answer, always-speak, random speech, ``further`` controllers, and self-consistency at matched tokens.
 
-    Self-consistency is given twice: with the largest number of votes k whose mean tokens a question do not
+    Self-consistency is given twice: with the largest number of votes k whose mean tokens per question do not
     exceed ``token_budget`` (``self_consistency``; one vote at least), and with k + 1 votes
     (``self_consistency_next``). Both are named by their k in ``method``.
     """
@@ -91,7 +91,7 @@ def sample_answers(
     phase: str,
     seed: int,
 ) -> list[DialogueRecord]:
-    """``votes`` independent first proposals a question, one batched call; a record's turns are the votes."""
+    """``votes`` independent first proposals per question, one batched call; a record's turns are the votes."""
     samples = first_proposals(episodes, rules, speakers, samples=votes)
     return record_samples(episodes, samples, task, phase=phase, seed=seed)
 
@@ -106,22 +106,23 @@ def first_proposals(
         for start in (transition(initial(rules, episode.question.text), Mode.SPEAK),)
         for candidate in range(samples)
     ]
-    after = [transition(request.state, said) for request, said in zip(requests, speakers.speak(requests), strict=True)]
+    utterances = speakers.speak(requests)
+    after = [transition(request.state, utterance) for request, utterance in zip(requests, utterances, strict=True)]
     return [after[first : first + samples] for first in range(0, len(after), samples)]
 
 
 def record_samples(
     episodes: Sequence[Episode], samples: Sequence[Sequence[Dialogue]], task: Task, *, phase: str, seed: int
 ) -> list[DialogueRecord]:
-    """One record a question that holds the turns of all its samples, one sample after the other.
+    """One record per question that holds the turns of all its samples, one sample after the other.
 
     Its answer is the first sample's until something is chosen among them.
     """
-    repeated = [episode for episode, own in zip(episodes, samples, strict=True) for _ in own]
-    flat = [sample for own in samples for sample in own]
+    repeated = [episode for episode, drawn in zip(episodes, samples, strict=True) for _ in drawn]
+    flat = [sample for drawn in samples for sample in drawn]
     records = iter(record_dialogues(repeated, flat, task, method="single", phase=phase, seed=seed))
-    grouped = [[next(records) for _ in own] for own in samples]
-    return [replace(own[0], turns=tuple(turn for record in own for turn in record.turns)) for own in grouped]
+    grouped = [[next(records) for _ in drawn] for drawn in samples]
+    return [replace(votes[0], turns=tuple(turn for vote in votes for turn in vote.turns)) for votes in grouped]
 
 
 def majority(ballot: DialogueRecord, k: int) -> DialogueRecord:
