@@ -20,6 +20,7 @@ from tracer_agents.generation.probe import PolicyProbe
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights, TensorWeights, WeightTransport
 from tracer_agents.generation.sglang.wire import Deadlines, Worker, discover
+from tracer_agents.generation.soundness import context_of, settle_attention
 from tracer_agents.generation.transformers import TransformersBackend, stop_ids
 from tracer_agents.generation.weights import LoraAdapters, Shelf, Weights, WholeModel
 from tracer_agents.learners.policies import PolicyLearners
@@ -35,6 +36,7 @@ _PROBES = (
     "A box holds 6 cups. How many cups are in 7 boxes?",
     "Compute 3 × (4 + 5) − 17, and say whether it is – or isn't – prime.",
 )
+_PROBE_TOKENS = 48  # the longest row that a model is examined with
 TINY = Path(__file__).parent / "assets" / "tracer-tiny"
 
 
@@ -66,7 +68,8 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     """Loads the model and tokenizer of the settings; ``weights`` is a checkpoint's folder with what was trained.
 
     Raises:
-        ConfigError: the model cannot be loaded, its tokenizer has no chat template, or KL finds no room on the disk.
+        ConfigError: the model cannot be loaded, does not compute what plain transformers does under the attention
+            kernel of the settings, its tokenizer has no chat template, or KL finds no room on the disk.
         RunError: the checkpoint's adapters do not fit the settings.
     """
     speakers = config.speakers
@@ -76,9 +79,8 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     tokenizer = _tokenizer(str(latest))
     initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None
     model = _model(latest, speakers)  # only now: one model at a time
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    if not isinstance(pad_id, int):
-        raise ConfigError(f"speakers.model: the tokenizer of {str(source)!r} has neither a pad nor an end token")
+    pad_id = _pad_id(model, tokenizer)
+    settle_attention(model, speakers.attention, _probe_rows(model, tokenizer), pad_id)
     return Policy(
         weights=WholeModel(model, initial) if whole else _adapters(config, model, weights),
         tokenizer=tokenizer,
@@ -102,7 +104,6 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             str(source),
             dtype=getattr(torch, config.dtype),
-            attn_implementation="sdpa",
             device_map={"": str(_device(config.device))},
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -110,6 +111,27 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
     for parameter in model.parameters():  # out of the file's mapping into aligned memory, so that equal weights
         parameter.data = parameter.data.clone()  # give equal bits whichever file they were loaded from
     return model.eval()
+
+
+def _pad_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Any token will do, since padding is masked everywhere; but it must have an embedding."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    candidates = [tokenizer.pad_token_id, tokenizer.eos_token_id, 0]
+    return next(token for token in candidates if isinstance(token, int) and 0 <= token < rows)
+
+
+def _probe_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Texts of different lengths as token ids, which a model is examined with."""
+    context, rows = context_of(model), model.get_input_embeddings().weight.shape[0]
+    longest = min(_PROBE_TOKENS, context - 8) if context else _PROBE_TOKENS
+    texts = [_PROBES[0][:20], _PROBES[1], " ".join(_PROBES)]
+    encoded = [tokenizer.encode(text, add_special_tokens=False)[: max(2, longest)] for text in texts]
+    if not all(encoded) or max(map(max, encoded)) >= rows:
+        raise ConfigError(
+            f"speakers.model: the tokenizer gives ids outside the model's {rows} embeddings, or none, for plain "
+            "text; the tokenizer belongs to another model"
+        )
+    return encoded
 
 
 def _initial(source: Path, config: SpeakersConfig) -> Shelf:
@@ -241,7 +263,7 @@ def build_speakers(
         style=policy.style,
         proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,
         reviewer_max_new_tokens=config.speakers.reviewer_max_new_tokens,
-        context=policy.model.config.max_position_embeddings,
+        context=context_of(policy.model),
         policy=config.speakers.policy,
         temperature=temperature,
     )

@@ -104,6 +104,10 @@ class SpeakersConfig(_Section):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="number format of the weights"
     )
+    attention: Literal["auto", "sdpa", "eager"] = Field(
+        default="auto",
+        description="attention kernel; auto: the first of sdpa and eager that computes what plain transformers does",
+    )
     device: str = Field(default="auto", description="where the model lives: auto, cpu, cuda, cuda:1, …")
 
     @property

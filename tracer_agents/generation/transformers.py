@@ -18,6 +18,7 @@ from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest
 from tracer_agents.generation.gate import Check, Learner, Probes
+from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.weights import Weights
 from tracer_env.dialogue import FinishReason
 from tracer_env.seeding import stream
@@ -116,7 +117,7 @@ class TransformersBackend:
         return [generation for generation in done if generation is not None]
 
     def _check_lengths(self, requests: Sequence[GenerationRequest]) -> None:
-        context = getattr(self._model.config, "max_position_embeddings", None)
+        context = context_of(self._model)
         longest = max((len(r.prompt_ids) + r.max_new_tokens for r in requests), default=0)
         if context is not None and longest > context:
             raise GenerationFailed(

@@ -9,7 +9,7 @@ import torch
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.errors import TrainingDiverged
-from tracer_agents.generation.attention import attention
+from tracer_agents.generation.attention import attention, completion_logits, kernel_of
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.objectives import (
@@ -65,16 +65,8 @@ class GSPOLearner:
 
     def logps(self, batch: MicroBatch) -> torch.Tensor:
         """log-probabilities at temperature 1 of the completion tokens under the active weights, (B, T)."""
-        width = batch.completion_width
-        positions = (batch.attention_mask.cumsum(-1) - 1).clamp_(min=0)
-        logits = self._model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=positions,
-            logits_to_keep=width + 1,
-            use_cache=False,
-        ).logits
-        return token_logps(logits[:, :-1], batch.targets)
+        logits = completion_logits(self._model, batch.input_ids, batch.attention_mask, batch.completion_width)
+        return token_logps(logits, batch.targets)
 
     def update(self, samples: Sequence[Sample], rng: np.random.Generator) -> GSPOStats:
         """Takes ``optimiser_steps`` steps on one rollout batch of samples, all from groups with a signal.
@@ -84,7 +76,8 @@ class GSPOLearner:
         Raises:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
-        kernel = "eager" if self._model.device.type == "cpu" else "sdpa"  # sdpa's backward pass is slow on CPUs
+        # The backward pass of sdpa is slow on CPUs.
+        kernel = "eager" if self._model.device.type == "cpu" else kernel_of(self._model)
         with attention(self._model, kernel), self._weights.active(self._policy):
             return self._update(self._minibatches(samples, rng), samples)
 

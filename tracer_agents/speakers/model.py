@@ -62,7 +62,8 @@ class ModelSpeakers:
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
         reviewer_max_new_tokens: the longest review.
         policy: who shares a policy with whom.
-        context: the model's context, tokens; a prompt that leaves no room for its completion loses its beginning.
+        context: the model's context, tokens, or None for no limit; a prompt that leaves no room for its completion
+            loses its beginning.
         temperature: of sampling; 0 is greedy.
     """
 
@@ -72,7 +73,7 @@ class ModelSpeakers:
     style: str
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
-    context: int
+    context: int | None
     policy: PolicyScheme = "shared"
     temperature: float = 1.0
 
@@ -114,7 +115,7 @@ class ModelSpeakers:
         text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         longest = max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)  # roles share a batch
-        return tuple(ids[-(self.context - longest) :])
+        return tuple(ids if self.context is None else ids[-(self.context - longest) :])
 
     def _limit(self, role: Role) -> int:
         return self.proposer_max_new_tokens if role is Role.PROPOSER else self.reviewer_max_new_tokens
