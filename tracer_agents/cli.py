@@ -277,6 +277,18 @@ def certify(*, run: Path, questions: int) -> None:
         print_certificate(certificate)
 
 
+@tracer.command(short_help="A trained run's speakers as plain model folders.")
+@click.argument("run", type=_PATH)
+@_out
+def export(*, run: Path, out: Path) -> None:
+    """Write the speakers of a RUN as plain model folders, adapters merged, each with a model card."""
+    from tracer_agents.training.export import export_run
+
+    with _stoppable("nothing was exported"):
+        for folder in export_run(run, out):
+            click.echo(folder)
+
+
 @tracer.command(short_help="Run a real SGLang server with the right flags.")
 @click.argument("model")
 @click.argument("flags", nargs=-1, metavar="[-- FLAG ...]")
