@@ -1,5 +1,6 @@
 """Tests of the architecture: which way imports go, what an import does, and what is shipped."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -103,6 +104,20 @@ def test_every_module_is_on_the_map():
     ]
 
     assert missing == []
+
+
+def test_a_newcomer_can_hold_a_room_in_mind():
+    flat = [path.name for path in (ROOT / "tracer_agents").glob("*.py")]
+    assert len(flat) <= 9, flat
+
+    paths = [path for folder in (*PACKAGES, "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    functions = [
+        (f"{path.relative_to(ROOT)}: {node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert [function for function in functions if function[1] > 60] == []
 
 
 @pytest.fixture(scope="module")
