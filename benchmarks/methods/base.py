@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.types import Episode
 from tracer_env.tasks.base import Split
 
 PHASE = "benchmark"  # the phase of every record
 Messages = list[dict[str, str]]
-Answer = Callable[[Sequence[Episode]], Mapping[str, Sequence[DialogueRecord]]]
+Points = Mapping[Point, Sequence[DialogueRecord]]  # the records of every point, in the questions' order
+Answer = Callable[[Sequence[Episode]], Points]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class Prepared:
     """A method ready to answer the questions of one cell.
 
     Args:
-        points: labels of what is recorded for every question: the method's name, or one a setting as ``name@k=3``.
+        points: what is recorded for every question.
         answer: questions -> the records of every point, in the questions' order, each with its point's label as
             ``method``. A question's records depend on nothing but the question.
         training_tokens: generated to train or fit the method.
@@ -28,7 +30,7 @@ class Prepared:
         resources: what ``answer`` needs open, closed after the last question.
     """
 
-    points: tuple[str, ...]
+    points: tuple[Point, ...]
     answer: Answer
     training_tokens: int = 0
     training_questions: int = 0
@@ -50,10 +52,10 @@ class Cost:
     revisions: float = 0.0
 
 
-def _by_label(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
-    points: dict[str, list[DialogueRecord]] = {}
+def _as_recorded(records: Sequence[DialogueRecord]) -> dict[Point, list[DialogueRecord]]:
+    points: dict[Point, list[DialogueRecord]] = {}
     for record in records:
-        points.setdefault(record.method, []).append(record)
+        points.setdefault(Point.of(record.method), []).append(record)
     return points
 
 
@@ -73,8 +75,8 @@ class Method:
         cost: what answering generates, for ``--dry-run``.
         recipes: speakers to be trained before.
         recordings: (split, recipe or None for the initial speakers) to be made before.
-        headline: the label of the point that stands in the main table.
-        points: records -> its points by label; by default the labels that were recorded.
+        headline: the point that stands in the main table.
+        points: records -> its points; by default those that were recorded.
         prompts: style -> its prompts by name, where it has others than the dialogue's.
         bound: it sees the gold answer: what could be reached, not a method.
     """
@@ -86,7 +88,7 @@ class Method:
     cost: Callable[[Plan], Cost]
     recipes: tuple[Recipe, ...] = ()
     recordings: tuple[tuple[Split, Recipe | None], ...] = ()
-    headline: Callable[[Plan], str]
-    points: Callable[[Sequence[DialogueRecord]], Mapping[str, Sequence[DialogueRecord]]] = _by_label
+    headline: Callable[[Plan], Point]
+    points: Callable[[Sequence[DialogueRecord]], Points] = _as_recorded
     prompts: Callable[[str], Mapping[str, Messages]] = _no_further_prompts
     bound: bool = False

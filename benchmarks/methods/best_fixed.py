@@ -5,7 +5,7 @@ from functools import partial
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
-from benchmarks.suite.fitting import headline_price, price_label
+from benchmarks.suite.fitting import headline_price, price_point
 from tracer_agents.controllers.fixed import best_fixed
 
 NAME = "best_fixed"
@@ -17,7 +17,7 @@ def _prepare(bench: Bench) -> Prepared:
     chosen = {}
     for price in bench.plan.all_prices:
         utility = bench.plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
-        chosen[price_label(NAME, price)] = best_fixed(trees, utility)[1]
+        chosen[price_point(NAME, price)] = best_fixed(trees, utility)[1]
     return played(bench, None, chosen, fitted_on=("train", "validation"))
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.methods.base import PHASE, Cost, Method, Prepared
-from benchmarks.methods.generated import votes_label
+from benchmarks.methods.generated import of_samples
 from benchmarks.suite.bench import Bench
+from benchmarks.suite.point import Point
 from tracer_agents.evaluation.play import first_proposals, record_samples
 from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
 from tracer_agents.types import Episode, Speakers, SpeakRequest
@@ -25,15 +26,15 @@ Sample = tuple[TurnRecord, ...]  # a proposal, and its review if it was read
 def _prepare(bench: Bench) -> Prepared:
     parts, rules = bench.parts(), bench.config.dialogue.rules
     rules = replace(rules, rounds=max(3, rules.rounds))  # there must be a round to review in
-    label = votes_label(NAME, bench.plan.votes)
+    point = of_samples(NAME, bench.plan.votes)
 
-    def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+    def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
         samples = first_proposals(episodes, rules, parts.speakers, samples=bench.plan.votes)
         reviewed = _reviewed(episodes, samples, parts.speakers)
         records = record_samples(episodes, reviewed, parts.task, phase=PHASE, seed=bench.seed)
-        return {label: [best(record, bench.plan.votes) for record in records]}
+        return {point: [best(record, bench.plan.votes) for record in records]}
 
-    return Prepared(points=(label,), answer=answer, resources=parts)
+    return Prepared(points=(point,), answer=answer, resources=parts)
 
 
 def _reviewed(
@@ -44,18 +45,18 @@ def _reviewed(
         (index, candidate): SpeakRequest(
             episode=episodes[index], state=transition(sample, Mode.SPEAK), candidate=candidate
         )
-        for index, own in enumerate(samples)
-        for candidate, sample in enumerate(own)
+        for index, of_question in enumerate(samples)
+        for candidate, sample in enumerate(of_question)
         if sample.answer is not None
     }
-    said = speakers.speak(list(requests.values())) if requests else []
+    utterances = speakers.speak(list(requests.values())) if requests else []
     reviews = {
         place: transition(request.state, review)
-        for (place, request), review in zip(requests.items(), said, strict=True)
+        for (place, request), review in zip(requests.items(), utterances, strict=True)
     }
     return [
-        [reviews.get((index, candidate), sample) for candidate, sample in enumerate(own)]
-        for index, own in enumerate(samples)
+        [reviews.get((index, candidate), sample) for candidate, sample in enumerate(of_question)]
+        for index, of_question in enumerate(samples)
     ]
 
 
@@ -66,7 +67,7 @@ def best(record: DialogueRecord, n: int) -> DialogueRecord:
     right = chosen.right is True
     return replace(
         record,
-        method=votes_label(NAME, n),
+        method=of_samples(NAME, n).label,
         turns=tuple(replace(turn, forced=True) for sample in kept for turn in sample),  # nobody had a choice
         answer=chosen.answer,
         correct=right,
@@ -75,7 +76,7 @@ def best(record: DialogueRecord, n: int) -> DialogueRecord:
 
 
 def _samples(record: DialogueRecord) -> list[Sample]:
-    starts = [at for at, turn in enumerate(record.turns) if turn.role is Role.PROPOSER]
+    starts = [index for index, turn in enumerate(record.turns) if turn.role is Role.PROPOSER]
     return [record.turns[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
 
@@ -87,9 +88,9 @@ def _rank(sample: Sample) -> int:
     return _RANKS[verdict]
 
 
-def _points(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
+def _points(records: Sequence[DialogueRecord]) -> dict[Point, list[DialogueRecord]]:
     most = max(len(_samples(record)) for record in records)
-    return {votes_label(NAME, n): [best(record, n) for record in records] for n in range(1, most + 1)}
+    return {of_samples(NAME, n): [best(record, n) for record in records] for n in range(1, most + 1)}
 
 
 METHODS = (
@@ -99,7 +100,7 @@ METHODS = (
         reference="the first of n samples with the best verdict",
         prepare=_prepare,
         cost=lambda plan: Cost(proposals=plan.votes, reviews=plan.votes),
-        headline=lambda plan: votes_label(NAME, plan.votes),
+        headline=lambda plan: of_samples(NAME, plan.votes),
         points=_points,
     ),
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from benchmarks.methods.base import PHASE, Answer, Cost, Method, Prepared
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point
 from tracer_agents.build import Parts
 from tracer_agents.evaluation.play import majority, play_team, sample_answers
 from tracer_agents.rollout.records import DialogueRecord
@@ -23,18 +24,19 @@ def dialogues(
     greedy: bool = False,
 ) -> Method:
     """The method of one controller whose dialogues are generated as they are played."""
+    point = Point(method=name)
 
     def prepare(bench: Bench) -> Prepared:
         parts, rules = bench.parts(recipe), bench.config.dialogue.rules
         speakers = parts.greedy_speakers if greedy else parts.speakers
 
-        def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+        def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
             records = play_team(
                 episodes, rules, speakers, controller, parts.task, method=name, phase=PHASE, seed=bench.seed
             )
-            return {name: records}
+            return {point: records}
 
-        return _prepared(bench, recipe, name, answer, parts)
+        return _prepared(bench, recipe, point, answer, parts)
 
     return Method(
         name=name,
@@ -43,7 +45,7 @@ def dialogues(
         prepare=prepare,
         cost=cost,
         recipes=(recipe,) if recipe else (),
-        headline=lambda plan: name,
+        headline=lambda plan: point,
     )
 
 
@@ -52,23 +54,20 @@ def votes(name: str, *, title: str, reference: str, recipe: Recipe | None = None
 
     def prepare(bench: Bench) -> Prepared:
         parts, rules = bench.parts(recipe), bench.config.dialogue.rules
-        label = votes_label(name, bench.plan.votes)
+        point = of_samples(name, bench.plan.votes)
 
-        def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+        def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
             ballots = sample_answers(
                 episodes, rules, parts.speakers, parts.task, votes=bench.plan.votes, phase=PHASE, seed=bench.seed
             )
-            return {label: [_named(majority(ballot, bench.plan.votes), label) for ballot in ballots]}
+            return {point: [_elected(ballot, bench.plan.votes, point) for ballot in ballots]}
 
-        return _prepared(bench, recipe, label, answer, parts)
+        return _prepared(bench, recipe, point, answer, parts)
 
-    def points(records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
+    def points(records: Sequence[DialogueRecord]) -> dict[Point, list[DialogueRecord]]:
         most = max(len(record.turns) for record in records)
-        return {
-            label: [_named(majority(record, k), label) for record in records]
-            for k in range(1, most + 1)
-            for label in (votes_label(name, k),)
-        }
+        every = {k: of_samples(name, k) for k in range(1, most + 1)}
+        return {point: [_elected(record, k, point) for record in records] for k, point in every.items()}
 
     return Method(
         name=name,
@@ -77,24 +76,24 @@ def votes(name: str, *, title: str, reference: str, recipe: Recipe | None = None
         prepare=prepare,
         cost=lambda plan: Cost(proposals=plan.votes),
         recipes=(recipe,) if recipe else (),
-        headline=lambda plan: votes_label(name, plan.votes),
+        headline=lambda plan: of_samples(name, plan.votes),
         points=points,
     )
 
 
-def votes_label(name: str, k: int) -> str:
-    """The label of a method's point with ``k`` samples."""
-    return f"{name}@k={k}"
+def of_samples(name: str, k: int) -> Point:
+    """A method's point with ``k`` samples."""
+    return Point(method=name, setting=f"k={k}")
 
 
-def _named(record: DialogueRecord, label: str) -> DialogueRecord:
-    return replace(record, method=label)
+def _elected(ballot: DialogueRecord, k: int, point: Point) -> DialogueRecord:
+    return replace(majority(ballot, k), method=point.label)
 
 
-def _prepared(bench: Bench, recipe: Recipe | None, label: str, answer: Answer, parts: Parts) -> Prepared:
+def _prepared(bench: Bench, recipe: Recipe | None, point: Point, answer: Answer, parts: Parts) -> Prepared:
     tokens, questions = bench.training_cost(recipe) if recipe else (0, 0)
     return Prepared(
-        points=(label,),
+        points=(point,),
         answer=answer,
         training_tokens=tokens,
         training_questions=questions,

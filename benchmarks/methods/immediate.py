@@ -12,6 +12,7 @@ from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.immediate import greedy, learn, play_and_score
+from benchmarks.suite.point import Point
 from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
@@ -19,6 +20,7 @@ from tracer_env.infosets import Infosets
 from tracer_env.seeding import derive_seed
 
 NAME = "immediate"
+POINT = Point(method=NAME)
 PASSES = 4  # over the training questions, each with other choices of the controllers
 
 
@@ -35,7 +37,7 @@ def fitted(recording: Recording, infosets: Infosets) -> TabularController:
 
 
 def _prepare(bench: Bench) -> Prepared:
-    return played(bench, None, {NAME: fitted(bench.recording("train"), bench.infosets)}, fitted_on=("train",))
+    return played(bench, None, {POINT: fitted(bench.recording("train"), bench.infosets)}, fitted_on=("train",))
 
 
 METHODS = (
@@ -46,6 +48,6 @@ METHODS = (
         prepare=_prepare,
         cost=lambda plan: Cost(),
         recordings=(("train", None), ("test", None)),
-        headline=lambda plan: NAME,
+        headline=lambda plan: POINT,
     ),
 )

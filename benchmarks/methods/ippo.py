@@ -7,11 +7,13 @@ from types import ModuleType
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
+from benchmarks.suite.point import Point
 from tracer_agents.build import build_task
 from tracer_agents.controllers.fixed import mean_utility
 from tracer_env.errors import ConfigError
 
 NAME = "ippo"
+POINT = Point(method=NAME)
 STEPS = 20_000  # of the environment
 
 
@@ -35,7 +37,7 @@ def _prepare(bench: Bench) -> Prepared:
     team = ppo.train(bench.recording("train"), config, build_task(config), steps=STEPS)
     check = bench.recording("validation").trees(config.dialogue.rules)
     chosen = max((team, ppo.LikelierMode(team)), key=lambda controller: mean_utility(check, controller, config.utility))
-    return played(bench, None, {NAME: chosen}, fitted_on=("train", "validation"))
+    return played(bench, None, {POINT: chosen}, fitted_on=("train", "validation"))
 
 
 METHODS = (
@@ -46,6 +48,6 @@ METHODS = (
         prepare=_prepare,
         cost=lambda plan: Cost(),
         recordings=(("train", None), ("validation", None), ("test", None)),
-        headline=lambda plan: NAME,
+        headline=lambda plan: POINT,
     ),
 )

@@ -7,6 +7,7 @@ from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.fitting import headline_price, over_prices
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.rollout.tree import play
 from tracer_agents.types import Controller, Episode
@@ -20,10 +21,10 @@ def fixed(name: str, *, title: str, reference: str, controller: Callable[[Bench]
         name=name,
         title=title,
         reference=reference,
-        prepare=lambda bench: played(bench, None, {name: controller(bench)}),
+        prepare=lambda bench: played(bench, None, {Point(method=name): controller(bench)}),
         cost=_nothing,
         recordings=(("test", None),),
-        headline=lambda plan: name,
+        headline=lambda plan: Point(method=name),
     )
 
 
@@ -51,12 +52,12 @@ def learned(
 def played(
     bench: Bench,
     recipe: Recipe | None,
-    controllers: Mapping[str, Controller],
+    controllers: Mapping[Point, Controller],
     *,
     fitted_on: Sequence[Split] = (),
     rules: Rules | None = None,
 ) -> Prepared:
-    """Plays controllers, by the label of their point, on the recorded test questions.
+    """Plays controllers, each for a point, on the recorded test questions.
 
     Args:
         fitted_on: splits whose recorded questions they were fitted on, which are then counted as training.
@@ -64,13 +65,13 @@ def played(
     """
     recording, rules = bench.recording("test", recipe), rules or bench.config.dialogue.rules
 
-    def answer(episodes: Sequence[Episode]) -> dict[str, list[DialogueRecord]]:
+    def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
         trees = recording.trees(rules, episodes)
         return {
-            label: record_dialogues(
-                episodes, play(trees, controller), recording, method=label, phase=PHASE, seed=bench.seed
+            point: record_dialogues(
+                episodes, play(trees, controller), recording, method=point.label, phase=PHASE, seed=bench.seed
             )
-            for label, controller in controllers.items()
+            for point, controller in controllers.items()
         }
 
     tokens, questions = (0, 0) if recipe is None else bench.training_cost(recipe)

@@ -12,9 +12,11 @@ import numpy as np
 from benchmarks.methods.base import Cost, Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
+from benchmarks.suite.point import Point
 from tracer_env.dialogue import Dialogue, Verdict, is_forced
 
 NAME = "self_refine"
+POINT = Point(method=NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ def _is_content(state: Dialogue) -> bool:
 
 def _prepare(bench: Bench) -> Prepared:
     alone = replace(bench.config.dialogue.rules, n_agents=1)
-    return played(bench, None, {NAME: UntilContent()}, rules=alone)
+    return played(bench, None, {POINT: UntilContent()}, rules=alone)
 
 
 METHODS = (
@@ -44,6 +46,6 @@ METHODS = (
         prepare=_prepare,
         cost=lambda plan: Cost(),
         recordings=(("test", None),),
-        headline=lambda plan: NAME,
+        headline=lambda plan: POINT,
     ),
 )

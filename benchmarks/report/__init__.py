@@ -12,9 +12,10 @@ from benchmarks.report.agreement import second_opinion
 from benchmarks.report.load import Described, Results, load
 from benchmarks.report.page import Section, latex_page, report_page
 from benchmarks.report.scores import Scores, score_mean, score_task
-from benchmarks.report.speech import is_dialogue, speak_rates
+from benchmarks.report.speech import speak_rates
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.evaluation.statistics import RESAMPLES
+from tracer_agents.rollout.records import Kind
 from tracer_agents.runs.checkpoints import read_lines, write_text
 
 __all__ = ["write"]
@@ -121,8 +122,8 @@ def _rates(results: Results, scores: Scores, method: str) -> pd.DataFrame:
         record
         for cell, points in results.records(method, scores.label)
         if cell.seed in scores.seeds
-        for record in points[scores.points[column].label]
-        if is_dialogue(record, rules)
+        for record in points[scores.points[column]]
+        if record.kind is Kind.DIALOGUE
     ]
     return speak_rates(records, rules) if records else pd.DataFrame()
 

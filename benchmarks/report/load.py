@@ -8,14 +8,13 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from benchmarks.report.speech import is_dialogue
+from benchmarks.suite.answers import read_answers
 from benchmarks.suite.plan import Plan, make_plan, read_plan
+from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.config import Config
-from tracer_agents.rollout.records import DialogueRecord, Outcome, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome
 from tracer_agents.speakers.prompts import Messages
 from tracer_env.errors import DataError
-
-_COUNTS = ("round", "prompt_tokens", "generated_tokens")  # of a turn
 
 
 class Described(Protocol):
@@ -29,8 +28,8 @@ class Described(Protocol):
     def reference(self) -> str: ...
     @property
     def bound(self) -> bool: ...
-    def headline(self, plan: Plan, /) -> str: ...
-    def points(self, records: Sequence[DialogueRecord], /) -> Mapping[str, Sequence[DialogueRecord]]: ...
+    def headline(self, plan: Plan, /) -> Point: ...
+    def points(self, records: Sequence[DialogueRecord], /) -> Mapping[Point, Sequence[DialogueRecord]]: ...
     def prompts(self, style: str, /) -> Mapping[str, Messages]: ...
 
 
@@ -56,8 +55,8 @@ class Results:
         methods: name -> method, those of the plan in its order.
         cells: those that ended, in the plan's order.
         missing: the others, each in words.
-        answers: one row per answer, with the columns of ``answer_row``, and ``method``, ``point``, ``task`` and
-            ``seed``.
+        answers: one row per answer, with the columns of ``answer_row``, and ``method``, ``point`` (its label),
+            ``task`` and ``seed``.
     """
 
     plan: Plan
@@ -66,11 +65,11 @@ class Results:
     missing: tuple[str, ...]
     answers: pd.DataFrame
 
-    def records(self, method: str, task: str) -> Iterator[tuple[Cell, Mapping[str, Sequence[DialogueRecord]]]]:
+    def records(self, method: str, task: str) -> Iterator[tuple[Cell, Mapping[Point, Sequence[DialogueRecord]]]]:
         """The records of a method's cells on a task by point, read again from disk, one cell at a time."""
         for cell in self.cells:
             if (cell.method, cell.task) == (method, task):
-                yield cell, self.methods[method].points(read_records(cell))
+                yield cell, self.methods[method].points(read_answers(cell.folder / "records.jsonl"))
 
 
 def load(out: Path, methods: Mapping[str, Described]) -> Results:
@@ -94,7 +93,7 @@ def load(out: Path, methods: Mapping[str, Described]) -> Results:
     for task in plan.tasks:
         for method in plan.methods:
             for seed in plan.seeds:
-                folder = out / "cells" / method / task / f"seed-{seed}"
+                folder = cell_folder(out, method, task, seed)
                 cell = _cell(folder, method, task, seed)
                 if cell is None:
                     missing.append(f"{method} on {task}, seed {seed}")
@@ -114,43 +113,6 @@ def load(out: Path, methods: Mapping[str, Described]) -> Results:
     )
 
 
-def read_records(cell: Cell) -> list[DialogueRecord]:
-    """The records of a finished cell.
-
-    Raises:
-        DataError: a line that is no record, or one that contradicts itself.
-    """
-    path = cell.folder / "records.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}; remove the cell's folder and run it again") from error
-    records = []
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
-        try:
-            record = record_from_json(json.loads(line))
-            _check_record(record)
-        except (ValueError, TypeError, KeyError) as error:
-            remedy = "remove the cell's folder and run it again"
-            raise DataError(f"{path}, line {number}: not a record of a dialogue ({error}); {remedy}") from error
-        records.append(record)
-    return records
-
-
-def _check_record(record: DialogueRecord) -> None:
-    if record.correct is not (record.grade is Outcome.RIGHT):
-        raise ValueError(f"correct is {record.correct!r}, grade is {record.grade!r}")
-    if record.correct and record.answer is None:
-        raise ValueError("correct without an answer")
-    if not record.turns:
-        raise ValueError("turns: there is none")
-    for turn in record.turns:
-        for field in _COUNTS:
-            count = getattr(turn, field)
-            if type(count) is not int or count < 0:
-                raise ValueError(f"turns.{field}: {count!r} is no count")
-
-
 def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
     """What the tables need of one dialogue, or of one question's votes or samples.
 
@@ -158,7 +120,7 @@ def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
     ``free`` rounds are those of a dialogue in which a controller had a choice, ``spoken`` those of them in which it
     spoke. ``cost`` is the share of the token budget of a dialogue, at most 1.
     """
-    dialogue = is_dialogue(record, config.dialogue.rules)
+    dialogue = record.kind is Kind.DIALOGUE
     free = [turn for turn in record.turns if dialogue and not turn.forced and turn.round > 1]
     return {
         "question_id": record.question_id,
@@ -194,7 +156,7 @@ def _cell(folder: Path, method: str, task: str, seed: int) -> Cell | None:
 
 def _frame(cell: Cell, method: Described, config: Config) -> pd.DataFrame:
     """The answers of a cell, every point's in the order of the first point's questions."""
-    records = read_records(cell)
+    records = read_answers(cell.folder / "records.jsonl")
     if len({record.question_id for record in records}) != cell.questions or not records:
         raise DataError(
             f"{cell.folder}: records.jsonl does not hold the {cell.questions} questions that cell.json counts; "
@@ -206,10 +168,10 @@ def _frame(cell: Cell, method: Described, config: Config) -> pd.DataFrame:
         asked = asked or set(ids)
         if len(ids) != cell.questions or set(ids) != asked:
             raise DataError(
-                f"{cell.folder}: point {point!r} does not hold each of the {cell.questions} questions once; "
+                f"{cell.folder}: point {point.label!r} does not hold each of the {cell.questions} questions once; "
                 "remove the folder and run it again"
             )
-        rows += [{"point": point, **answer_row(record, config)} for record in of_point]
+        rows += [{"point": point.label, **answer_row(record, config)} for record in of_point]
     return pd.DataFrame(rows).assign(method=cell.method, task=cell.task, seed=cell.seed)
 
 

@@ -23,6 +23,7 @@ from benchmarks.report.formats import (
 from benchmarks.report.load import Described, Results
 from benchmarks.report.scores import FIGURES, Scores
 from benchmarks.suite.plan import dump_plan
+from benchmarks.suite.point import Point
 from tracer_agents.config import SpeakersConfig
 from tracer_agents.speakers.prompts import messages
 from tracer_env.dialogue import Role
@@ -168,11 +169,14 @@ def _section(section: Section, results: Results, reference: str) -> list[str]:
             shares = "; ".join(f"{markdown(row['point'])} {number(row[trouble])}" for row in rows)
             parts.append(f"**{trouble.capitalize()}**, and counted as wrong: {shares}.")
     if not section.comparisons.empty:
-        parts += [f"### {markdown(_title(results, reference))} against the others", _comparisons(section, results)]
+        parts += [
+            f"### {markdown(_title(results, reference))} against the others",
+            _comparisons(section, results, reference),
+        ]
     at_headline = section.budgets[section.budgets["headline"]] if not section.budgets.empty else section.budgets
     if not at_headline.empty:
         tokens = number(at_headline["reference_tokens"].iloc[0], 1)
-        parts += [f"### At equal tokens: {tokens} a question", _budgets(at_headline, results)]
+        parts += [f"### At equal tokens: {tokens} per question", _budgets(at_headline, results)]
     frontier = section.points[section.points["frontier"]].sort_values("tokens")
     rows = [[row["point"], number(row["tokens"], 1), _figure(row, "accuracy")] for row in frontier.to_dict("records")]
     parts += ["### The frontier of all points", markdown_table(["Point", "Tokens", "Accuracy [95%]"], rows)]
@@ -203,8 +207,8 @@ def _main(section: Section, results: Results) -> str:
     return markdown_table(header, rows)
 
 
-def _comparisons(section: Section, results: Results) -> str:
-    title = _title(results, str(section.comparisons["reference"].iloc[0]).partition("@")[0])
+def _comparisons(section: Section, results: Results, reference: str) -> str:
+    title = _title(results, reference)
     header = [f"{title} minus …", "Accuracy [95%]", "p (McNemar)", "p (Holm)", "P(improvement) [95%]",
               "Tokens [95%]", "Utility [95%]"]  # fmt: skip
     rows = [
@@ -300,7 +304,7 @@ def _title(results: Results, method: str) -> str:
 
 def _name(results: Results, row: Mapping) -> str:
     """A method's title, with the setting of its headline if it has one; a bound is called so."""
-    setting = "bound" if results.methods[row["method"]].bound else row["point"].partition("@")[2]
+    setting = "bound" if results.methods[row["method"]].bound else Point.of(row["point"]).setting
     return _title(results, row["method"]) + (f" ({setting})" if setting else "")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report.load import Results
+from benchmarks.suite.point import Point
 from tracer_agents.evaluation.statistics import draw_resamples, interval95, ratio
 from tracer_env.errors import DataError
 from tracer_env.seeding import stream
@@ -27,19 +28,6 @@ _SUMMED = ("right", "tokens", "prompt_tokens", "cost", "no_answer", "ungradable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """A method with its setting: one place on the accuracy–token plane.
-
-    The headline stands in the main table; a bound sees the gold answer.
-    """
-
-    method: str
-    label: str
-    headline: bool
-    bound: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """One figure of all points: ``value`` (points,), ``draws`` (resamples, points), ``interval`` (2, points)."""
 
@@ -55,6 +43,8 @@ class Scores:
     Args:
         label: the task's, or ``"mean"``.
         points: columns of every array below.
+        headlines: those of them that stand in the main table, one per method.
+        bounds: those that see the gold answer.
         seeds: those that all points have.
         figures: name in ``FIGURES`` -> estimate.
         right: task -> whether each row's answer is right, bool of shape (rows, points).
@@ -63,6 +53,8 @@ class Scores:
 
     label: str
     points: tuple[Point, ...]
+    headlines: frozenset[Point]
+    bounds: frozenset[Point]
     seeds: tuple[int, ...]
     figures: Mapping[str, Estimate]
     right: Mapping[str, np.ndarray]
@@ -75,9 +67,7 @@ class Scores:
 
     def headline(self, method: str) -> int | None:
         """The column of a method's headline, None if it is not here."""
-        return next(
-            (column for column, point in enumerate(self.points) if point.method == method and point.headline), None
-        )
+        return next((column for column in self.of(method) if self.points[column] in self.headlines), None)
 
     def of(self, method: str) -> list[int]:
         """The columns of a method's points."""
@@ -100,7 +90,8 @@ def score_task(results: Results, task: str, *, reference: str, resamples: int) -
     seeds = finished.get(reference) or max(finished.values(), key=len)
     methods = [method for method in results.methods if seeds <= finished.get(method, set())]
     answers = answers[answers["seed"].isin(seeds) & answers["method"].isin(methods)]
-    points = _points(results, answers)
+    points = tuple(map(Point.of, answers["point"].drop_duplicates()))
+    headlines = _headlines(results, points)
     index = [[point.method for point in points], [point.label for point in points]]
     wide = answers.pivot(index=["seed", "question_id"], columns=["method", "point"], values=list(_SUMMED[:-1]))
     first = answers.pivot(index=["seed", "question_id"], columns=["method", "point"], values="first_right")
@@ -122,6 +113,8 @@ def score_task(results: Results, task: str, *, reference: str, resamples: int) -
     return Scores(
         label=task,
         points=points,
+        headlines=headlines,
+        bounds=frozenset(point for point in points if results.methods[point.method].bound),
         seeds=tuple(sorted(int(seed) for seed in seeds)),
         figures={
             name: Estimate(value=value[name], draws=draws[name], interval=interval95(draws[name])) for name in FIGURES
@@ -131,21 +124,13 @@ def score_task(results: Results, task: str, *, reference: str, resamples: int) -
     )
 
 
-def _points(results: Results, answers: pd.DataFrame) -> tuple[Point, ...]:
-    pairs = answers[["method", "point"]].drop_duplicates().itertuples(index=False)
-    points = tuple(
-        Point(
-            method=method,
-            label=label,
-            headline=results.methods[method].headline(results.plan) == label,
-            bound=results.methods[method].bound,
-        )
-        for method, label in pairs
-    )
-    for method in {point.method for point in points} - {point.method for point in points if point.headline}:
-        wanted = results.methods[method].headline(results.plan)
-        raise DataError(f"{method}: its headline {wanted!r} is not among its recorded points; run it again")
-    return points
+def _headlines(results: Results, points: Sequence[Point]) -> frozenset[Point]:
+    """The headline of every method that has points."""
+    headlines = {method: results.methods[method].headline(results.plan) for method in {p.method for p in points}}
+    for method, headline in headlines.items():
+        if headline not in points:
+            raise DataError(f"{method}: its headline {headline.label!r} is not among its recorded points; run it again")
+    return frozenset(headlines.values())
 
 
 def _figures(sums: Mapping[str, np.ndarray], rows: int, price: float) -> dict[str, np.ndarray]:
@@ -178,6 +163,8 @@ def score_mean(scores: Sequence[Scores]) -> Scores:
     return Scores(
         label="mean",
         points=points,
+        headlines=scores[0].headlines.intersection(points),
+        bounds=scores[0].bounds.intersection(points),
         seeds=tuple(sorted({seed for of_task in scores for seed in of_task.seeds})),
         figures=figures,
         right={task: right[:, chosen] for s, chosen in aligned for task, right in s.right.items()},

@@ -44,12 +44,6 @@ def _after(state: Dialogue, record: DialogueRecord, index: int) -> Dialogue:
     return transition(state, Utterance(text=turn.text or "", answer=turn.answer, verdict=verdict))
 
 
-def is_dialogue(record: DialogueRecord, rules: Rules) -> bool:
-    """Whether the record is of a dialogue under these rules, and not of votes or samples."""
-    seats = [(turn.round, turn.agent, turn.role) for turn in record.turns]
-    return seats == [(number, agent, role.value) for number, (agent, role) in enumerate(rules.seats, start=1)]
-
-
 def speak_rates(records: Iterable[DialogueRecord], rules: Rules) -> pd.DataFrame:
     """How often somebody spoke at each infoset of ``"consensus"`` that was met, one row each.
 

@@ -21,7 +21,7 @@ def points_table(results: Results, scores: Scores) -> pd.DataFrame:
     questions are means over the cells.
     """
     accuracy, tokens = scores.figures["accuracy"].value, scores.figures["tokens"].value
-    methods = np.array([not point.bound for point in scores.points])
+    methods = np.array([point not in scores.bounds for point in scores.points])
     frontier = np.zeros(len(methods), dtype=bool)
     frontier[methods] = undominated(tokens[methods], accuracy[methods])
     rows = []
@@ -30,7 +30,7 @@ def points_table(results: Results, scores: Scores) -> pd.DataFrame:
             "task": scores.label,
             "method": point.method,
             "point": point.label,
-            "headline": point.headline,
+            "headline": point in scores.headlines,
             "frontier": bool(frontier[column]),
             "n": scores.n,
         }
@@ -72,7 +72,7 @@ def comparisons_table(scores: Scores, *, reference: str, resamples: int) -> pd.D
     mine = scores.headline(reference)
     if mine is None:
         return pd.DataFrame()
-    others = [column for column, point in enumerate(scores.points) if point.headline and column != mine]
+    others = [column for column, point in enumerate(scores.points) if point in scores.headlines and column != mine]
     rows = [_comparison(scores, mine, other, resamples=resamples) for other in others]
     tested = [row for row in rows if not row["bound"]]
     for row, adjusted in zip(tested, holm([row["p"] for row in tested]), strict=True):
@@ -87,7 +87,7 @@ def _comparison(scores: Scores, mine: int, other: int, *, resamples: int) -> dic
         "reference": scores.points[mine].label,
         "method": point.method,
         "point": point.label,
-        "bound": point.bound,
+        "bound": point in scores.bounds,
         "n": scores.n,
     }
     for name in ("accuracy", "tokens", "utility"):
@@ -135,7 +135,7 @@ def budgets_table(scores: Scores, *, reference: str) -> pd.DataFrame:
                     {
                         "task": scores.label,
                         "reference": scores.points[mine].label,
-                        "headline": scores.points[mine].headline,
+                        "headline": scores.points[mine] in scores.headlines,
                         "reference_tokens": scores.figures["tokens"].value[mine],
                         "reference_accuracy": accuracy.value[mine],
                         "method": method,

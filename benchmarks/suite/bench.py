@@ -10,6 +10,7 @@ from benchmarks.suite.plan import Plan
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
+from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
 from tracer_agents.runs.directory import RunDirectory
@@ -119,10 +120,17 @@ class Bench:
         """Tokens generated, and questions seen, to train a recipe's speakers.
 
         Raises:
-            RunError: they have not been trained to the end.
+            RunError: they have not been trained to the end, or the file that says so is damaged.
         """
-        summary = self.run(recipe).summary()
-        return summary["generated_tokens"], summary["questions"]
+        run = self.run(recipe)
+        try:
+            summary = run.summary()
+            return summary["generated_tokens"], summary["questions"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"{run.folder / 'summary.json'}: not what a finished training leaves ({error}); remove the folder to "
+                "train again"
+            ) from error
 
     # recordings
 

@@ -2,16 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.methods import METHODS, Method
+from benchmarks.suite import recordings
+from benchmarks.suite.answers import read_answers, read_begun
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.errors import RunError
-from tracer_agents.runs.checkpoints import append_lines, locked, read_lines, write_lines, write_text
+from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.runs.checkpoints import append_lines, locked, write_lines, write_text
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split
@@ -25,7 +29,7 @@ class Job:
 
     Args:
         size: its length, in questions (of a training: steps).
-        progress: the file that tells how far it is: one ``mark`` a question or step.
+        progress: the file that tells how far it is: one ``mark`` per question or step.
         done: the file that is there when it is done; None: it is done when progress says so.
         needs: names of the jobs to be done before.
     """
@@ -52,6 +56,19 @@ class Job:
         if not self.progress.is_file():
             return 0
         return min(self.size, self.progress.read_bytes().count(self.mark))
+
+    def verify(self) -> None:
+        """Reads what was left when it was done.
+
+        Raises:
+            DataError, RunError: a file is damaged; the message names the line.
+        """
+        if self.kind == "train" and self.recipe is not None:
+            self.bench.training_cost(self.recipe)
+        elif self.kind == "record":
+            recordings.read_rows(self.progress)
+        else:
+            read_answers(self.progress)
 
     def run(self) -> None:
         """Does what is missing of it; two processes never do so at once.
@@ -80,22 +97,22 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     start = time.perf_counter()
     prepared, episodes = method.prepare(bench), bench.episodes("test")
     path, points = folder / "records.jsonl", prepared.points
-    rows = list(read_lines(path))
-    answered = len(rows) // len(points)
-    whole = rows[: answered * len(points)]
+    records = read_begun(path)
+    answered = len(records) // len(points)
+    whole = records[: answered * len(points)]
     _check(path, whole, points, episodes)
-    write_lines(path, whole)
+    write_lines(path, [record.as_json() for record in whole])
     with prepared.resources:
         for first in range(answered, len(episodes), bench.plan.chunk):
             part = episodes[first : first + bench.plan.chunk]
-            records = prepared.answer(part)
-            append_lines(path, [records[point][index].as_json() for index in range(len(part)) for point in points])
+            new = prepared.answer(part)
+            append_lines(path, [new[point][index].as_json() for index in range(len(part)) for point in points])
     facts = {
         "method": method.name,
         "task": bench.label,
         "seed": bench.seed,
         "questions": len(episodes),
-        "points": list(points),
+        "points": [point.label for point in points],
         "training_tokens": prepared.training_tokens,
         "training_questions": prepared.training_questions,
         "timing": {"seconds": round(time.perf_counter() - start, 1), "questions": len(episodes) - answered},
@@ -103,13 +120,13 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     write_text(folder / "cell.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
-def _check(path: Path, rows: Sequence[Mapping[str, Any]], points: Sequence[str], episodes: Sequence[Episode]) -> None:
-    for index, row in enumerate(rows):
+def _check(path: Path, records: Sequence[DialogueRecord], points: Sequence[Point], episodes: Sequence[Episode]) -> None:
+    for index, record in enumerate(records):
         question, point = divmod(index, len(points))
-        expected = (episodes[question].question.id, points[point]) if question < len(episodes) else None
-        if (row["question_id"], row["method"]) != expected:
+        expected = (episodes[question].question.id, points[point].label) if question < len(episodes) else None
+        if (record.question_id, record.method) != expected:
             raise RunError(
-                f"{path}, line {index + 1}: holds {row['method']!r} on {row['question_id']!r} where the plan asks for "
+                f"{path}, line {index + 1}: holds {record.method!r} on {record.question_id!r} where the plan asks for "
                 f"{expected}; choose another --out, or remove the folder to answer anew"
             )
 
@@ -149,7 +166,7 @@ def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
     yield from recipes.values()
     recorded = [recording_job(bench, split, recipe, sizes) for split, recipe in method.recordings]
     yield from recorded
-    folder = bench.out / "cells" / method.name / bench.label / f"seed-{bench.seed}"
+    folder = cell_folder(bench.out, method.name, bench.label, bench.seed)
     needs = (*(job.name for job in recipes.values()), *(job.name for job in recorded))
     yield Job(
         name=f"{method.name} on {bench.label}, seed {bench.seed}",
@@ -158,7 +175,7 @@ def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
         size=sizes(bench, "test"),
         done=folder / "cell.json",
         progress=folder / "records.jsonl",
-        mark=b'{"method": "%b"' % method.headline(bench.plan).encode(),
+        mark=b'{"method": "%b"' % method.headline(bench.plan).label.encode(),
         needs=needs,
         method=method.name,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point
 from benchmarks.suite.recordings import Recording
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import Turns, solve
@@ -66,8 +67,8 @@ def best_play(
     return max(candidates, key=lambda controller: expected_utility(check, controller.profile(check.trie.keys)))
 
 
-def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: str) -> Mapping[str, TabularController]:
-    """Controllers fitted at every price of the plan, by the label of their point."""
+def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: str) -> Mapping[Point, TabularController]:
+    """Controllers fitted at every price of the plan, by their point."""
     config = bench.config
     games = Games.of(
         bench.recording("train", recipe),
@@ -76,16 +77,16 @@ def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: st
         config.token_budget,
     )
     return {
-        price_label(name, price): fitted(games, price=price, minimiser=minimiser, weighting=config.weighting)
+        price_point(name, price): fitted(games, price=price, minimiser=minimiser, weighting=config.weighting)
         for price in bench.plan.all_prices
     }
 
 
-def price_label(name: str, price: float) -> str:
-    """The label of a method's point at a price of speech."""
-    return f"{name}@price={price:g}"
+def price_point(name: str, price: float) -> Point:
+    """A method's point at a price of speech."""
+    return Point(method=name, setting=f"price={price:g}")
 
 
-def headline_price(name: str, plan: Plan) -> str:
-    """The label of a method's point at the price of the main table."""
-    return price_label(name, plan.price)
+def headline_price(name: str, plan: Plan) -> Point:
+    """A method's point at the price of the main table."""
+    return price_point(name, plan.price)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmarks.suite.point import RENAMED
 from tracer_agents.config import Config, TaskConfig, load_config
 from tracer_env.errors import ConfigError
 
@@ -34,6 +35,11 @@ class Plan(BaseModel):
     )
     votes: int = Field(default=8, ge=1, description="samples per question of self-consistency and best-of-n")
     chunk: int = Field(default=256, ge=1, description="questions answered, and put on disk, together")
+
+    @field_validator("methods")
+    @classmethod
+    def _by_their_present_names(cls, names: list[str]) -> list[str]:
+        return [RENAMED.get(name, name) for name in names]
 
     @field_validator("methods", "seeds")
     @classmethod

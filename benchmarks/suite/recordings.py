@@ -11,10 +11,12 @@ from typing import Any
 
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import Tree, expand
-from tracer_agents.runs.checkpoints import append_lines, keep_lines, read_lines
+from tracer_agents.runs.checkpoints import append_lines, read_lines, write_lines
 from tracer_agents.types import Episode, Speakers, SpeakRequest, mode_prefix
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task
+
+_REMEDY = "remove the file and continue the benchmark to record anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,11 @@ def record(
     """Expands the questions that the file does not hold yet, a chunk at a time; a killed recording is continued.
 
     Raises:
-        RunError: the file holds other questions.
+        RunError: the file holds other questions, or a line is damaged.
     """
-    rows = keep_lines(path, lambda row: True)  # a torn last line goes
+    rows = read_rows(path)
     _check(path, rows, episodes)
+    write_lines(path, rows)  # a torn last line goes
     for start in range(len(rows), len(episodes), chunk):
         part = episodes[start : start + chunk]
         trees = expand(part, rules, speakers, task.grade)
@@ -72,18 +75,37 @@ def load(path: Path, episodes: Sequence[Episode]) -> Recording:
     """Reads a complete recording of exactly these questions.
 
     Raises:
-        RunError: it is missing, incomplete, or of other questions.
+        RunError: it is missing, incomplete, damaged, or of other questions.
     """
-    rows = list(read_lines(path))
+    rows = read_rows(path)
     _check(path, rows, episodes)
     if len(rows) < len(episodes):
         raise RunError(f"{path}: holds {len(rows)} of {len(episodes)} questions; continue the benchmark to record them")
     utterances: dict[tuple[str, str], Utterance] = {}
     grades: dict[tuple[str, str], Grade] = {}
-    for row, episode in zip(rows, episodes, strict=False):
-        utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in row["said"].items()}
-        grades |= {(answer, episode.question.gold): Grade(grade) for answer, grade in row["grades"].items()}
+    for number, (row, episode) in enumerate(zip(rows, episodes, strict=False), start=1):
+        try:
+            utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in row["said"].items()}
+            grades |= {(answer, episode.question.gold): Grade(grade) for answer, grade in row["grades"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path}, line {number}: not an expanded question ({error}); {_REMEDY}") from error
     return Recording(episodes=tuple(episodes), utterances=utterances, grades=grades)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a recording, an expanded question each; a torn last line is left out.
+
+    Raises:
+        RunError: another line is damaged.
+    """
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in read_lines(path):
+            rows.append({name: row[name] for name in ("question_id", "said", "grades")})  # noqa: PERF401 (counts)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        line = len(rows) + 1
+        raise RunError(f"{path}, line {line}: not an expanded question ({error}); {_REMEDY}") from error
+    return rows
 
 
 def _check(path: Path, rows: Sequence[dict[str, Any]], episodes: Sequence[Episode]) -> None:

@@ -90,7 +90,7 @@ def run_jobs(todo: Sequence[Job], plan: Plan, *, jobs: int, watch: Watch) -> Non
 def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> dict[str, str]:
     done = {job.name for job in todo if job.is_done}
     waiting = [job for job in todo if job.name not in done]
-    failures: dict[str, str] = {}
+    failures = _damaged([job for job in todo if job.name in done])
     running: dict[Future, Job] = {}
     with pool, _children_end_with_us():
         while waiting or running:
@@ -110,6 +110,17 @@ def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> di
                     failures[job.name] = str(error)
         watch(todo, [])
     return failures
+
+
+def _damaged(jobs: Sequence[Job]) -> dict[str, str]:
+    """What is wrong with the files of finished jobs, by the job's name."""
+    reasons = {}
+    for job in jobs:
+        try:
+            job.verify()
+        except TracerError as error:
+            reasons[job.name] = str(error)
+    return reasons
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.rollout.records import DialogueRecord, Outcome, record_dialogues
+from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, record_dialogues
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
@@ -122,7 +122,10 @@ def record_samples(
     flat = [sample for drawn in samples for sample in drawn]
     records = iter(record_dialogues(repeated, flat, task, method="single", phase=phase, seed=seed))
     grouped = [[next(records) for _ in drawn] for drawn in samples]
-    return [replace(votes[0], turns=tuple(turn for vote in votes for turn in vote.turns)) for votes in grouped]
+    return [
+        replace(votes[0], kind=Kind.BALLOT, turns=tuple(turn for vote in votes for turn in vote.turns))
+        for votes in grouped
+    ]
 
 
 def majority(ballot: DialogueRecord, k: int) -> DialogueRecord:

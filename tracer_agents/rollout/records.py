@@ -21,6 +21,14 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class Kind(StrEnum):
+    """What the turns of a record are."""
+
+    DIALOGUE = "dialogue"  # the rounds of one dialogue, skipped ones included
+    BALLOT = "ballot"  # independent proposals, each perhaps with its review, among which one answer was chosen
+    MULTI_AGENT_DEBATE = "multi_agent_debate"  # every agent's answers, round after round (Du et al. 2023)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRecord:
     """One round; the utterance's fields are None (0 for tokens) when the controller skipped.
@@ -46,7 +54,7 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueRecord:
-    """One dialogue with its outcome, of which only right is correct."""
+    """One dialogue, or one question answered in another way, with its outcome, of which only right is correct."""
 
     method: str
     phase: str
@@ -57,6 +65,7 @@ class DialogueRecord:
     answer: str | None
     correct: bool
     grade: Outcome
+    kind: Kind = Kind.DIALOGUE
     turns: tuple[TurnRecord, ...]
 
     @property
@@ -147,13 +156,26 @@ def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
 
 
 def record_from_json(row: Mapping[str, Any]) -> DialogueRecord:
-    """Reads back what ``as_json`` gave, or gave before it said what is ``right``.
+    """Reads back what ``as_json`` gave, or gave before it said the ``kind`` and what is ``right``.
 
     Raises:
         KeyError, TypeError, ValueError: the row is no record.
     """
     turns = tuple(_turn_from_json(turn) for turn in row["turns"])
-    return DialogueRecord(**{**row, "grade": _member(Outcome, row, "grade"), "turns": turns})
+    kind = _member(Kind, row, "kind") if "kind" in row else _kind_of(turns)
+    return DialogueRecord(**{**row, "grade": _member(Outcome, row, "grade"), "kind": kind, "turns": turns})
+
+
+def _kind_of(turns: Sequence[TurnRecord]) -> Kind:
+    """The kind of a record that does not say it, as version 0.1.0 wrote them before.
+
+    In a dialogue no round comes twice; in a multi-agent debate several agents have a turn in the first one.
+    """
+    rounds = [turn.round for turn in turns]
+    if len(set(rounds)) == len(rounds):
+        return Kind.DIALOGUE
+    first = {turn.agent for turn in turns if turn.round == 1}
+    return Kind.MULTI_AGENT_DEBATE if len(first) > 1 else Kind.BALLOT
 
 
 def _turn_from_json(row: Mapping[str, Any]) -> TurnRecord:

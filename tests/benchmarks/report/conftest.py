@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.report import write
 from benchmarks.suite.plan import Plan, dump_plan, make_plan
+from benchmarks.suite.point import Point
 from tracer_agents.evaluation.play import majority
-from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord
+from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord
 from tracer_env.dialogue import FinishReason, Mode, Role, Verdict
 from tracer_env.seeding import stream
 
@@ -30,15 +31,16 @@ class FakeMethod:
     bound: bool = False
     own_prompts: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
 
-    def headline(self, plan: Plan) -> str:
-        return self.head or self.name
+    def headline(self, plan: Plan) -> Point:
+        return Point.of(self.head or self.name)
 
-    def points(self, records: Sequence[DialogueRecord]) -> dict[str, list[DialogueRecord]]:
+    def points(self, records: Sequence[DialogueRecord]) -> dict[Point, list[DialogueRecord]]:
         if self.name == "self_consistency":
-            return {f"{self.name}@k={k}": [majority(record, k) for record in records] for k in (1, 2, 3)}
-        points: dict[str, list[DialogueRecord]] = {}
+            every = {k: Point(method=self.name, setting=f"k={k}") for k in (1, 2, 3)}
+            return {point: [majority(record, k) for record in records] for k, point in every.items()}
+        points: dict[Point, list[DialogueRecord]] = {}
         for record in records:
-            points.setdefault(record.method, []).append(record)
+            points.setdefault(Point.of(record.method), []).append(record)
         return points
 
     def prompts(self, style: str) -> Mapping[str, list[dict[str, str]]]:
@@ -89,7 +91,9 @@ def turn(round_: int, *, right: bool | None, gold: str = "7", wrong: str | None 
     )
 
 
-def record(label: str, question_id: str, turns: Sequence[TurnRecord], *, seed: int = 0) -> DialogueRecord:
+def record(
+    label: str, question_id: str, turns: Sequence[TurnRecord], *, seed: int = 0, kind: Kind = Kind.DIALOGUE
+) -> DialogueRecord:
     """A dialogue, or votes, in which the last proposal is the answer."""
     last = [one for one in turns if one.mode and one.role == "proposer"][-1]
     right = last.right is True
@@ -103,6 +107,7 @@ def record(label: str, question_id: str, turns: Sequence[TurnRecord], *, seed: i
         answer=last.answer,
         correct=right,
         grade=Outcome.RIGHT if right else Outcome.WRONG,
+        kind=kind,
         turns=tuple(turns),
     )
 
@@ -115,7 +120,7 @@ def answers(method: str, question_id: str, seed: int, rng: np.random.Generator) 
         return [record("single", question_id, turns, seed=seed)]
     if method == "self_consistency":
         votes = [turn(1, right=first), turn(1, right=second, wrong=None), turn(1, right=third)]
-        return [record("self_consistency@k=3", question_id, votes, seed=seed)]
+        return [record("self_consistency@k=3", question_id, votes, seed=seed, kind=Kind.BALLOT)]
     spoken = [turn(1, right=first), turn(2, right=first), turn(3, right=second), turn(4, right=True)]
     if method == "always_speak":
         return [record(method, question_id, [*spoken, turn(5, right=third)], seed=seed)]

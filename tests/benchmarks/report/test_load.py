@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report.load import answer_row, load
+from benchmarks.suite.point import Point
 from tracer_agents.config import Config
 from tracer_env.errors import ConfigError, DataError
 
@@ -97,7 +98,7 @@ def test_records_are_read_again_by_point(out, methods):
     found = list(load(out, methods).records("self_consistency", "arithmetic-4"))
 
     assert [cell.seed for cell, _ in found] == [0, 1]
-    assert [len(record.turns) for record in found[0][1]["self_consistency@k=2"]] == [2] * 30
+    assert [len(record.turns) for record in found[0][1][Point.of("self_consistency@k=2")]] == [2] * 30
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.report.speech import Decision, decisions, in_words, is_dialogue, speak_rates
+from benchmarks.report.speech import Decision, decisions, in_words, speak_rates
 from tracer_env.dialogue import Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import stream
@@ -80,9 +80,3 @@ def test_what_is_known_in_words():
     assert in_words((0, 5)) == "no answer"
     assert in_words((1, 0)) == "1 proposal, votes ≤ −2"
     assert in_words((2, 4)) == "2+ agree, votes ≥ +2"
-
-
-def test_votes_are_no_dialogue(make_turn, make_record):
-    assert not is_dialogue(make_record("v", "q", [make_turn(1, right=True)] * 5), Rules())
-    assert is_dialogue(make_record("v", "q", [make_turn(at, right=True) for at in range(1, 6)]), Rules())
-    assert not is_dialogue(make_record("v", "q", [make_turn(1, right=True)]), Rules())

@@ -12,6 +12,7 @@ from benchmarks.report.holm import holm
 from benchmarks.report.load import Results, load
 from benchmarks.report.scores import FIGURES, Scores, score_mean, score_task
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
+from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_env.errors import DataError
 
@@ -30,7 +31,7 @@ def results(out, methods) -> Results:
 
 
 def records_of(results: Results, method: str, label: str, task: str = "arithmetic-3") -> list[DialogueRecord]:
-    return [record for _, points in results.records(method, task) for record in points[label]]
+    return [record for _, points in results.records(method, task) for record in points[Point.of(label)]]
 
 
 def test_figures_are_those_of_the_records(results):

@@ -162,11 +162,11 @@ def test_every_method_is_estimated_without_data_or_network(monkeypatch):
 
 
 def test_recorded_methods_generate_nothing_in_their_cells():
-    plan = make(methods=["always_speak", "self_consistency", "debate"], votes=8, questions=10)
+    plan = make(methods=["always_speak", "self_consistency", "multi_agent_debate"], votes=8, questions=10)
     work = {job.name: work_of(job) for job in jobs_of(plan, Path("nowhere"), declared_size)}
     assert work["always_speak on t, seed 0"] == Work()
     assert work["self_consistency on t, seed 0"].generations == 80
-    assert work["debate on t, seed 0"].generations == 90
+    assert work["multi_agent_debate on t, seed 0"].generations == 90
     assert work["record initial/t/seed-0/test"].generations == 160
 
 

@@ -1,6 +1,7 @@
 """Every method of the benchmark, on a plan so small that it runs in seconds."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,19 +13,20 @@ import yaml
 
 from benchmarks.methods import METHODS, ippo
 from benchmarks.methods.best_of_n import best
-from benchmarks.methods.debate import AGENTS, ROUNDS, debate, voted
 from benchmarks.methods.immediate import fitted
+from benchmarks.methods.multi_agent_debate import AGENTS, ROUNDS, hold, voted
 from benchmarks.methods.self_refine import UntilContent
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.cells import answer_cell, jobs_of
 from benchmarks.suite.estimate import declared_size, work_of
 from benchmarks.suite.plan import Plan, make_plan
+from benchmarks.suite.point import Point
 from benchmarks.suite.recordings import Recording
-from benchmarks.suite.runner import run_plan
+from benchmarks.suite.runner import run_jobs, run_plan
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, majority
-from tracer_agents.rollout.records import DialogueRecord, Outcome, TurnRecord, record_dialogues, record_from_json
+from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, record_dialogues, record_from_json
 from tracer_agents.speakers.model import View
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
@@ -35,7 +37,7 @@ from tracer_env.tasks.base import Grade, Question
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto" / "benchmark.md"
 NAMES = sorted(set(METHODS) - (set() if find_spec("torchrl") else {"ippo"}))
-GENERATING = ("best_of_n", "debate", "self_consistency", "single_gspo", "speakers_only")
+GENERATING = ("best_of_n", "multi_agent_debate", "self_consistency", "single_gspo", "speakers_only")
 QUESTIONS, VOTES, CHUNK = 6, 3, 4
 
 
@@ -99,10 +101,10 @@ def test_every_point_answers_the_questions_in_their_order(bench, name):
     assert METHODS[name].headline(bench.plan) in points
     asked = [episode.question.id for episode in bench.episodes("test")]
     assert len(set(asked)) == QUESTIONS
-    for label, answered in points.items():
-        assert label == name or label.startswith(f"{name}@")
+    for point, answered in points.items():
+        assert point.method == name
         assert [record.question_id for record in answered] == asked
-        assert {record.method for record in answered} == {label}
+        assert {record.method for record in answered} == {point.label}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,7 +174,7 @@ def test_training_tokens_are_counted(bench):
     [recipe] = METHODS["tracer"].recipes
     retold = sum(bench.recording(split, recipe).generated_tokens for split in ("train", "validation"))
     tokens = {name: facts(bench, name)["training_tokens"] for name in NAMES}
-    assert tokens["single"] == tokens["self_refine"] == tokens["debate"] == tokens["best_of_n"] == 0
+    assert tokens["single"] == tokens["self_refine"] == tokens["multi_agent_debate"] == tokens["best_of_n"] == 0
     assert tokens["immediate"] == fit > 0
     assert tokens["controllers_only"] == fit + check
     assert tokens["single_gspo"] == spent("single_gspo") > 0
@@ -235,7 +237,7 @@ def test_what_methods_share_is_done_once_and_before(fields):
 def test_votes_are_the_first_samples(bench, name):
     whole = records(bench, name)
     for k in range(1, VOTES + 1):
-        for record, kept in zip(whole, METHODS[name].points(whole)[f"{name}@k={k}"], strict=True):
+        for record, kept in zip(whole, METHODS[name].points(whole)[Point(method=name, setting=f"k={k}")], strict=True):
             assert kept.turns == record.turns[:k]
             assert kept.answer == majority(record, k).answer
 
@@ -244,7 +246,7 @@ def test_samples_are_shared_between_methods(bench):
     """Best of n and debate begin with self-consistency's samples, and a single answer is the first of them."""
     voted_ = records(bench, "self_consistency")
     for sampled, best_, debated, alone in zip(
-        voted_, *(records(bench, name) for name in ("best_of_n", "debate", "single")), strict=True
+        voted_, *(records(bench, name) for name in ("best_of_n", "multi_agent_debate", "single")), strict=True
     ):
         proposals = [turn for turn in best_.turns if turn.role == Role.PROPOSER]
         assert [turn.text for turn in proposals] == [turn.text for turn in sampled.turns]
@@ -333,7 +335,7 @@ def test_debate_by_hand():
     task = Arithmetic(level=1)
     episodes = draw_episodes(task, "test", 0, 2, seed=0, phase="p")
     speakers = Debaters([["1", "2", "2"], ["1", "2", "1"], ["3", "1", "3"]])
-    finals = debate(episodes, Rules(), speakers)
+    finals = hold(episodes, Rules(), speakers)
     assert len(speakers.calls) == ROUNDS  # each of all agents and questions
     for round_, views in enumerate(speakers.calls):
         assert [view.question for view in views] == [e.question.text for e in episodes for _ in range(AGENTS)]
@@ -349,7 +351,7 @@ def test_debate_by_hand():
 
 @pytest.mark.parametrize("style", ["tiny", "chat"])
 def test_debaters_see_their_own_solution_and_the_others(style):
-    shown = "\n".join(message["content"] for message in METHODS["debate"].prompts(style)["update"])
+    shown = "\n".join(message["content"] for message in METHODS["multi_agent_debate"].prompts(style)["update"])
     places = [shown.index(part) for part in ("{question}", "{own solution}", "another agent, 1}", "another agent, 2}")]
     assert places == sorted(places)
 
@@ -446,3 +448,49 @@ def test_the_method_of_the_howto_is_complete(bench, tmp_path):
     assert set(method.points(answered)) == {method.headline(bench.plan)}
     spoken = [sum(one.mode for one in record.turns) for record in answered]
     assert all(2 <= count <= 3 for count in spoken)
+
+
+# damage
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("cells/best_of_n/easy/seed-0/records.jsonl", "best_of_n on easy, seed 0"),
+        ("recordings/initial/easy/seed-0/test/trees.jsonl", "record initial/easy/seed-0/test"),
+    ],
+)
+@pytest.mark.parametrize("damage", [b"\x00\xff", b"[1, 2]", b'{"method": "best_of_n"}', b"[" * 100_000])
+def test_a_damaged_file_of_a_finished_job_is_named_with_its_line(bench, tmp_path, file, name, damage):
+    out = tmp_path / "copy"
+    shutil.copytree(bench.out, out)
+    lines = (out / file).read_bytes().split(b"\n")
+    lines[2] = damage
+    (out / file).write_bytes(b"\n".join(lines))
+    plan = bench.plan.model_copy(update={"methods": ["best_of_n", "always_speak"]})
+
+    with pytest.raises(RunError, match=r"1 of \d+ jobs were not done") as raised:
+        run_jobs(jobs_of(plan, out), plan, jobs=1, watch=lambda jobs, running: None)
+
+    assert f"{name}: {out / file}, line 3: " in str(raised.value)
+
+
+def test_records_without_a_kind_are_continued_and_then_say_it(bench, tmp_path):
+    """A cell that was begun before records said their kind ends as if it had been begun now."""
+    whole = (folder(bench, "multi_agent_debate") / "records.jsonl").read_bytes()
+    begun = [json.loads(line) for line in whole.splitlines()[:4]]
+    assert {row.pop("kind") for row in begun} == {"multi_agent_debate"}
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in begun), "utf-8")
+
+    answer_cell(bench, METHODS["multi_agent_debate"], tmp_path)
+
+    assert (tmp_path / "records.jsonl").read_bytes() == whole
+
+
+def test_every_record_says_its_kind(bench):
+    kinds = {name: {record.kind for record in records(bench, name)} for name in NAMES}
+    assert kinds["multi_agent_debate"] == {Kind.MULTI_AGENT_DEBATE}
+    for name, kind in kinds.items():
+        ballots = "votes" in name or name in ("self_consistency", "single_gspo", "single_grpo", "best_of_n")
+        if name != "multi_agent_debate":
+            assert kind == {Kind.BALLOT if ballots else Kind.DIALOGUE}, name

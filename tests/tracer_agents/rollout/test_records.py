@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tracer_agents.rollout.records import Outcome, record_dialogues, record_from_json
+from tracer_agents.rollout.records import Kind, Outcome, record_dialogues, record_from_json
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Dialogue, FinishReason, Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.base import Grade, Question
@@ -152,3 +152,29 @@ def test_a_dialogue_with_an_utterance_that_did_not_come_has_failed():
     lost = Utterance(text="", finish_reason=FinishReason.FAILED)
     for made in (record(proposal("4"), lost, None), record(proposal("3"), None, lost)):
         assert (made.grade, made.correct) == (Outcome.FAILED, False)
+
+
+@pytest.mark.parametrize(
+    ("seats", "kind"),
+    [
+        ([(1, 0), (2, 1), (3, 1)], Kind.DIALOGUE),
+        ([(1, 0)], Kind.DIALOGUE),
+        ([(1, 0), (1, 0), (1, 0)], Kind.BALLOT),
+        ([(1, 0), (2, 1), (1, 0), (1, 0), (2, 1)], Kind.BALLOT),  # two of three proposals were reviewed
+        ([(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)], Kind.MULTI_AGENT_DEBATE),
+    ],
+)
+def test_a_record_from_before_there_were_kinds_is_read_by_its_rounds_and_agents(seats, kind):
+    row = json.loads(json.dumps(record(proposal("4"), None, None).as_json()))
+    assert row.pop("kind") == "dialogue"
+    row["turns"] = [{**row["turns"][0], "round": round_, "agent": agent} for round_, agent in seats]
+
+    assert record_from_json(row).kind is kind
+
+
+def test_a_kind_is_kept_and_one_that_does_not_exist_is_refused():
+    row = json.loads(json.dumps(record(proposal("4"), None, None).as_json()))
+
+    assert record_from_json({**row, "kind": "ballot"}).kind is Kind.BALLOT  # whatever its turns look like
+    with pytest.raises(ValueError, match="kind: 'vote' is none of"):
+        record_from_json({**row, "kind": "vote"})
