@@ -46,83 +46,126 @@ class Section:
 def sections(plan: Plan) -> dict[str, Section]:
     """Every choice that recordings of the plan's rules can show, by name."""
     default = Setting.of(plan)
-    three = (default.minimiser, "RegretMatching", "Hedge")
     return {
         "fixed": _fixed(default),
-        "infosets": _changes(
-            default,
-            "What controllers know",
-            "The information structure, each with its own default weighting of regrets.",
-            {infoset: {"infoset": infoset, "weighting": weighting_of(infoset)} for infoset in INFOSETS},
-        ),
-        "minimisers": _changes(
-            default,
-            "Regret minimisers",
-            "The rule that turns regrets into strategies.",
-            {name: {"minimiser": name} for name in MINIMISERS},
-        ),
+        "infosets": _infosets(default),
+        "minimisers": _minimisers(default),
         "expansion": _expansion(default, plan.fit_questions),
-        "weighting": _changes(
-            default,
-            "Weighting of regrets",
-            "Whether a player's own reach weighs its regrets (gradient) or is left out (counterfactual).",
-            {
-                f"{infoset}, {weighting}": {"infoset": infoset, "weighting": weighting}
-                for infoset in INFOSETS
-                for weighting in WEIGHTINGS
-            },
-        ),
-        "play": _changes(
-            default,
-            "Strategy at play",
-            "Which of a minimiser's strategies is deployed; validated takes the best of the three on validation "
-            "questions.",
-            {f"{name}, {play}": {"minimiser": name, "play": play} for name in three for play in (*PLAYS, "validated")},
-        ),
-        "turns": _changes(
-            default,
-            "Alternating and simultaneous updates",
-            "Whether a player sees the others' newest strategies.",
-            {
-                f"{name}, {turns}": {"minimiser": name, "turns": turns}
-                for name in three
-                for turns in ("alternating", "simultaneous")
-            },
-        ),
-        "iterations": _changes(
-            default,
-            "Iterations",
-            "Rounds of regret minimisation.",
-            {f"{count}": {"iterations": count} for count in ITERATIONS},
-        ),
-        "questions": _changes(
-            default,
-            "Training questions",
-            "Questions to fit on; of fewer than there are, as many disjoint sets as there are, and their mean.",
-            {f"{count}": {"questions": count} for count in (plan.fit_questions // share for share in SHARES) if count}
-            | {f"{plan.fit_questions}": {}},
-        ),
-        "seats": _changes(
-            default,
-            "Number of agents and schedule",
-            "Who decides when. Speakers share one policy and their prompts do not depend on who is active, so what "
-            "changes is which rounds are one controller's.",
-            {
-                f"{agents} agent{'s' * (agents > 1)}, {schedule}": {
-                    "rules": replace(default.rules, n_agents=agents, schedule=schedule)
-                }
-                for agents in AGENTS
-                for schedule in SCHEDULES
-            },
-        ),
+        "weighting": _weighting(default),
+        "play": _play(default),
+        "turns": _turns(default),
+        "iterations": _iterations(default),
+        "questions": _questions(default, plan.fit_questions),
+        "seats": _seats(default),
         "rounds": _rounds(default),
-        "price": _changes(
-            default,
-            "Price of speech",
-            f"The price that controllers are fitted at; utility is at {plan.price:g} in every row.",
-            {f"{price:g}": {"price": price} for price in PRICES},
-        ),
+        "price": _price(default),
     }
+
+
+def _infosets(default: Setting) -> Section:
+    return _changes(
+        default,
+        "What controllers know",
+        "The information structure, each with its own default weighting of regrets.",
+        {infoset: {"infoset": infoset, "weighting": weighting_of(infoset)} for infoset in INFOSETS},
+    )
+
+
+def _minimisers(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Regret minimisers",
+        "The rule that turns regrets into strategies.",
+        {name: {"minimiser": name} for name in MINIMISERS},
+    )
+
+
+def _weighting(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Weighting of regrets",
+        "Whether a player's own reach weighs its regrets (gradient) or is left out (counterfactual).",
+        {
+            f"{infoset}, {weighting}": {"infoset": infoset, "weighting": weighting}
+            for infoset in INFOSETS
+            for weighting in WEIGHTINGS
+        },
+    )
+
+
+def _play(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Strategy at play",
+        "Which of a minimiser's strategies is deployed; validated takes the best of the three on validation questions.",
+        {
+            f"{name}, {play}": {"minimiser": name, "play": play}
+            for name in _three(default)
+            for play in (*PLAYS, "validated")
+        },
+    )
+
+
+def _turns(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Alternating and simultaneous updates",
+        "Whether a player sees the others' newest strategies.",
+        {
+            f"{name}, {turns}": {"minimiser": name, "turns": turns}
+            for name in _three(default)
+            for turns in ("alternating", "simultaneous")
+        },
+    )
+
+
+def _three(default: Setting) -> tuple[str, str, str]:
+    """The minimisers on which further choices are tried."""
+    return default.minimiser, "RegretMatching", "Hedge"
+
+
+def _iterations(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Iterations",
+        "Rounds of regret minimisation.",
+        {f"{count}": {"iterations": count} for count in ITERATIONS},
+    )
+
+
+def _questions(default: Setting, recorded: int) -> Section:
+    return _changes(
+        default,
+        "Training questions",
+        "Questions to fit on; of fewer than there are, as many disjoint sets as there are, and their mean.",
+        {f"{count}": {"questions": count} for count in (recorded // share for share in SHARES) if count}
+        | {f"{recorded}": {}},
+    )
+
+
+def _seats(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Number of agents and schedule",
+        "Who decides when. Speakers share one policy and their prompts do not depend on who is active, so what "
+        "changes is which rounds are one controller's.",
+        {
+            f"{agents} agent{'s' * (agents > 1)}, {schedule}": {
+                "rules": replace(default.rules, n_agents=agents, schedule=schedule)
+            }
+            for agents in AGENTS
+            for schedule in SCHEDULES
+        },
+    )
+
+
+def _price(default: Setting) -> Section:
+    return _changes(
+        default,
+        "Price of speech",
+        f"The price that controllers are fitted at; utility is at {default.price:g} in every row.",
+        {f"{price:g}": {"price": price} for price in PRICES},
+    )
 
 
 def _rounds(default: Setting) -> Section:
