@@ -9,7 +9,7 @@ from benchmarks.graders.formula import UnreadableError
 from benchmarks.graders.reading import MAX_CHARACTERS, read
 from benchmarks.graders.tokens import clean
 from tracer_env.grading.base import Grade
-from tracer_env.grading.text import bare, plain, statements
+from tracer_env.grading.text import MAX_STATEMENT_CHARACTERS, own_text, plain, statements
 
 MAX_WORDS = 3  # of prose outside a box; more is a sentence
 
@@ -36,6 +36,7 @@ class ByValue:
 
     def parse(self, completion: str) -> str | None:
         """The answer as it is written (``Grader.parse``); one that cannot be read counts only in a box."""
+        completion = own_text(completion)
         stated = statements(completion)[::-1]
         boxed = (_tidy(statement.text) for statement in stated if statement.kind == "box")
         unboxed = (text for statement in stated if statement.kind != "box" for text in _candidates(statement.text))
@@ -98,5 +99,5 @@ def _readable(text: str) -> Answer | None:
 
 def _alone(completion: str) -> str | None:
     """A completion that is nothing but an answer."""
-    text = bare(completion)
+    text = completion.strip() if len(completion) <= MAX_STATEMENT_CHARACTERS else ""
     return _tidy(text) if text and "\\boxed" not in text and _readable(text) is not None else None

@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from tracer_env.grading.base import Grade, grade_equal
-from tracer_env.grading.text import bare, plain, statements
+from tracer_env.grading.text import conclusion, first_sentence, own_text, plain, statements, strong
 
+MAX_CHARACTERS = 200  # a longer text is more than a number
 MAX_DIGITS = 64  # a numeral with more characters is no answer
 
-_LATEX_NOISE = re.compile(r"\\[!,;: $]|\\left|\\right|[$€£¥₹₩₽]|\{(?=,)|(?<=,)\}|\*\*")
-_LATEX_FRACTION = re.compile(r"\\[dtc]?frac\s{0,4}(?:\{(-?\d{1,18})\}|(\d))\s{0,4}(?:\{(\d{1,18})\}|(\d))")
-_NUMERAL = r"(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++"
+_NOISE = re.compile(
+    r"\\[!,;: $]|\\left|\\right|[$€£¥₹₩₽]|\{(?=,)|(?<=,)\}|[*_]{2}|\\[()\[\]]|\\text(?:bf|rm)?\s?\{|\}(?=\s|$)"
+)
+_FRACTION = re.compile(r"\\[dtc]?frac\s{0,4}(?:\{(-?\d{1,18})\}|(\d))\s{0,4}(?:\{(\d{1,18})\}|(\d))")
+_NUMERAL = (
+    r"(?:\d{1,3}(?:,\d{3})++(?![\d'])|\d{1,2}(?:,\d{2})++,\d{3}(?!\d)|\d{1,3}(?:'\d{3})++(?!\d)"  # the second is Indian
+    r"|\d{1,3}(?: \d{3})++(?![\d/])|\d++)"
+    r"(?:\.\d++)?+|\.\d++"
+)
 _NUMBER = re.compile(
     rf"(?P<sign>[-+])?\s?(?<![\w.^])(?P<numeral>{_NUMERAL})"
     r"(?:[eE](?P<exponent>[-+]?\d{1,2})(?!\w))?"
@@ -19,19 +26,63 @@ _NUMBER = re.compile(
     r"(?!\s?\^)",  # a power is more than a number
     re.ASCII,
 )
-_SENTENCE_END = re.compile(r"[.!?;](?:\s|$)")
 _EQUALITY = re.compile(r"(?<![<>!])=|≈|\\approx")
+_CLAUSE = re.compile(
+    r"(,?\s(?:because|since|when|where|if|given|assuming|so that|so|thus|hence|therefore|after|before|which|while"
+    r"|i\.e\.),?\s"
+    r"|,\s+(?=(?!and\b|or\b)[A-Za-z]))"
+)
+_DENIAL = re.compile(r"\W{0,4}(?:not|unknown|unclear|undefined|undetermined|indeterminate|impossible)\b", re.IGNORECASE)
+_NEGATIVE = re.compile(r"^(\W{0,4})(?:negative|minus)\s+(?=[\d.])", re.IGNORECASE)
+_ASIDE = re.compile(r"\([^()]{0,200}\)")
+_QUANTITY = re.compile(r"\s*\S{0,2}\d[\d,.]*\s*[A-Za-z]{2,20}\s*$")
+_BEFORE = re.compile(
+    r"\b(?:the|in|of|for|with|after|before|at|on|by|from|than|per|each|every|all|both|these|those|his|her|their|its|when|if|over"
+    r"|under|within|during|day|step|grade|class|page)\s+(?:[a-z]+\s)?$",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\s*(?:[A-Za-z]+\s+){0,2}(?:has|have|had|is|are|was|were|gets?|got|gives?|makes?|can|could|will|would|divided|times|plus|minus"
+    r"|multiplied|leaves?|equals?|sells?|pays?|earns?|needs?|takes?)\b"
+)
+_GLUE = re.compile(
+    r"\s*(?:,?\s*(?:and|or|to|&)\s*|[-,:/+*×x÷&~|]\s*)?\s*\(?[-+]?\s?|.*\b(?:or|versus|vs)\b.*", re.DOTALL
+)
+_UNITS = tuple(
+    re.compile(rf"\s*(?:{first})s?\b.*?(?=\d)", re.IGNORECASE)
+    for first in (
+        "hours?|hrs?|days?|weeks?|minutes?|mins?|years?|months?",
+        "dollars?|bucks?",
+        "feet|foot|ft|yards?",
+        "pounds?|lbs?|kg",
+    )
+)
+_SMALLER = re.compile(
+    r"\s*(?:hours?|hrs?|days?|minutes?|mins?|seconds?|secs?|months?|cents?|inch(?:es)?|ounces?|oz|grams?)\b", re.I
+)
+_SUFFIX = re.compile(r"[,.:]\d|\^")
+_MULTIPLIER = re.compile(r"(?:(?P<letter>[kKM])(?![\w'])|\s?(?P<word>hundred|thousand|million|billion|trillion)s?\b)")
+_MULTIPLIERS = {"k": 3, "K": 3, "M": 6, "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_OPERAND = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
+_CALCULATION = re.compile(
+    rf"\s*({_OPERAND}(?:\s*[+*×÷/]\s*{_OPERAND}|\s+[-x]\s+{_OPERAND}){{1,20}})(?![\d.,:^])(?:\s+[A-Za-z ]*)?\s*$"
+)
+_TERM = re.compile(rf"\s*([-+*×x÷/])\s*({_OPERAND})")
 
 
 class Numeric:
     r"""Reads and grades one exact number; stateless.
 
-    Read after the last marker that a number follows: ``#### 18``, ``A: 18``, ``\boxed{18}``, ``The answer is
-    $18.00.``, ``Answer: 1,234.50``; where a statement (one
-    sentence) holds ``=``, after its last one. A completion that is
-    nothing but a number needs no marker. Currency signs, units and percent signs are dropped (``18%`` and
-    ``18 apples`` are 18); fractions, mixed numbers, every kind of minus sign and the decimal digits of every
-    script are read; the decimal sign is the point, the comma groups thousands. Words (``eighteen``) are not read.
+    Read after the last marker that a number follows: ``#### 18``, ``A: 18``, ``\boxed{18}``, ``<answer>18</answer>``,
+    ``The answer is $18.00.``, ``Answer: 1,234.50``, ``**Final Answer**`` and 18 on the next line. Of a sentence with
+    several numbers the bold one counts, else the value of an equation, else the number that is the sentence's
+    object; a marker with several answers (``18 or 20``, ``18-20``) states none. A completion that is nothing but a
+    number needs no marker, and without any marker a last sentence such as ``So we get 18.`` counts.
+
+    Currency signs, units and percent signs are dropped (``18%`` and ``18 apples`` are 18); fractions, mixed numbers,
+    sums (``18 + 2``), ``70k`` and ``1 million``, every kind of minus sign and the decimal digits of every script are
+    read; the decimal sign is the point, the comma, the apostrophe or a space groups thousands. Other words
+    (``eighteen``) are not read.
 
     The canonical form is the shortest decimal (``1234.5``), or ``p/q`` in lowest terms where no decimal ends.
     Equality is exact: ``0.33`` is not ``1/3``.
@@ -41,12 +92,13 @@ class Numeric:
 
     def parse(self, completion: str) -> str | None:
         """The canonical number, or None (``Grader.parse``)."""
-        for statement in reversed(statements(completion)):
-            text = statement.text if statement.kind == "box" else _SENTENCE_END.split(statement.text, maxsplit=1)[0]
-            number = first_number(_EQUALITY.split(text)[-1])
+        text = own_text(completion)
+        for statement in reversed(statements(text)):
+            number = stated_number(statement.text, sentence=statement.kind not in ("box", "tag"))
             if number is not None:
-                return number
-        return canonical_number(bare(completion))
+                return number or None
+        concluded = conclusion(text)
+        return canonical_number(text) or (stated_number(concluded) or None if concluded else None)
 
     def gold(self, text: str) -> str | None:
         """The canonical gold of a worked solution or a bare number."""
@@ -57,28 +109,126 @@ class Numeric:
         return grade_equal(answers, golds)
 
 
-def first_number(text: str) -> str | None:
-    """The canonical form of the first number in ``text``, or None."""
-    match = _NUMBER.search(_readable(text))
-    return _canonical(match) if match else None
+def stated_number(text: str, *, sentence: bool = True) -> str | None:
+    """The canonical form of the number that ``text`` (its first ``sentence``) states.
+
+    None where it states no number, the empty string where it states several.
+    """
+    text = first_sentence(text) if sentence else text
+    bold = [piece for piece in strong(text) if _NUMBER.search(_readable(piece))]
+    text = _readable(bold[0] if len(bold) == 1 else text)
+    if _DENIAL.match(text):
+        return None
+    text = _NEGATIVE.sub(r"\1-", text)
+    clause = _main_clause(text)
+    return None if clause is None else _of_clause(_side(clause))
 
 
 def canonical_number(text: str) -> str | None:
     """The canonical form of ``text`` if it is a number with no more than a currency sign, a ``%`` or a full stop."""
+    if len(text) > MAX_CHARACTERS:
+        return None
     match = _NUMBER.fullmatch(_readable(text).strip().removesuffix("%").removesuffix("\\").rstrip(" ."))
     return _canonical(match) if match else None
 
 
+def _main_clause(text: str) -> str | None:
+    """The clause of a sentence that holds its number: one of its own before ``so 12``, that before ``when x is 5``."""
+    words = _CLAUSE.split(text)  # clause, conjunction, clause, …
+    clauses = [("", words[0]), *zip(words[1::2], words[2::2], strict=True)]
+    numbered = [(before.strip(" ,"), clause) for before, clause in clauses if _NUMBER.search(clause)]
+    if not numbered:
+        return None
+    if not _NUMBER.match(text.lstrip(" *_(")):
+        for wanted in (("so", "thus", "hence", "therefore"), ("",)):
+            for before, clause in numbered:
+                if before in wanted:
+                    return clause
+    return numbered[0][1]
+
+
+def _side(clause: str) -> str:
+    """The side of an equation that holds its value: the last, but the first of ``12 eggs = 1 dozen``."""
+    sides = _EQUALITY.split(clause)
+    if len(sides) > 1 and _QUANTITY.match(sides[0]):
+        return sides[0]
+    return next((side for side in reversed(sides) if _NUMBER.search(side)), clause)
+
+
+def _of_clause(text: str) -> str | None:
+    calculation = _CALCULATION.fullmatch(text)
+    if calculation:
+        return _calculated(calculation[1])
+    numbers = list(_NUMBER.finditer(text))
+    if len(numbers) > 1:
+        text = _ASIDE.sub(" ", text)
+        numbers = _objects(text, list(_NUMBER.finditer(text)) or numbers)
+    if not numbers:
+        return None
+    number = numbers[0]
+    after = text[number.end() :]
+    if _SUFFIX.match(after) or re.search(r"\b(?:between|either)\s*$", text[: number.start()], re.IGNORECASE):
+        return ""
+    if len(numbers) > 1:
+        gap = text[number.end() : numbers[1].start("numeral")]
+        if _GLUE.fullmatch(gap):
+            return ""
+        compound = any(unit.match(text, number.end()) for unit in _UNITS) or "cents" in text
+        if compound and _SMALLER.match(text, numbers[1].end()) and _canonical(numbers[1]) != "0":
+            return ""
+    return _canonical(number, _MULTIPLIER.match(after))
+
+
+def _objects(text: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The numbers that are neither a sentence's subject nor in an adjunct; all of them if none is left."""
+    kept: list[re.Match[str]] = []
+    dropped_before = False
+    for index, number in enumerate(numbers):
+        before = text[numbers[index - 1].end() if index else 0 : number.start("numeral")]
+        joined = dropped_before and re.search(r"\b(?:and|or)\s*$", before) is not None
+        dropped_before = joined or _BEFORE.search(before) is not None or _VERB.match(text, number.end()) is not None
+        if not dropped_before:
+            kept.append(number)
+    return kept or numbers
+
+
+def _calculated(text: str) -> str | None:
+    """The value of a sum or product of numbers."""
+    first = re.match(rf"\s*({_OPERAND})", text)
+    assert first is not None
+    terms = [_fraction(first[1])]
+    for operator, operand in _TERM.findall(text[first.end() :]):
+        value = _fraction(operand)
+        if operator in "+-":
+            terms.append(value if operator == "+" else -value)
+        elif operator in "*×x":
+            terms[-1] *= value
+        elif value:
+            terms[-1] /= value
+        else:
+            return None
+    total = sum(terms, Fraction(0))
+    return _written(total) if len(str(total)) <= 2 * MAX_DIGITS else None
+
+
+def _fraction(numeral: str) -> Fraction:
+    digits = numeral.replace(",", "")
+    return Fraction(digits) if len(digits) <= MAX_DIGITS else Fraction(0)
+
+
 def _readable(text: str) -> str:
-    spaced = _LATEX_FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", plain(text))
-    return _LATEX_NOISE.sub("", spaced)
+    spaced = _FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", plain(text))
+    return _NOISE.sub("", spaced)
 
 
-def _canonical(match: re.Match[str]) -> str | None:
-    numeral, under = match["numeral"].replace(",", ""), (match["under"] or "").replace(",", "")
+def _canonical(match: re.Match[str], multiplier: re.Match[str] | None = None) -> str | None:
+    numeral, under = re.sub("[,' ]", "", match["numeral"]), (match["under"] or "").replace(",", "")
     if len(numeral) > MAX_DIGITS or len(under) > MAX_DIGITS:
         return None
-    value = Fraction(numeral) * Fraction(10) ** int(match["exponent"] or 0)
+    power = int(match["exponent"] or 0)
+    if multiplier:
+        power += _MULTIPLIERS[multiplier["letter"] or multiplier["word"]]
+    value = Fraction(numeral) * Fraction(10) ** power
     if match["part"] and int(match["part"]):
         value += Fraction(int(match["over"]), int(match["part"]))
     if under:

@@ -8,31 +8,33 @@ from typing import Self
 
 from tracer_env.grading.base import Grade
 from tracer_env.grading.latex import MAX_ANSWER_CHARACTERS, canonical_latex, is_words
-from tracer_env.grading.text import bare, statements
+from tracer_env.grading.prose import lone_formula, stated_formula, stated_word
+from tracer_env.grading.text import conclusion, own_text, statements
 from tracer_env.grading.worker import MathWorker
 
 MAX_NESTING = 40  # math-verify's parser may not come back from brackets nested much deeper
 
-_DELIMITED = re.compile(r"[*\s:]{0,8}(?:\$\$(.+?)\$\$|\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])")
-_FORMULA = re.compile(r"(?![aAI]\s+[A-Za-z]{2})(?:[-+.\d(\[{|\\]|[A-Za-z](?![A-Za-z]))")
-_FORMULA_END = re.compile(r"\s(?=(?!sqrt|pi\b|sin|cos|tan|log|ln\b)[A-Za-z]{2})|[.;!?,](?:\s|$)|\*\*")
-_WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
-_PRODUCT = re.compile(r"((?<![_\d.])\d+(?:\.\d+)?|\))(?=\()")  # no base or index before a bracket
+# No base or index before a bracket, and no power of a function: \cos^2(x).
+_PRODUCT = re.compile(r"(\\[a-z]{2,8}\^\d\()|((?<![_\d.])\d+(?:\.\d+)?|\)|(?<![A-Za-z\\])i)(?=\()")
+_TYPED_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\(((?:[^()]|\([^()]*\))*)\)")
 _BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
+_ALTERNATIVE = re.compile(r"\b(?:not|no|neither|nor|or|and|than|isn|non|never|but|cannot)\b")
 
 
 class Symbolic:
     r"""Reads and grades mathematical answers; the comparison runs in a killable child process (``MathWorker``).
 
-    Read from the last ``\boxed{…}``; without any, after the last marker that a formula follows (``The answer is
-    $…$``, ``#### …``, ``A: …``, with or without dollar signs); else after the last one that a single word follows.
-    A completion that is one formula or word needs no marker.
+    Read from the last ``\boxed{…}`` or ``<answer>…</answer>``; without any, after the last marker that a formula
+    follows (``The answer is $…$``, ``#### …``, ``A: …``, with or without dollar signs, see ``prose``); else after the
+    last one that a single word follows. A completion that is one formula or word needs no marker, and without any
+    marker a last sentence such as ``So we get 18.`` counts.
 
     Equal canonical strings are right, unequal integers and unequal numerals in stated bases wrong without the
     child; each distinct pair of a batch is compared once. Gold or answer beyond ``MAX_ANSWER_CHARACTERS``, and an
-    answer nested beyond ``MAX_NESTING``, is ungradable and never reaches the child. What math-verify forgives, this
-    forgives: a base left out, ``50\%`` for 50 or 0.5, decimals right to six places.
+    answer nested beyond ``MAX_NESTING``, is ungradable and never reaches the child. Words may stand in a sentence
+    about them (``even function`` for ``even``). Numbers are compared exactly. What math-verify forgives otherwise,
+    this forgives: a base left out, ``50\%`` for 50 or 0.5.
 
     Args:
         deadline_seconds: the most wall time one comparison may take.
@@ -45,12 +47,17 @@ class Symbolic:
 
     def parse(self, completion: str) -> str | None:
         """The canonical answer, or None (``Grader.parse``)."""
-        stated = statements(completion)[::-1]
-        boxed = (canonical_latex(statement.text) for statement in stated if statement.kind == "box")
-        written = (_formula(statement.text) for statement in stated if statement.kind != "box")
-        worded = (_word(statement.text) for statement in stated if statement.kind != "box")
-        found = (answer for answer in chain(boxed, written, worded) if answer is not None)
-        return next(found, None) or _alone(completion)
+        text = own_text(completion)
+        stated = statements(text)[::-1]
+        marked = [statement.text for statement in stated if statement.kind in ("box", "tag")]
+        unmarked = [statement.text for statement in stated if statement.kind not in ("box", "tag")]
+        answers = chain(
+            map(_inside, marked), map(stated_formula, unmarked), map(stated_word, unmarked), [lone_formula(text)]
+        )
+        answer = next((answer for answer in answers if answer is not None), None)
+        if answer is None and (concluded := conclusion(text)):
+            answer = stated_formula(concluded)
+        return answer
 
     def gold(self, text: str) -> str | None:
         """The canonical form of a bare answer (LaTeX) or of a worked solution with a marker."""
@@ -91,28 +98,21 @@ class Symbolic:
             return Grade.UNGRADABLE
         if any(pattern.fullmatch(answer) and pattern.fullmatch(gold) for pattern in (_INTEGER, _BASED)):
             return Grade.WRONG
+        if is_words(gold) and is_words(answer):
+            return Grade.RIGHT if _says(answer, gold) else Grade.WRONG
         return self.worker.compare(_latex(gold), _latex(answer))
 
 
-def _formula(text: str) -> str | None:
-    delimited = _DELIMITED.match(text)
-    if delimited:
-        return canonical_latex(next(group for group in delimited.groups() if group))
-    text = text.lstrip("*: ")
-    return canonical_latex(_FORMULA_END.split(text, maxsplit=1)[0]) if _FORMULA.match(text) else None
+def _inside(text: str) -> str | None:
+    r"""The canonical form of a box or tag; a tag may hold a sentence, ``The answer is $5$``."""
+    sentence = re.match(r"(?:the|so|therefore)\s+.*?\b(?:is|are|=)\s+", text, re.IGNORECASE | re.DOTALL)
+    return (stated_formula(text[sentence.end() :]) if sentence else None) or canonical_latex(text)
 
 
-def _word(text: str) -> str | None:
-    word = _WORD.fullmatch(text)
-    return canonical_latex(word[1]) if word else None
-
-
-def _alone(completion: str) -> str | None:
-    """The canonical form of a completion that is one formula or word without a marker."""
-    text = bare(completion)
-    if not text or "\\boxed" in text or _FORMULA_END.search(text.rstrip(".")):
-        return None
-    return canonical_latex(text)
+def _says(answer: str, gold: str) -> bool:
+    """Whether words begin with those of the gold, and say nothing else of the kind (``even function`` for ``even``)."""
+    rest = answer.removeprefix(gold)
+    return rest != answer and rest.startswith(" ") and not _ALTERNATIVE.search(rest)
 
 
 def _nesting(text: str) -> int:
@@ -125,5 +125,8 @@ def _nesting(text: str) -> int:
 
 
 def _latex(canonical: str) -> str:
-    """What math-verify is given; it would take ``2(9)`` for a mixed number, 11."""
-    return f"\\text{{{canonical}}}" if is_words(canonical) else _PRODUCT.sub(r"\1\\cdot ", canonical)
+    """What math-verify is given; it would take ``2(9)`` for a mixed number, 11, and cannot read ``sqrt(2)``."""
+    if is_words(canonical):
+        return f"\\text{{{canonical}}}"
+    canonical = _TYPED_ROOT.sub(r"\\sqrt{\1}", canonical)
+    return _PRODUCT.sub(lambda match: match[1] or f"{match[2]}\\cdot ", canonical)

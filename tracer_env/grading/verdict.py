@@ -5,19 +5,60 @@ import re
 from tracer_env.dialogue import Verdict
 from tracer_env.grading.quotes import own_lines
 
-_STATEMENT = re.compile(r"\bverdict\W{1,8}(right|wrong)\b", re.IGNORECASE)
+_FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
+_STATEMENT = re.compile(
+    r"(?:^|[.!?;]\s|[—–])[\s>#*_|\-+•\d.()]{0,12}"
+    r"(?:(?:so|thus|hence|therefore|my|our|the|final|overall|(?:in )?conclusion|finally|in summary|and)"
+    r"[\s,:*_]{1,4}){0,4}"
+    r"verdict[\W_]{1,8}(?:right|wrong)(?![A-Za-z])(?P<after>.{0,200})",
+    re.IGNORECASE,
+)
+_OPENED = re.compile(r"^[\s#*_|\-]{0,8}(?:(?:my|the|final|overall)\s)?verdict[*_]{0,2}\s?[:=]", re.IGNORECASE)
+_UNDECIDED = re.compile(
+    r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8})?(?:right|wrong)\b|[/|>→-]{1,2}\W{0,4}(?:right|wrong)\b"
+    r"|(?:if|unless|provided|assuming|maybe|perhaps|probably|possibly|i guess|i think|not sure|unsure|or not)\b)",
+    re.IGNORECASE,
+)
+_AGAIN = re.compile(r"verdict[\W_]{1,8}(right|wrong)(?![A-Za-z])", re.IGNORECASE)
 
 
 def parse_verdict(completion: str) -> Verdict | None:
     """The verdict stated by the last line that states one, or None.
 
-    A line states a verdict with ``Verdict: RIGHT`` or ``Verdict: WRONG``, in any case, with markup such as
-    ``**`` between the words allowed. Quoted text never counts (``own_lines``). A reviewer may change its
-    mind: later lines win. A line that states both verdicts states none, and neither do the lines before it:
-    its author ended undecided, so the review has no verdict.
+    A line states a verdict with ``Verdict: RIGHT`` or ``Verdict: WRONG`` where a sentence begins, in any case, with
+    markup such as ``**`` between the words allowed. What is quoted (``own_lines``) or stands in a code fence never
+    counts, and neither does what is denied, asked, hedged or conditional (``Verdict: RIGHT if …``). A reviewer may
+    change its mind: later lines win. But a review that ends undecided has no verdict, whatever came before: its last
+    verdict names both (``Verdict: RIGHT or WRONG``) or neither (``Verdict: unsure``), or is two lines, one for each,
+    as the prompt lists them.
     """
-    for line in reversed(own_lines(completion)):
-        stated = {word.upper() for word in _STATEMENT.findall(line)}
-        if stated:
-            return Verdict(stated.pop()) if len(stated) == 1 else None
+    lines = [line for line in _outside_fences(own_lines(completion)) if line.strip()]
+    for index in range(len(lines) - 1, -1, -1):
+        stated = _stated(lines[index])
+        if stated is None:
+            continue
+        before = _stated(lines[index - 1]) if index else None
+        both = before is not None and len(before | stated) > 1
+        return Verdict(next(iter(stated))) if len(stated) == 1 and not both else None
     return None
+
+
+def _stated(line: str) -> set[str] | None:
+    """The verdicts that a line states: one, or none or both if it is undecided; None if it states nothing."""
+    statements = list(_STATEMENT.finditer(line))
+    if not statements:
+        return set() if _OPENED.match(line) else None
+    if any(_UNDECIDED.match(statement["after"]) for statement in statements):
+        return set()
+    return {verdict.upper() for verdict in _AGAIN.findall(line)}
+
+
+def _outside_fences(lines: list[str]) -> list[str]:
+    outside: list[str] = []
+    fenced = False
+    for line in lines:
+        if _FENCE.match(line):
+            fenced = not fenced
+        elif not fenced:
+            outside.append(line)
+    return outside

@@ -43,7 +43,7 @@ SAME = [
     (r"x \leq 3", r"x\le3"),
     ("1, -2", "1,-2"),
     (r"\sin 90^\circ", r"\sin\frac{90\pi}{180}"),
-    ("cos 3°", "cos3"),
+    ("cos 3°", r"\cos\frac{3\pi}{180}"),
     ("2 pi", r"2\pi"),
     (r"\varnothing", r"\emptyset"),
     (r"2^{3} 5", "2^{3}5"),
