@@ -10,13 +10,12 @@ from tracer_agents.build import Parts, build
 from tracer_agents.config import Config
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.rollout.tree import control_uniform
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.speakers.model import View
-from tracer_agents.types import speak_seed
 from tracer_env import debate_v0
 from tracer_env.dialogue import Mode, Role
 from tracer_env.infosets import Infosets
+from tracer_env.seeding import control_uniform, speak_seed
 from tracer_env.spaces import SpokenText
 
 
@@ -97,12 +96,12 @@ class Team:
             review=observation["review"] if any(round_ > proposed for round_ in spoken) else None,
             seed=speak_seed(info["seed"], info["prefix"]),
         )
-        [said] = self.parts.speakers.complete([view])
+        [utterance] = self.parts.speakers.complete([view])
         return SpokenText(
-            said.text,
-            generated_tokens=said.generated_tokens,
-            prompt_tokens=said.prompt_tokens,
-            finish_reason=said.finish_reason,
+            utterance.text,
+            generated_tokens=utterance.generated_tokens,
+            prompt_tokens=utterance.prompt_tokens,
+            finish_reason=utterance.finish_reason,
         )
 
 

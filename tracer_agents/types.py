@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tracer_env.dialogue import Dialogue, Mode, Utterance
-from tracer_env.seeding import derive_seed
+from tracer_env.dialogue import Dialogue, Utterance
+from tracer_env.seeding import speak_seed
 from tracer_env.tasks.base import Question
 
 
@@ -33,24 +33,14 @@ class SpeakRequest:
     @property
     def noise_seed(self) -> int:
         """The seed of this utterance's sampling noise: a function of the episode and the mode prefix alone."""
-        return speak_seed(self.episode.seed, mode_prefix(self.state), self.candidate)
-
-
-def speak_seed(episode_seed: int, prefix: str, candidate: int = 0) -> int:
-    """The seed of an utterance's sampling noise, after the modes in ``prefix``."""
-    return derive_seed(episode_seed, "speak", prefix, candidate)
-
-
-def mode_prefix(state: Dialogue) -> str:
-    """The modes chosen so far, a character a finished round: the node's name in the expanded tree."""
-    return "".join("1" if turn.mode is Mode.SPEAK else "0" for turn in state.turns)
+        return speak_seed(self.episode.seed, self.state.prefix, self.candidate)
 
 
 class Speakers(Protocol):
     """Everybody's proposers and reviewers behind one verb."""
 
     def speak(self, requests: Sequence[SpeakRequest]) -> Sequence[Utterance]:
-        """One parsed utterance a request, in order; batched across everything asked."""
+        """One parsed utterance per request, in order; batched across everything asked."""
         ...
 
 

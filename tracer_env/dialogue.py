@@ -160,6 +160,11 @@ class Dialogue:
         """Tokens generated so far, over all speakers."""
         return sum(turn.utterance.generated_tokens for turn in self.turns if turn.utterance)
 
+    @property
+    def prefix(self) -> str:
+        """The modes chosen so far, a character ``0`` or ``1`` per finished round: where the dialogue is in its tree."""
+        return "".join(["01"[turn.mode] for turn in self.turns])
+
     def reviews_of_pending(self) -> tuple[Turn, ...]:
         """The spoken reviews since the pending solution was proposed."""
         if self.pending is None:

@@ -28,12 +28,13 @@ from tracer_env.dialogue import (
     legal,
 )
 from tracer_env.dialogue import transition as next_state
-from tracer_env.episodes import EpisodeSource, checked_seed, fresh_seed
+from tracer_env.episodes import EpisodeSource, checked_seed
 from tracer_env.errors import ConfigError, DataError, InvalidAction
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.infosets import InfosetKey, InfosetName, Infosets
 from tracer_env.rendering import render_dialogue, render_turn, show
 from tracer_env.rewards import Utility, proposer_reward, reviewer_reward
+from tracer_env.seeding import fresh_episode_seed
 from tracer_env.spaces import MAX_CHARS, SpokenText, UnicodeText, count_words, usable_text
 from tracer_env.tasks.base import Grade, Split, Task
 from tracer_env.turns import OrderEnforcing, TurnBasedEnv
@@ -130,7 +131,7 @@ class raw_env(TurnBasedEnv):
         """
         if seed is None:
             root, resets = self._root, self._resets + 1
-            seed = fresh_seed(root, resets)
+            seed = fresh_episode_seed(root, resets)
         else:
             root = seed = checked_seed(seed)
             resets = 0
@@ -238,8 +239,7 @@ class raw_env(TurnBasedEnv):
         if is_terminal(state):
             self._key = None
             return
-        prefix = "".join(["01"[turn.mode] for turn in state.turns])
-        info = {**self._places[state.round - 1], "prefix": prefix, "seed": self.episode_seed}
+        info = {**self._places[state.round - 1], "prefix": state.prefix, "seed": self.episode_seed}
         if not state.speaking:
             self._key = info["infoset"] = self.infosets.key(state)
         self.infos[self.agent_selection] = info

@@ -4,10 +4,9 @@ from functools import cached_property
 from operator import index
 
 from tracer_env.errors import ConfigError, DataError
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import EPISODES
 from tracer_env.tasks.base import SPLITS, Question, Split, Task
 
-_ENDLESS = 2**31  # positions in a stream: more than any run plays
 _RUN = 32  # questions drawn at once when they are asked for in order
 
 
@@ -40,7 +39,7 @@ class EpisodeSource:
             DataError: the split is empty.
             LeakageError: the split may not be played with this task.
         """
-        position = seed % _ENDLESS
+        position = seed % EPISODES
         return self._at(position) or self._at(position % self._size) or self._missing()
 
     def _at(self, position: int) -> Question | None:
@@ -82,8 +81,3 @@ def checked_seed(seed: int) -> int:
     if value < 0:
         raise ConfigError(f"seed must be an integer ≥ 0 or None, got {seed!r}")
     return value
-
-
-def fresh_seed(root: int, count: int) -> int:
-    """The seed of the ``count``-th unseeded reset after one seeded with ``root``."""
-    return derive_seed(root, "episode", count) % _ENDLESS

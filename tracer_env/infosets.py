@@ -48,13 +48,13 @@ def _recall_key(state: Dialogue) -> InfosetKey:
     classes: dict[str, int] = {}
     codes = []
     for turn in state.turns:
-        said = turn.utterance
-        if said is None:
+        utterance = turn.utterance
+        if utterance is None:
             codes.append(0)
         elif turn.role is Role.PROPOSER:
-            codes.append(1 if said.answer is None else 2 + classes.setdefault(said.answer, len(classes)))
+            codes.append(1 if utterance.answer is None else 2 + classes.setdefault(utterance.answer, len(classes)))
         else:
-            codes.append(3 if said.verdict is None else 1 if said.verdict is Verdict.RIGHT else 2)
+            codes.append(3 if utterance.verdict is None else 1 if utterance.verdict is Verdict.RIGHT else 2)
     return tuple(codes)
 
 

@@ -66,5 +66,5 @@ class TurnBasedParallel(turn_based_aec_to_parallel_wrapper[str, Any, Any]):
 
     def _infos(self) -> Infos:
         aec = self.aec_env
-        told = {} if aec.terminations[aec.agent_selection] else {"active_agent": aec.agent_selection}
-        return {agent: {**info, **told} for agent, info in aec.infos.items()}
+        turn = {} if aec.terminations[aec.agent_selection] else {"active_agent": aec.agent_selection}
+        return {agent: {**info, **turn} for agent, info in aec.infos.items()}

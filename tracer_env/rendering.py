@@ -27,13 +27,13 @@ def render_turn(turn: Turn) -> str:
     head = f"[{turn.round}] agent {turn.agent} {turn.role}"
     if turn.utterance is None:
         return f"{head}: skip"
-    said = turn.utterance
+    utterance = turn.utterance
     label = "answer" if turn.role is Role.PROPOSER else "verdict"
-    read = said.answer if turn.role is Role.PROPOSER else said.verdict
-    found = f"{label} {escape(read)}" if read is not None else f"no {label}"
+    reading = utterance.answer if turn.role is Role.PROPOSER else utterance.verdict
+    outcome = f"{label} {escape(reading)}" if reading is not None else f"no {label}"
     forced = ", forced" if turn.forced else ""
-    body = escape(said.text).replace("\n", "\n    ")
-    return f"{head}: speak{forced} ({found}; {said.generated_tokens} tokens)\n    {body}"
+    body = escape(utterance.text).replace("\n", "\n    ")
+    return f"{head}: speak{forced} ({outcome}; {utterance.generated_tokens} tokens)\n    {body}"
 
 
 def render_dialogue(state: Dialogue) -> str:

@@ -16,7 +16,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.rollout.tree import Tree, expand, expand_external
-from tracer_agents.types import Episode, SpeakRequest, mode_prefix
+from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import Utterance
 
 
@@ -34,7 +34,7 @@ class Listener:
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
         """What was said at each request's place in its tree."""
-        self.heard.update((request.episode.question.id, mode_prefix(request.state)) for request in requests)
+        self.heard.update((request.episode.question.id, request.state.prefix) for request in requests)
         return self.recording.speak(requests)
 
 
@@ -66,9 +66,9 @@ def _streamed(replay: Replay, setting: Setting, expansions: Expansions) -> Outco
     minimiser, tables = MINIMISERS[setting.minimiser](), RegretTables.empty()
     for batch in _batches(replay):
         for trees in expansions(batch, tables, speakers):
-            game = replay.merged(trees, setting.infosets).at(setting.price)
+            game = replay.merged(trees, setting.infosets).priced(setting.price)
             tables = solve(game, tables, minimiser, iterations=replay.inner, weighting=setting.weighting)
-    validation = replay.game("validation", setting.infosets).at(setting.price)
+    validation = replay.game("validation", setting.infosets).priced(setting.price)
     return _measured(replay, setting, best_play(tables, setting.infosets, validation, setting.plays), speakers)
 
 

@@ -51,7 +51,7 @@ def truth() -> Game:
     budget = INFOSETS.rules.rounds * MAX_NEW_TOKENS
     questions = SPEAKER.representatives()
     exact = enumerated_game(SPEAKER, questions, INFOSETS, token_budget=budget, weights=SPEAKER.weights)
-    return exact.at(PRICE)
+    return exact.priced(PRICE)
 
 
 @cache

@@ -60,7 +60,7 @@ class _Writer:
             name = " ".join(str(part) for part in key)
             yield f'p "" {player} {number} "{name}" {{ "skip" "speak" }} 0'
         for mode in modes:
-            yield from self._node(tree, f"{prefix}{mode:d}")
+            yield from self._node(tree, tree.child(prefix, mode))
 
     def _number(self, state: Dialogue) -> tuple[int, int, InfosetKey]:
         key = self._infosets.key(state)

@@ -70,7 +70,7 @@ def twins(questions: int, infoset: InfosetName, rules: Rules | None = None) -> T
     trees = _trees(questions, infosets.rules)
     utility = Utility(price_of_speech=PRICE, rounds=rounds, max_new_tokens=MAX_NEW_TOKENS)
     theirs = openspiel().load_efg_game(export_efg(trees, infosets, utility).text)
-    game = empirical_game(trees, infosets, token_budget=rounds * MAX_NEW_TOKENS).at(PRICE)
+    game = empirical_game(trees, infosets, token_budget=rounds * MAX_NEW_TOKENS).priced(PRICE)
     return Twins(game=game, theirs=theirs, states={_key(name): name for name in _information_states(theirs)})
 
 

@@ -26,7 +26,7 @@ def train(steps: int, seed: int, *, questions: int = 256, iterations: int = 10) 
         episodes = [Episode(question=question, seed=10**9 * seed + start + i) for i, question in enumerate(drawn)]
         trees = expand(episodes, INFOSETS.rules, SPEAKER, TASK.grade)
         game = empirical_game(trees, INFOSETS, token_budget=INFOSETS.rules.rounds * MAX_NEW_TOKENS)
-        tables = solve(game.at(PRICE), tables, RegretMatching(), iterations=iterations, weighting="gradient")
+        tables = solve(game.priced(PRICE), tables, RegretMatching(), iterations=iterations, weighting="gradient")
         speak = TabularController(INFOSETS, tables).profile(truth().trie.keys)[:, 1]
         spent = PER_QUESTION * questions * (batch + 1)
         if progress.check(speak, steps=spent, utterances=spent):

@@ -84,7 +84,7 @@ def _studies(speaker: TabularSpeaker, infoset: str) -> list[Study]:
         weights=speaker.weights,
         sight=lambda question, state: (int(state.answer == question.gold),),
     )
-    game, oracle = exact.at(PRICE), team_optimum(sighted.at(PRICE)).value
+    game, oracle = exact.priced(PRICE), team_optimum(sighted.priced(PRICE)).value
     near = 0.98 * strategy_in(game, solved(game, weighting_of(infoset), iterations=100)) + 0.01
     studies = []
     for name, profile in (("near-equilibrium", near), ("uniform", uniform_strategy(game.trie))):

@@ -99,7 +99,7 @@ def _between(share: float) -> TabularSpeaker:
 
 
 def _exact(speaker: TabularSpeaker) -> Game:
-    return enumerated_game(speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET).at(PRICE)
+    return enumerated_game(speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET).priced(PRICE)
 
 
 def _sampled(speaker: TabularSpeaker, seed: int, batch: int) -> Game:
@@ -108,4 +108,4 @@ def _sampled(speaker: TabularSpeaker, seed: int, batch: int) -> Game:
         for index in range(batch * QUESTIONS, (batch + 1) * QUESTIONS)
     ]
     trees = expand(episodes, INFOSETS.rules, speaker, TabularTask().grade)
-    return empirical_game(trees, INFOSETS, token_budget=BUDGET).at(PRICE)
+    return empirical_game(trees, INFOSETS, token_budget=BUDGET).priced(PRICE)

@@ -93,4 +93,4 @@ def _gaps(speaker: TabularSpeaker, price: float, schedule: Schedule, infoset: st
 def _game(speaker: TabularSpeaker, price: float, schedule: Schedule, infoset: str) -> Game:
     infosets = Infosets(infoset, Rules(schedule=schedule))
     questions = speaker.representatives()
-    return enumerated_game(speaker, questions, infosets, token_budget=500, weights=speaker.weights).at(price)
+    return enumerated_game(speaker, questions, infosets, token_budget=500, weights=speaker.weights).priced(price)

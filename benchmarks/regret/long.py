@@ -136,7 +136,7 @@ def _batch(learner: Learner, rules: Rules, number: int) -> int:
     ]
     trees = expand_external(episodes, rules, SPEAKER, TabularTask().grade, learner.controller(), player)
     sample = empirical_game(trees, learner.infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
-    learner.observe(sample.at(PRICE), player)
+    learner.observe(sample.priced(PRICE), player)
     return sum(_utterances(tree) for tree in trees)
 
 

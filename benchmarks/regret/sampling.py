@@ -45,7 +45,7 @@ def section(folder: Path) -> str:
     speaker = TabularSpeaker.load()
     truth = enumerated_game(
         speaker, speaker.representatives(), INFOSETS, token_budget=BUDGET, weights=speaker.weights
-    ).at(PRICE)
+    ).priced(PRICE)
     streams = [_stream(speaker, seed) for seed in range(SEEDS)]
     settings = [(size, inner) for size in BATCHES for inner in INNER]
     games = {
@@ -80,7 +80,7 @@ def _stream(speaker: TabularSpeaker, seed: int) -> list[Tree]:
 
 
 def _game(trees: list[Tree]) -> Game:
-    return empirical_game(trees, INFOSETS, token_budget=BUDGET).at(PRICE)
+    return empirical_game(trees, INFOSETS, token_budget=BUDGET).priced(PRICE)
 
 
 def _run(games: list[Game], truth: Game, rule: Minimiser, keep: float, inner: int) -> tuple[float, float]:

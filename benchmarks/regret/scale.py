@@ -205,7 +205,7 @@ def _round(key: tuple[int, ...]) -> int:
 
 
 def _seconds(game: EmpiricalGame, iterations: int) -> float:
-    priced = game.at(PRICE)
+    priced = game.priced(PRICE)
     tables = solve(priced, RegretTables.empty(), RegretMatchingPlus(), iterations=3, weighting="counterfactual")
     start = time.process_time()
     solve(priced, tables, RegretMatchingPlus(), iterations=iterations, weighting="counterfactual")

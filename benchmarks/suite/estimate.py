@@ -23,7 +23,7 @@ from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
 from tracer_agents.speakers.prompts import messages
 from tracer_agents.training.schedule import Schedule
-from tracer_agents.types import Controller, Episode, SpeakRequest, mode_prefix
+from tracer_agents.types import Controller, Episode, SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Grade, Question, Split
@@ -201,7 +201,7 @@ def played(rules: Rules, behaviour: Controller | None) -> Cost:
     """Utterances of a dialogue: a controller's, or the mean of those in which every free choice is a fair coin's."""
     tree = _silent_tree(rules)
     finals = tree.leaves() if behaviour is None else play([tree], behaviour)
-    paths = [mode_prefix(final) for final in finals]
+    paths = [final.prefix for final in finals]
     spoken = [modes[:depth] for modes in paths for depth, mode in enumerate(modes) if mode == "1"]
     return _kinds(tree, spoken, dialogues=len(finals))
 

@@ -49,14 +49,14 @@ def fitted(
 ) -> TabularController:
     """Regret matching on the training questions; of ``plays``, the strategy that is best on the validation ones."""
     tables = solve(
-        games.fit.at(price),
+        games.fit.priced(price),
         RegretTables.empty(),
         MINIMISERS[minimiser](),
         iterations=iterations,
         weighting=weighting,
         turns=turns,
     )
-    return best_play(tables, games.infosets, games.validation.at(price), plays)
+    return best_play(tables, games.infosets, games.validation.priced(price), plays)
 
 
 def best_play(

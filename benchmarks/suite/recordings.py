@@ -12,7 +12,7 @@ from typing import Any
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.runs.checkpoints import append_lines, read_lines, write_lines
-from tracer_agents.types import Episode, Speakers, SpeakRequest, mode_prefix
+from tracer_agents.types import Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task
 
@@ -35,7 +35,7 @@ class Recording:
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
         """What was said at each request's place in its tree."""
-        return [self.utterances[request.episode.question.id, mode_prefix(request.state)] for request in requests]
+        return [self.utterances[request.episode.question.id, request.state.prefix] for request in requests]
 
     def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
         """The recorded grades; an answer that could not be read is wrong."""

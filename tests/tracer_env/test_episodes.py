@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer_env.episodes import EpisodeSource, checked_seed, fresh_seed
+from tracer_env.episodes import EpisodeSource, checked_seed
 from tracer_env.errors import ConfigError, DataError
+from tracer_env.seeding import fresh_episode_seed
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Question
 
@@ -66,4 +67,4 @@ def test_seeds_are_checked_and_fresh_ones_differ():
     for wrong in (-1, 1.0, "1"):
         with pytest.raises(ConfigError, match="seed must be an integer ≥ 0"):
             checked_seed(wrong)
-    assert len({fresh_seed(root, count) for root in range(10) for count in range(10)}) == 100
+    assert len({fresh_episode_seed(root, count) for root in range(10) for count in range(10)}) == 100

@@ -1,8 +1,8 @@
 """Controllers that never learn: the baselines, and the choice of the best of them on training trees."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -13,42 +13,36 @@ from tracer_env.errors import ConfigError
 from tracer_env.rewards import Utility
 
 
-class _Rule(Protocol):
-    def wants(self, state: Dialogue) -> float: ...
+class _Rule(ABC):
+    """A rule for where speaking is free; where it is forced, everybody speaks."""
 
+    @abstractmethod
+    def wants(self, state: Dialogue) -> float:
+        """P(SPEAK) where speaking is free."""
 
-def _probabilities(rule: _Rule, states: Sequence[Dialogue]) -> np.ndarray:
-    return np.array([1.0 if is_forced(state) else rule.wants(state) for state in states])
+    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
+        """P(SPEAK) at each state, float64 of shape (len(states),); forced states are 1."""
+        return np.array([1.0 if is_forced(state) else self.wants(state) for state in states])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlwaysSpeak:
+class AlwaysSpeak(_Rule):
     """Every proposer proposes and every reviewer reviews in every round."""
 
     def wants(self, state: Dialogue) -> float:
-        """P(SPEAK) where speaking is free."""
         return 1.0
-
-    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
-        """P(SPEAK) at each state, shape (len(states),)."""
-        return _probabilities(self, states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeverReview:
+class NeverReview(_Rule):
     """One proposal is the team's answer: nobody reviews, and a new proposal is made only over an unreadable one."""
 
     def wants(self, state: Dialogue) -> float:
-        """P(SPEAK) where speaking is free."""
         return float(state.role is Role.PROPOSER and state.answer is None)
-
-    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
-        """P(SPEAK) at each state, shape (len(states),)."""
-        return _probabilities(self, states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomSpeech:
+class RandomSpeech(_Rule):
     """Speaks with probability ``p`` wherever it may choose."""
 
     p: float = 0.5
@@ -58,33 +52,23 @@ class RandomSpeech:
             raise ConfigError(f"p of RandomSpeech must lie in [0, 1], got {self.p!r}")
 
     def wants(self, state: Dialogue) -> float:
-        """P(SPEAK) where speaking is free."""
         return self.p
-
-    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
-        """P(SPEAK) at each state, shape (len(states),)."""
-        return _probabilities(self, states)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopOnAgreement:
+class StopOnAgreement(_Rule):
     """Speaks until the pending answer is seconded: by an earlier proposal that gave it, or by more RIGHT than WRONG."""
 
     def wants(self, state: Dialogue) -> float:
-        """P(SPEAK) where speaking is free."""
         if state.answer is None:
             return 1.0
         proposals = [turn.utterance for turn in state.turns if turn.role is Role.PROPOSER and turn.utterance]
         agreeing = sum(proposal.answer == state.answer for proposal in proposals)
         return float(agreeing < 2 and state.votes <= 0)
 
-    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
-        """P(SPEAK) at each state, shape (len(states),)."""
-        return _probabilities(self, states)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Oracle:
+class Oracle(_Rule):
     """Sees whether the pending answer is right, not future text: speaks exactly while it is wrong.
 
     Args:
@@ -94,12 +78,7 @@ class Oracle:
     is_right: Callable[[Dialogue], bool]
 
     def wants(self, state: Dialogue) -> float:
-        """P(SPEAK) where speaking is free."""
         return float(not self.is_right(state))
-
-    def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
-        """P(SPEAK) at each state, shape (len(states),)."""
-        return _probabilities(self, states)
 
 
 def fixed_controllers() -> dict[str, Controller]:

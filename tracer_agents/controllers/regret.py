@@ -1,6 +1,6 @@
 """Regret minimisers over tables of binary choices: pure functions of (regret, memory, iteration).
 
-Every table has a row an infoset and two columns, SKIP and SPEAK. An *instant* regret is the value of each action
+Every table has a row per infoset and two columns, SKIP and SPEAK. An *instant* regret is the value of each action
 minus the value of the row's strategy; values are reach-weighted (``game.values.action_values``), so a row's
 range Δ_I already holds the chance that the infoset matters. "Regret bound" below is the local bound of one row,
 max_a Σ_t instant_t(a) ≤ …; rows add up to a player's external regret only under perfect recall with

@@ -33,7 +33,7 @@ def solve(
     Args:
         on_update: called before each player's update with the player and the profile that it sees, float64 of
             shape (infosets, 2) in the order of ``game.trie.keys``; it must not keep the array. The profiles seen
-            by the first player, one a round, are the run's stated sequence.
+            by the first player, one per round, are the run's stated sequence.
     """
     grown = tables.grown(game.trie.keys)
     where = grown.rows(game.trie.keys)

@@ -15,7 +15,7 @@ _ARRAYS = ("regret", "memory", "strategy", "average")
 
 @dataclass(frozen=True, kw_only=True)
 class RegretTables:
-    """What the controllers have learned: one row an infoset, columns SKIP and SPEAK, float64 of shape (rows, 2).
+    """What the controllers have learned: one row per infoset, columns SKIP and SPEAK, float64 of shape (rows, 2).
 
     Args:
         keys: the rows' infosets.

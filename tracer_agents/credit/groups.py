@@ -1,4 +1,4 @@
-"""Samples groups of completions at the speak nodes of played lines, and pays each by its role.
+"""Samples groups of completions at the speak nodes of played dialogues, and pays each by its role.
 
 A group is everything sampled for the same (question, agent, role, exact prompt); candidate 0 continued the
 dialogue, the others are further samples of its prompt (DESIGN, section 4).
@@ -6,13 +6,14 @@ dialogue, the others are further samples of its prompt (DESIGN, section 4).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from tracer_agents.credit.advantages import group_advantages, group_ids
 from tracer_agents.credit.rewards import Penalties, credit_proposal, credit_review
 from tracer_agents.rollout.tree import Grader, Tree
-from tracer_agents.types import Speakers, SpeakRequest, mode_prefix
+from tracer_agents.types import Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Utterance, transition
 from tracer_env.rewards import proposer_reward
 from tracer_env.tasks.base import Grade
@@ -56,7 +57,7 @@ class Groups:
 
 def sample_groups(
     trees: Sequence[Tree],
-    lines: Sequence[Dialogue],
+    dialogues: Sequence[Dialogue],
     speakers: Speakers,
     grade: Grader,
     *,
@@ -65,49 +66,62 @@ def sample_groups(
     uplift: bool,
     normalise_std: bool,
 ) -> Groups:
-    """Completes every spoken turn of the played lines ``group_size − 1`` more times, in one batched call.
+    """Completes every spoken turn of the played dialogues ``group_size − 1`` more times, in one batched call.
 
     Args:
-        trees, lines: the expanded questions and the dialogue played in each.
+        trees, dialogues: the expanded questions and the dialogue played in each.
         speakers: say the further completions.
         grade: grades the further proposals, in one call.
+        group_size: completions per spoken turn, the one played included.
+        penalties: the prices of bad form.
         uplift: also pay reviews for what a proposal refreshed after them is worth (one more batched call).
+        normalise_std: see ``group_advantages``.
     """
-    first: list[tuple[Tree, SpeakRequest, Utterance]] = []
-    for tree, line in zip(trees, lines, strict=True):
-        modes = mode_prefix(line)
-        first += [
-            (tree, tree.request(modes[: turn.round - 1]), turn.utterance) for turn in line.turns if turn.utterance
-        ]
-    further = [(tree, replace(request, candidate=c)) for tree, request, _ in first for c in range(1, group_size)]
-    said = speakers.speak([request for _, request in further])
-    came = [
-        (*where, one) for where, one in zip(further, said, strict=True) if one.finish_reason is not FinishReason.FAILED
+    spoken = [
+        _Completion(tree, tree.request(dialogue.prefix[: turn.round - 1]), turn.utterance)
+        for tree, dialogue in zip(trees, dialogues, strict=True)
+        for turn in dialogue.turns
+        if turn.utterance
     ]
-    everything = first + came
-    lifts = _uplifts(everything, speakers, grade) if uplift else [0.0] * len(everything)
-    measured = [lift is not None for lift in lifts]
-    everything = [one for one, known in zip(everything, measured, strict=True) if known]
-    lifts = [lift for lift in lifts if lift is not None]
-    rewards = _right_proposals(everything, grade)
+    wanted = [
+        (played.tree, replace(played.request, candidate=candidate))
+        for played in spoken
+        for candidate in range(1, group_size)
+    ]
+    answers = speakers.speak([request for _, request in wanted])
+    further = [
+        _Completion(tree, request, utterance)
+        for (tree, request), utterance in zip(wanted, answers, strict=True)
+        if utterance.finish_reason is not FinishReason.FAILED
+    ]
+    completions = spoken + further
+    lifts = _uplifts(completions, speakers, grade) if uplift else [0.0] * len(completions)
+    measured = [(completion, lift) for completion, lift in zip(completions, lifts, strict=True) if lift is not None]
+    right = _right_proposals([completion for completion, _ in measured], grade)
     candidates = tuple(
-        Candidate(
-            request=request,
-            utterance=utterance,
-            reward=(
-                credit_proposal(utterance, right, penalties)
-                if request.state.role is Role.PROPOSER
-                else credit_review(utterance, right, penalties, lift)
-            ),
-            uplift=lift,
-        )
-        for (_, request, utterance), right, lift in zip(everything, rewards, lifts, strict=True)
+        _paid(completion, is_right, lift, penalties)
+        for (completion, lift), is_right in zip(measured, right, strict=True)
     )
     group = group_ids(_group_key(candidate) for candidate in candidates)
     reward = np.array([candidate.reward for candidate in candidates])
     advantage, signal = group_advantages(reward, group, normalise_std=normalise_std)
-    missing = len(first) + len(further) - len(candidates)
+    missing = len(spoken) + len(wanted) - len(candidates)
     return Groups(candidates=candidates, group=group, advantage=advantage, signal=signal, n_failed=missing)
+
+
+class _Completion(NamedTuple):
+    tree: Tree
+    request: SpeakRequest
+    utterance: Utterance
+
+
+def _paid(completion: _Completion, right: bool, lift: float, penalties: Penalties) -> Candidate:
+    utterance = completion.utterance
+    if completion.request.state.role is Role.PROPOSER:
+        reward = credit_proposal(utterance, right, penalties)
+    else:
+        reward = credit_review(utterance, right, penalties, lift)
+    return Candidate(request=completion.request, utterance=utterance, reward=reward, uplift=lift)
 
 
 def _group_key(candidate: Candidate) -> tuple:
@@ -120,38 +134,36 @@ def _group_key(candidate: Candidate) -> tuple:
     return candidate.request.episode.question.id, state.agent, state.role, shown
 
 
-def _right_proposals(spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], grade: Grader) -> list[bool]:
+def _right_proposals(completions: Sequence[_Completion], grade: Grader) -> list[bool]:
     """Whether each proposal is right; for a review, whether the solution it reviews is."""
     answers = [
         utterance.answer if request.state.role is Role.PROPOSER else request.state.answer
-        for _, request, utterance in spoken
+        for _, request, utterance in completions
     ]
-    grades = grade(answers, [tree.episode.question.gold for tree, _, _ in spoken])
-    return [one is Grade.RIGHT for one in grades]
+    grades = grade(answers, [tree.episode.question.gold for tree, _, _ in completions])
+    return [each is Grade.RIGHT for each in grades]
 
 
-def _uplifts(
-    spoken: Sequence[tuple[Tree, SpeakRequest, Utterance]], speakers: Speakers, grade: Grader
-) -> list[float | None]:
+def _uplifts(completions: Sequence[_Completion], speakers: Speakers, grade: Grader) -> list[float | None]:
     """For each review: the value (±1) of a proposal refreshed after it minus that of the pending one; else 0.
 
     None where an engine did not deliver the refreshed proposal.
     """
-    reviews = [index for index, (_, request, _) in enumerate(spoken) if request.state.role is Role.REVIEWER]
+    reviews = [index for index, (_, request, _) in enumerate(completions) if request.state.role is Role.REVIEWER]
     after = [
         SpeakRequest(
             episode=tree.episode,
             state=transition(transition(request.state, utterance), Mode.SPEAK),
             candidate=request.candidate,
         )
-        for tree, request, utterance in (spoken[index] for index in reviews)
+        for tree, request, utterance in (completions[index] for index in reviews)
     ]
     refreshed = speakers.speak(after)
-    golds = [spoken[index][0].episode.question.gold for index in reviews]
+    golds = [completions[index].tree.episode.question.gold for index in reviews]
     new = grade([utterance.answer for utterance in refreshed], golds)
-    old = grade([spoken[index][1].state.answer for index in reviews], golds)
-    lifts: list[float | None] = [0.0] * len(spoken)
-    for index, said, after_, before in zip(reviews, refreshed, new, old, strict=True):
-        lift = proposer_reward(after_ is Grade.RIGHT) - proposer_reward(before is Grade.RIGHT)
-        lifts[index] = None if said.finish_reason is FinishReason.FAILED else lift
+    old = grade([completions[index].request.state.answer for index in reviews], golds)
+    lifts: list[float | None] = [0.0] * len(completions)
+    for index, utterance, grade_after, grade_before in zip(reviews, refreshed, new, old, strict=True):
+        lift = proposer_reward(grade_after is Grade.RIGHT) - proposer_reward(grade_before is Grade.RIGHT)
+        lifts[index] = None if utterance.finish_reason is FinishReason.FAILED else lift
     return lifts

@@ -151,8 +151,8 @@ def certify(
         kkt_gap=against(lambda game: best_switch(game, strategy)),
         team_gap=against(team_optimum),
         oracle_gap=against(team_optimum, oracle),
-        team_optimum=team_optimum(sample.at(price)).value,
-        oracle_optimum=team_optimum(oracle.at(price)).value,
+        team_optimum=team_optimum(sample.priced(price)).value,
+        oracle_optimum=team_optimum(oracle.priced(price)).value,
         pass_at_k=float(np.mean([any(tree.right(leaf) for leaf in tree.leaves()) for tree in trees])),
         run=run_part(run, bound_applies=bound_applies) if run is not None and run.rounds else None,
     )
@@ -206,13 +206,13 @@ def gap(
         best: game -> the best deviation there.
         halves: two disjoint sets of question indices that cover all.
     """
-    whole = best(sample.at(price))
+    whole = best(sample.priced(price))
     gains = [per_question(sample, whole.strategy, price)[2] - utility]
     crossed = np.empty(len(utility))
     for chosen_on, valued_on in (halves, halves[::-1]):
         weights = np.zeros(len(utility))
         weights[chosen_on] = 1 / len(chosen_on)
-        deviation = best(sample.at(price, weights))
+        deviation = best(sample.priced(price, weights))
         gains.append(per_question(sample, deviation.strategy, price)[2] - utility)
         crossed[valued_on] = gains[-1][valued_on]
     scale = np.sqrt(len(utility))

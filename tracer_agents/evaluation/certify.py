@@ -12,7 +12,7 @@ from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand, set_apart
 from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.runs.directory import RunDirectory
-from tracer_env.seeding import stream
+from tracer_env.seeding import certificate_stream
 from tracer_env.tasks.base import Split
 
 _BOUNDED = ("RegretMatching", "RegretMatchingPlus")
@@ -66,7 +66,7 @@ def _certify(
         controller,
         price=config.dialogue.price_of_speech,
         token_budget=config.token_budget,
-        rng=stream(config.seed, phase),
+        rng=certificate_stream(config.seed, phase),
         run=regret,
         bound_applies=_bound_applies(config),
     )

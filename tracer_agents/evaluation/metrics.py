@@ -10,7 +10,7 @@ from tracer_agents.evaluation.statistics import mcnemar_p, mean_interval95, pair
 from tracer_agents.rollout.records import DialogueRecord, Outcome
 from tracer_env.dialogue import FinishReason, Role, Verdict
 from tracer_env.rewards import Utility
-from tracer_env.seeding import stream
+from tracer_env.seeding import bootstrap_stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ def values(records: Sequence[DialogueRecord], metric: str, utility: Utility) -> 
 
 def interval95(sample: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
     """The interval of the mean of ``sample``, (n,), by resampling questions; always the same draws for a seed."""
-    return mean_interval95(sample, resamples=resamples, rng=stream(seed, "bootstrap"))
+    return mean_interval95(sample, resamples=resamples, rng=bootstrap_stream(seed))
 
 
 def summarise(

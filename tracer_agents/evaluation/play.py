@@ -11,7 +11,7 @@ from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, record_
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import episode_seed
 from tracer_env.tasks.base import Split, Task
 
 
@@ -19,7 +19,7 @@ def draw_episodes(task: Task, split: Split, start: int, count: int, *, seed: int
     """Questions of a split with the seeds of their dialogues; ``phase`` keeps different uses apart."""
     questions = task.draw(split, start, count, seed=seed)
     return [
-        Episode(question=question, seed=derive_seed(seed, phase, start + index))
+        Episode(question=question, seed=episode_seed(seed, phase, start + index))
         for index, question in enumerate(questions)
     ]
 

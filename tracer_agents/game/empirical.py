@@ -1,7 +1,7 @@
-"""The empirical game: expanded questions as one merged tree with a sparse leaf × question matrix a quantity.
+"""The empirical game: expanded questions as one merged tree with a sparse leaf × question matrix per quantity.
 
 Prices, question weights and bootstrap games are products with these matrices; the tree is built once. Chance
-is sampled (one tree a question) or enumerated with weights (tabular speakers).
+is sampled (one tree per question) or enumerated with weights (tabular speakers).
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class EmpiricalGame:
         """How many questions were expanded: what counts as the sample size."""
         return len(self.weights)
 
-    def at(self, price: float, weights: np.ndarray | None = None) -> Game:
+    def priced(self, price: float, weights: np.ndarray | None = None) -> Game:
         """The game at a price of speech λ: u = ±1 − λ · tokens / token_budget (DESIGN, section 2).
 
         Args:

@@ -19,7 +19,7 @@ from tracer_env.infosets import InfosetKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayerRegret:
-    """A player's average external regret: best fixed strategy in hindsight minus what was played, a round.
+    """A player's average external regret: best fixed strategy in hindsight minus what was played, per round.
 
     ``external``: over the run's stated sequence, the profiles at the start of each round. ``as_seen``: over the
     profiles that its own updates saw (with alternating turns the earlier movers have moved already). ``bound``:

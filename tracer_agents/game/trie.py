@@ -63,7 +63,7 @@ class Trie:
 
     @property
     def n_slots(self) -> int:
-        """The root and two slots a node."""
+        """The root and two slots per node."""
         return 1 + 2 * self.n_nodes
 
     @cached_property

@@ -21,7 +21,7 @@ from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.weights import Weights
 from tracer_env.dialogue import FinishReason
-from tracer_env.seeding import stream
+from tracer_env.seeding import token_uniforms
 
 
 def invert_cdf(logp: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
@@ -143,7 +143,7 @@ class TransformersBackend:
         for row, request in enumerate(batch):  # left padding
             ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
             mask[row, width - len(request.prompt_ids) :] = 1
-        uniforms = np.stack([stream(request.seed, "tokens").random(steps) for request in batch])
+        uniforms = np.stack([token_uniforms(request.seed, steps) for request in batch])
         noise = RowNoise(
             torch.from_numpy(uniforms).to(device),
             torch.tensor([request.temperature for request in batch], dtype=torch.float32, device=device),

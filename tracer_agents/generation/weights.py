@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from tracer_agents.errors import RunError, TrainingDiverged
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import adapter_seed
 
 _ADAPTER_FILE = "adapter_model.safetensors"  # PEFT's name, which SGLang looks for
 
@@ -150,7 +150,7 @@ class LoraAdapters:
         for name in names:
             config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, task_type="CAUSAL_LM")
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive_seed(seed, "adapter", name))
+                torch.manual_seed(adapter_seed(seed, name))
                 if name == names[0]:
                     self._peft = get_peft_model(model, config, adapter_name=name)
                 else:

@@ -1,6 +1,6 @@
 """How many utterances each way of expanding a question generates, in closed form.
 
-All counts are a question's, with R rounds of which the first is forced. With ``force_on_unparsed`` more rounds may
+All counts are per question, with R rounds of which the first is forced. With ``force_on_unparsed`` more rounds may
 be forced, and the counts of full expansion are the most there can be.
 """
 

@@ -53,7 +53,7 @@ def empirical_game(
             modes = tree.children(prefix)
             if len(modes) == 2:
                 parent = records.decision(parent, action, state, sight(tree, state))
-            todo.extend((f"{prefix}{mode:d}", parent, mode if len(modes) == 2 else action) for mode in modes)
+            todo.extend((tree.child(prefix, mode), parent, mode if len(modes) == 2 else action) for mode in modes)
     return records.finish(len(trees), weights)
 
 

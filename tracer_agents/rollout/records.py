@@ -92,7 +92,7 @@ class Judge(Protocol):
     """Whatever grades answers: a task, or grades given before."""
 
     def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
-        """One grade an answer."""
+        """One grade per answer, in order."""
         ...
 
 
@@ -131,27 +131,27 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
 
 
 def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
-    said = turn.utterance
+    utterance = turn.utterance
     right = reward = None
-    if said is not None and turn.role is Role.PROPOSER:
+    if utterance is not None and turn.role is Role.PROPOSER:
         right, reward = pending_right, proposer_reward(pending_right)
-    elif said is not None:
-        right = None if said.verdict is None else (said.verdict is Verdict.RIGHT) == pending_right
-        reward = reviewer_reward(said.verdict, pending_right)
+    elif utterance is not None:
+        right = None if utterance.verdict is None else (utterance.verdict is Verdict.RIGHT) == pending_right
+        reward = reviewer_reward(utterance.verdict, pending_right)
     return TurnRecord(
         round=turn.round,
         agent=turn.agent,
         role=turn.role,
         mode=turn.mode,
         forced=turn.forced,
-        text=said.text if said else None,
-        answer=said.answer if said else None,
-        verdict=said.verdict if said else None,
+        text=utterance.text if utterance else None,
+        answer=utterance.answer if utterance else None,
+        verdict=utterance.verdict if utterance else None,
         right=right,
         reward=reward,
-        prompt_tokens=said.prompt_tokens if said else 0,
-        generated_tokens=said.generated_tokens if said else 0,
-        finish_reason=said.finish_reason if said else None,
+        prompt_tokens=utterance.prompt_tokens if utterance else 0,
+        generated_tokens=utterance.generated_tokens if utterance else 0,
+        finish_reason=utterance.finish_reason if utterance else None,
     )
 
 

@@ -18,7 +18,7 @@ class RememberingSpeakers:
         self._known: dict[int, Utterance] = {}
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
-        """One utterance a request, generating only those not known yet, in one call."""
+        """One utterance per request, generating only those not known yet, in one call."""
         fresh = {request.noise_seed: request for request in requests if request.noise_seed not in self._known}
         self._known.update(zip(fresh, self._speakers.speak(list(fresh.values())) if fresh else (), strict=True))
         return [self._known[request.noise_seed] for request in requests]

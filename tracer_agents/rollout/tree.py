@@ -1,7 +1,7 @@
-"""The controllers' choices of a question, expanded wave by wave or played along one line.
+"""The controllers' choices of a question, expanded wave by wave or played along one path.
 
 Only the binary choices branch: at a speak node one utterance is stored, sampled with a seed that is a function
-of (episode, mode prefix), so a tree is a fixed finite game and every line in it can be played without new
+of (episode, mode prefix), so a tree is a fixed finite game and every path in it can be played without new
 generation (DESIGN, section 3, "Expansion"). All speak nodes of a depth, over all questions, are one call.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest, mode_prefix
+from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import (
     Dialogue,
     FinishReason,
@@ -23,7 +23,7 @@ from tracer_env.dialogue import (
     is_terminal,
     transition,
 )
-from tracer_env.seeding import stream
+from tracer_env.seeding import control_uniform
 from tracer_env.tasks.base import Grade
 
 Grader = Callable[[list[str | None], list[str]], list[Grade]]
@@ -33,7 +33,7 @@ Grader = Callable[[list[str | None], list[str]], list[Grade]]
 class Tree:
     """One question's expanded choices.
 
-    ``states`` holds, by mode prefix (a character a finished round), every state in which a round begins or the
+    ``states`` holds, by mode prefix (a character per finished round), every state in which a round begins or the
     dialogue is over, shorter prefixes first. ``grades`` holds the grade of every answer proposed anywhere in it.
     """
 
@@ -41,9 +41,14 @@ class Tree:
     states: Mapping[str, Dialogue]
     grades: Mapping[str, Grade]
 
+    @staticmethod
+    def child(prefix: str, mode: Mode) -> str:
+        """The prefix after ``mode`` was chosen at ``prefix``."""
+        return f"{prefix}{mode:d}"
+
     def children(self, prefix: str) -> tuple[Mode, ...]:
         """The modes expanded at a prefix: both, one (forced or sampled) or none (the dialogue is over)."""
-        return tuple(mode for mode in Mode if f"{prefix}{mode:d}" in self.states)
+        return tuple(mode for mode in Mode if self.child(prefix, mode) in self.states)
 
     def request(self, prefix: str, candidate: int = 0) -> SpeakRequest:
         """The request whose candidate 0 was spoken after ``prefix``; others are further samples of its prompt."""
@@ -53,9 +58,9 @@ class Tree:
 
     def utterance(self, prefix: str) -> Utterance:
         """What was said after ``prefix`` when the controller chose to speak."""
-        said = self.states[prefix + "1"].turns[-1].utterance
-        assert said is not None  # a prefix that ends in 1 ends in a spoken round
-        return said
+        utterance = self.states[self.child(prefix, Mode.SPEAK)].turns[-1].utterance
+        assert utterance is not None  # a prefix that ends in SPEAK ends in a spoken round
+        return utterance
 
     def spoken(self) -> Iterator[tuple[str, Utterance]]:
         """(prefix, utterance) of every speak node."""
@@ -76,22 +81,22 @@ def is_right(grades: Mapping[str, Grade], state: Dialogue) -> bool:
 
 
 def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader) -> list[Tree]:
-    """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances a question."""
+    """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances per question."""
     everything = (Mode.SKIP, Mode.SPEAK)
     return _grow(episodes, rules, speakers, grade, lambda nodes: [everything] * len(nodes))
 
 
 def expand_external(
-    episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader, controller: Controller, player: int
+    episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader, behaviour: Controller, player: int
 ) -> list[Tree]:
-    """Expands only ``player``'s choices; everybody else's are sampled from ``controller`` (external sampling).
+    """Expands only ``player``'s choices; everybody else's are sampled from ``behaviour`` (external sampling).
 
     Lanctot et al. (2009), "Monte Carlo Sampling for Regret Minimization in Extensive Games". A sampled choice
     has one child in the tree, as a forced one has, and enters the empirical game as chance.
     """
 
     def branch(nodes: list[tuple[Episode, Dialogue]]) -> list[tuple[Mode, ...]]:
-        modes = choose(nodes, controller)
+        modes = choose(nodes, behaviour)
         both = (Mode.SKIP, Mode.SPEAK)
         return [both if state.agent == player else (mode,) for (_, state), mode in zip(nodes, modes, strict=True)]
 
@@ -126,7 +131,7 @@ def play(trees: Sequence[Tree], controller: Controller) -> list[Dialogue]:
         nodes = [(tree.episode, state) for tree, state in zip(trees, states, strict=True)]
         modes = choose(nodes, controller)
         states = [
-            tree.states[f"{mode_prefix(state)}{mode:d}"] for tree, state, mode in zip(trees, states, modes, strict=True)
+            tree.states[tree.child(state.prefix, mode)] for tree, state, mode in zip(trees, states, modes, strict=True)
         ]
     return states
 
@@ -145,8 +150,7 @@ def rollout(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, contr
 def choose(nodes: Sequence[tuple[Episode, Dialogue]], controller: Controller) -> list[Mode]:
     """The mode played at each (episode, state): SPEAK where forced or where a uniform falls below P(SPEAK).
 
-    The uniform is the first draw of ``stream(episode.seed, "control", mode prefix)``, so any loop that plays
-    the same state of the same episode chooses alike.
+    The uniform is ``seeding.control_uniform``'s: any loop that plays the same state of the same episode chooses alike.
     """
     free = [index for index, (_, state) in enumerate(nodes) if not is_forced(state)]
     modes = [Mode.SPEAK] * len(nodes)
@@ -155,13 +159,8 @@ def choose(nodes: Sequence[tuple[Episode, Dialogue]], controller: Controller) ->
     chances = controller.speak_probability([nodes[index][1] for index in free])
     for index, chance in zip(free, np.asarray(chances), strict=True):
         episode, state = nodes[index]
-        modes[index] = Mode(int(control_uniform(episode.seed, mode_prefix(state)) < chance))
+        modes[index] = Mode(int(control_uniform(episode.seed, state.prefix) < chance))
     return modes
-
-
-def control_uniform(seed: int, prefix: str) -> float:
-    """The uniform in [0, 1) that a controller's P(SPEAK) is compared with."""
-    return float(stream(seed, "control", prefix).random())
 
 
 def grade_answers(
@@ -224,7 +223,7 @@ def _grow(
         moves = [(episodes[index], states[index][prefix], mode) for (index, prefix), mode in grown]
         wave = []
         for ((index, prefix), mode), state in zip(grown, _advance(moves, speakers), strict=True):
-            child = f"{prefix}{mode:d}"
+            child = Tree.child(prefix, mode)
             states[index][child] = state
             wave.append((index, child))
     proposed = [

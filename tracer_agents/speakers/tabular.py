@@ -17,7 +17,7 @@ import numpy as np
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Dialogue, Role, Utterance, Verdict
 from tracer_env.errors import ConfigError
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import difficulty_uniform, generator
 from tracer_env.tasks.base import Question
 
 
@@ -141,18 +141,18 @@ class TabularSpeaker:
 
     def difficulty_of(self, question: Question) -> int:
         """The class of a question: a pure function of its id, distributed as ``weights``."""
-        uniform = derive_seed("difficulty", question.id) / 2.0**63
+        uniform = difficulty_uniform(question.id)
         return min(int(np.searchsorted(np.cumsum(self.weights), uniform, side="right")), len(self.weights) - 1)
 
     def representatives(self) -> list[Question]:
         """One question of each class, in order: with ``weights`` they stand for the endless stream."""
-        found: dict[int, Question] = {}
+        first: dict[int, Question] = {}
         index = 0
-        while len(found) < len(self.difficulties):
+        while len(first) < len(self.difficulties):
             question = tabular_question(index)
-            found.setdefault(self.difficulty_of(question), question)
+            first.setdefault(self.difficulty_of(question), question)
             index += 1
-        return [found[label] for label in range(len(self.difficulties))]
+        return [first[label] for label in range(len(self.difficulties))]
 
     def outcomes(self, question: Question, state: Dialogue) -> list[tuple[float, Utterance]]:
         """Every utterance possible at ``state`` (its speaker awaited) with its chance; chances sum to 1.
@@ -223,7 +223,7 @@ class TabularSpeaker:
         ]
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
-        """One utterance a request, each a pure function of its request's ``noise_seed``."""
+        """One utterance per request, each a pure function of its request's ``noise_seed``."""
         return [
             self.drawn(self.outcomes(request.episode.question, request.state), request.noise_seed)
             for request in requests
@@ -231,7 +231,7 @@ class TabularSpeaker:
 
     def drawn(self, outcomes: Sequence[tuple[float, Utterance]], noise_seed: int) -> Utterance:
         """One of ``outcomes`` and its token count, by the noise of a seed."""
-        noise = np.random.Generator(np.random.PCG64(noise_seed))
+        noise = generator(noise_seed)
         uniform, spread = noise.random(), self.tokens.spread
         total = 0.0
         chosen = outcomes[-1][1]

@@ -39,7 +39,7 @@ from tracer_agents.training.stages import Laps
 from tracer_agents.types import Controller, Episode
 from tracer_env.dialogue import Dialogue
 from tracer_env.infosets import Infosets
-from tracer_env.seeding import stream
+from tracer_env.seeding import minibatch_stream
 
 
 class Trainer:
@@ -177,7 +177,7 @@ class Trainer:
             for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
             if signal
         ]
-        stats = self.parts.learner.update(samples, lambda: stream(self.config.seed, "minibatches", number))
+        stats = self.parts.learner.update(samples, lambda: minibatch_stream(self.config.seed, number))
         self._check_parity(stats, number)
         return stats
 
@@ -198,7 +198,7 @@ class Trainer:
         settings = self.config.controllers
         if self.schedule.controllers_start_afresh(number):
             self.tables = RegretTables.empty()
-        priced = game.at(self.config.dialogue.price_of_speech)
+        priced = game.priced(self.config.dialogue.price_of_speech)
         return solve(
             priced,
             self.tables.discounted(regret=settings.discount, average=settings.discount),
@@ -218,7 +218,7 @@ class Trainer:
 
     def _best_on(self, trees: Sequence[Tree]) -> Play:
         game = self.game(trees)
-        priced = game.at(self.config.dialogue.price_of_speech)
+        priced = game.priced(self.config.dialogue.price_of_speech)
         return max(PLAYS, key=lambda play: expected_utility(priced, self.controller(play).profile(game.trie.keys)))
 
     def _label(self, version: int) -> None:

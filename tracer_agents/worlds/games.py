@@ -12,24 +12,24 @@ from tracer_env.infosets import InfosetKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Path:
     """One way through a game, from the root to a leaf."""
 
     steps: tuple[tuple[int, InfosetKey, int], ...]  # (player, infoset, action)
-    utilities: tuple[float, ...]  # one a player, or one for all
+    utilities: tuple[float, ...]  # one per player, or one for all
     chance: float = 1.0
 
 
-def game_from_lines(lines: Sequence[Line], n_players: int) -> Game:
-    """The game whose leaves are ``lines``; each leaf's chance is the product of the chance moves on its line."""
-    players = {key: player for line in lines for player, key, _ in line.steps}
+def game_from_paths(paths: Sequence[Path], n_players: int) -> Game:
+    """The game whose leaves end ``paths``; a leaf's chance is the product of the chance moves on its path."""
+    players = {key: player for path in paths for player, key, _ in path.steps}
     keys = sorted(players, key=lambda key: (len(key), key))
     rank = {key: index for index, key in enumerate(keys)}
     parent: list[tuple[int, int, int]] = []
     leaves: list[tuple[int, int]] = []
-    for line in lines:
+    for path in paths:
         above, action = -1, 0
-        for _, key, chosen in line.steps:
+        for _, key, chosen in path.steps:
             parent.append((above, action, rank[key]))
             above, action = len(parent) - 1, chosen
         leaves.append((above, action))
@@ -45,8 +45,8 @@ def game_from_lines(lines: Sequence[Line], n_players: int) -> Game:
         keys,
         [players[key] for key in keys],
     )
-    chance = np.array([line.chance for line in lines])
-    payoffs = np.array([line.utilities for line in lines])
+    chance = np.array([path.chance for path in paths])
+    payoffs = np.array([path.utilities for path in paths])
     utilities = np.stack([np.bincount(slot, chance * column, minlength=trie.n_slots) for column in payoffs.T])
     mass = np.bincount(slot, chance, minlength=trie.n_slots)
     return Game(trie=trie, utilities=utilities, mass=mass, n_players=n_players)
@@ -57,7 +57,7 @@ def kuhn_poker() -> Game:
 
     Keys are (card, actions so far …), action 1 bets or calls.
     """
-    lines = []
+    paths = []
     for first, second in permutations(range(3), 2):
         sign = 1.0 if first > second else -1.0
         endings = {
@@ -71,8 +71,8 @@ def kuhn_poker() -> Game:
             steps = tuple(
                 (turn % 2, ((first, second)[turn % 2], *actions[:turn]), action) for turn, action in enumerate(actions)
             )
-            lines.append(Line(steps=steps, utilities=(won, -won), chance=1 / 6))
-    return game_from_lines(lines, 2)
+            paths.append(Path(steps=steps, utilities=(won, -won), chance=1 / 6))
+    return game_from_paths(paths, 2)
 
 
 def matrix_game(payoffs: np.ndarray) -> Game:
@@ -85,9 +85,9 @@ def matrix_game(payoffs: np.ndarray) -> Game:
         return tuple((player, (player, step), int(step == action)) for step in range(min(action + 1, count - 1)))
 
     rows, columns = payoffs.shape
-    return game_from_lines(
+    return game_from_paths(
         [
-            Line(steps=choice(0, row, rows) + choice(1, column, columns), utilities=(float(payoffs[row, column]),))
+            Path(steps=choice(0, row, rows) + choice(1, column, columns), utilities=(float(payoffs[row, column]),))
             for row, column in product(range(rows), range(columns))
         ],
         2,
@@ -105,18 +105,18 @@ def penalty_game(penalty: float = -10.0) -> Game:
 
 
 def staircase(steps: int, *, gain: float = 0.2, slip: float = 1.0) -> Game:
-    """Identical interest, one player a step: climbing pays only on top of all earlier steps.
+    """Identical interest, one player per step: climbing pays only on top of all earlier steps.
 
     u = gain · (leading climbers) − slip · (climbers above the first who stayed). While somebody below stays,
-    climbing costs ``slip`` a round. Plain regret matching must first win all that back, so every further step
+    climbing costs ``slip`` per round. Plain regret matching must first win all that back, so every further step
     takes about 1 + slip/gain times as long as the one before; RM+ forgets, and every step takes about as long.
     All climbing is the optimum, gain · steps. The top step moves first, so that alternating updates do not
     climb the whole stair in one round. In the manner of the lower bound of arXiv 2510.17067.
     """
-    lines = []
+    paths = []
     for climbs in product((0, 1), repeat=steps):
         leading = next((step for step, climb in enumerate(climbs) if not climb), steps)
         utility = gain * leading - slip * sum(climbs[leading:])
         moves = tuple((player, (player,), climb) for player, climb in enumerate(reversed(climbs)))
-        lines.append(Line(steps=moves, utilities=(utility,)))
-    return game_from_lines(lines, steps)
+        paths.append(Path(steps=moves, utilities=(utility,)))
+    return game_from_paths(paths, steps)

@@ -22,7 +22,7 @@ class TabularExample:
         speaker = TabularSpeaker.load(self.speakers)
         infosets = Infosets(infoset, Rules(n_agents=n_agents, rounds=rounds, schedule=schedule))
         questions, budget = speaker.representatives(), rounds * 100
-        return enumerated_game(speaker, questions, infosets, token_budget=budget, weights=speaker.weights).at(
+        return enumerated_game(speaker, questions, infosets, token_budget=budget, weights=speaker.weights).priced(
             self.price
         )
 

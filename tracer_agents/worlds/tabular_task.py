@@ -6,7 +6,7 @@ from typing import Any
 from tracer_agents.speakers.tabular import Heard, TabularSpeaker, tabular_question
 from tracer_env.dialogue import Role
 from tracer_env.grading.verdict import parse_verdict
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import speak_seed
 from tracer_env.spaces import SpokenText
 from tracer_env.tasks.base import SPLITS, Grade, Question, Split
 
@@ -51,5 +51,5 @@ class TabularActor:
             pending=bool(solution), answer=self._task.parse(solution), verdict=parse_verdict(observation["review"])
         )
         outcomes = self._speaker.outcomes_after(question, Role(info["role"]), heard)
-        said = self._speaker.drawn(outcomes, derive_seed(info["seed"], "speak", info["prefix"], 0))
-        return SpokenText(said.text, generated_tokens=said.generated_tokens)
+        utterance = self._speaker.drawn(outcomes, speak_seed(info["seed"], info["prefix"]))
+        return SpokenText(utterance.text, generated_tokens=utterance.generated_tokens)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from tracer_env.errors import ConfigError
 from tracer_env.grading.quotes import own_lines
-from tracer_env.seeding import derive_seed
+from tracer_env.seeding import story_seed
 from tracer_env.tasks.base import SPLITS, Grade, Question, Split
 
 DEFAULT_LEVEL = "3"
@@ -76,7 +76,7 @@ class Problem:
         return str(self.steps[-1].result)
 
     def solution(self) -> str:
-        """The worked solution: a line a step, then the answer line."""
+        """The worked solution: a line per step, then the answer line."""
         return "\n".join([*map(str, self.steps), f"#### {self.answer}"])
 
 
@@ -118,7 +118,7 @@ class Arithmetic:
         if start < 0 or count < 0:
             raise ConfigError(f"start and count must be ≥ 0, got {start} and {count}")
         levels = [LEVELS[level] for level in _levels(self.level)]
-        key = derive_seed(seed, "arithmetic", str(self.level), split)
+        key = story_seed(seed, str(self.level), split)
         return [_problem(Random((key << 64) + index), levels, split) for index in range(start, start + count)]
 
     def parse(self, completion: str) -> str | None:
@@ -127,12 +127,12 @@ class Arithmetic:
         Canonical: no sign on zero, no leading zeros, no thousands commas. More than 20 digits count as none.
         """
         for line in reversed(own_lines(completion)):
-            if found := _ANSWER.fullmatch(line):
-                digits = found[2].replace(",", "")
+            if match := _ANSWER.fullmatch(line):
+                digits = match[2].replace(",", "")
                 if len(digits) > MAX_DIGITS:
                     return None
                 value = int(digits)
-                return str(-value if found[1] == "-" else value)
+                return str(-value if match[1] == "-" else value)
         return None
 
     def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
@@ -149,15 +149,15 @@ def split_of(steps: Sequence[Step]) -> Split:
 
 def _levels(level: int | str) -> range:
     """The levels that ``3``, ``"3"`` or ``"2-3"`` names."""
-    found = re.fullmatch(r"([1-9])(?:-([1-9]))?", str(level), re.ASCII)
-    if found and not isinstance(level, bool):
-        levels = range(int(found[1]), int(found[2] or found[1]) + 1)
-        if levels and all(one in LEVELS for one in levels):
+    match = re.fullmatch(r"([1-9])(?:-([1-9]))?", str(level), re.ASCII)
+    if match and not isinstance(level, bool):
+        levels = range(int(match[1]), int(match[2] or match[1]) + 1)
+        if levels and all(number in LEVELS for number in levels):
             return levels
     raise ConfigError(f"level must be one of {[*LEVELS]} or a range such as '2-3', got {level!r}")
 
 
-# random.Random, not numpy's Generator: seeding one a question is what a pure stream costs, and it is 5 times cheaper.
+# random.Random, not numpy's Generator: seeding one per question is what a pure stream costs, and it is 5 times cheaper.
 def _problem(rng: Random, levels: Sequence[Level], split: Split) -> Problem:
     """The first story of the stream ``rng`` whose calculation belongs to ``split``."""
     level = levels[int(rng.random() * len(levels))]

@@ -26,7 +26,7 @@ def jsonl(
     validation_share: float = 0.05,
     test_share: float = 0.10,
 ) -> FiniteTask:
-    """The task ``jsonl``: any JSONL file with a question and a gold answer a line.
+    """The task ``jsonl``: any JSONL file with a question and a gold answer per line.
 
     Args:
         data: the file to train on; ``eval_data``: the file to test on (``sources.trainable_from``).

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tracer_env.errors import ConfigError, DataError, LeakageError
 from tracer_env.grading.base import Grader
-from tracer_env.seeding import stream
+from tracer_env.seeding import epoch_order
 from tracer_env.tasks.base import SPLITS, Grade, Question, Split
 from tracer_env.tasks.rows import QuestionSet
 
@@ -97,7 +97,7 @@ class FiniteTask:
         drawn: list[Question] = []
         while len(drawn) < count:
             epoch, offset = divmod(start + len(drawn), len(questions))
-            order = stream(seed, self.name, "epoch", epoch).permutation(len(questions))
+            order = epoch_order(seed, self.name, epoch, len(questions))
             drawn += [questions[int(i)] for i in order[offset : offset + count - len(drawn)]]
         return drawn
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tracer_env.grading.choice import Choice
-from tracer_env.seeding import stream
+from tracer_env.seeding import choice_order
 from tracer_env.tasks.finite import FiniteTask
 from tracer_env.tasks.rows import Row, question_hash
 from tracer_env.tasks.sources import HubSource, evaluation_from
@@ -39,7 +39,7 @@ def gpqa_diamond(*, data: str | Path | None = None, eval_data: str | Path | None
 def _read(row: Row) -> tuple[str, str, str | None]:
     question = row.text("Question")
     choices = [row.text(field) for field in CHOICE_FIELDS]
-    order = [int(i) for i in stream("choices", question_hash(question)).permutation(len(choices))]
+    order = [int(i) for i in choice_order(question_hash(question), len(choices))]
     lines = [f"({letter}) {choices[i]}" for letter, i in zip(LETTERS, order, strict=True)]
     gold = LETTERS[order.index(0)] if choices[0] not in choices[1:] else None
     return question, "\n".join([question, "", *lines]), gold

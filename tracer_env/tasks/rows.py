@@ -104,18 +104,18 @@ def hub_rows(name: str, *, config: str | None, splits: tuple[str, ...]) -> dict[
     except ImportError as error:
         raise DataError(f"{label}: the package `datasets` is not installed; pip install datasets") from error
     try:
-        found: Any = datasets.load_dataset(name, config)
+        loaded: Any = datasets.load_dataset(name, config)
     except Exception as error:
         raise DataError(
             f"{label}: cannot be loaded ({type(error).__name__}: {_first_line(error)}); {remedy}"
         ) from error
     rows = {
-        split: [Row(where=f"{name}, {split} row {index}", fields=row) for index, row in enumerate(found[split])]
+        split: [Row(where=f"{name}, {split} row {index}", fields=row) for index, row in enumerate(loaded[split])]
         for split in splits
-        if split in found
+        if split in loaded
     }
     if not rows:
-        raise DataError(f"{label}: has none of the splits {list(splits)}, only {sorted(found)}; name its splits")
+        raise DataError(f"{label}: has none of the splits {list(splits)}, only {sorted(loaded)}; name its splits")
     return rows
 
 

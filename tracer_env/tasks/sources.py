@@ -58,7 +58,7 @@ def trainable_from(
         if hub is None:
             raise ConfigError(f"task {name!r} needs questions: data=FILE to train on, eval_data=FILE to evaluate on")
         rows = hub_rows(hub.name, config=hub.config, splits=(hub.train_split, hub.test_split))
-        sets = {split: question_set(name, f"{hub.name} {split}", found, read) for split, found in rows.items()}
+        sets = {split: question_set(name, f"{hub.name} {split}", part, read) for split, part in rows.items()}
         training, test = sets.get(hub.train_split), sets.get(hub.test_split)
     else:
         training = None if data is None else question_set(name, str(data), jsonl_rows(data), read)

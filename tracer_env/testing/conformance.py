@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracer_env.errors import ConformanceError, TracerError
-from tracer_env.seeding import derive_seed, stream
+from tracer_env.seeding import conformance_stream, episode_seed
 
 SECRET = "918273645546372819"  # a gold answer that no speaker says: wherever it shows, it has leaked
 REFUSED_TO_CONTROLLERS = ("1", None, 2, -1, 0.5)
@@ -61,15 +61,15 @@ def check_dialogue_env(
         options = ({}, {"question": "How many?", "gold": SECRET}, {"question": "How many?", "gold": "7"})[episode % 3]
         check = _Episode(
             where=f"episode {episode} of seed {seed}",
-            rng=stream(seed, "conformance", episode),
+            rng=conformance_stream(seed, episode),
             speak=speak or plausible_text,
             secret=options.get("gold") == SECRET,
             tally=tally,
         )
-        episode_seed = derive_seed(seed, "episode", episode)
-        env.reset(seed=episode_seed, options=options)
+        reset_seed = episode_seed(seed, "episode", episode)
+        env.reset(seed=reset_seed, options=options)
         played = check.play(env)
-        replica.reset(seed=episode_seed, options={**options, "unknown": 1})
+        replica.reset(seed=reset_seed, options={**options, "unknown": 1})
         check.replay(replica, played)
     return ConformanceReport(
         episodes=episodes,

@@ -27,7 +27,7 @@ def both(name: str, n: int, rules: Rules) -> tuple[Game, Exported]:
     infosets = Infosets(name, rules)
     utility = Utility(price_of_speech=PRICE, rounds=rules.rounds, max_new_tokens=MAX_NEW_TOKENS)
     sample = empirical_game(trees, infosets, token_budget=rules.rounds * MAX_NEW_TOKENS)
-    return sample.at(PRICE), export_efg(trees, infosets, utility)
+    return sample.priced(PRICE), export_efg(trees, infosets, utility)
 
 
 def test_the_file_by_hand():

@@ -59,9 +59,9 @@ def test_the_reservoir_is_a_uniform_sample():
 def test_it_comes_near_the_optimum(infoset):
     speaker = TabularSpeaker.load()
     infosets = Infosets(infoset, Rules(rounds=3))
-    game = enumerated_game(speaker, speaker.representatives(), infosets, token_budget=300, weights=speaker.weights).at(
-        0.1
-    )
+    game = enumerated_game(
+        speaker, speaker.representatives(), infosets, token_budget=300, weights=speaker.weights
+    ).priced(0.1)
     learner = NeuralRegret(infosets, settings=NeuralSettings(hidden=32, steps=40, minibatch=64))
     start = expected_utility(game, learner.profile(game.trie.keys))
     for _ in range(25):

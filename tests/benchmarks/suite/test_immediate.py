@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.suite.immediate import greedy, learn, play_and_score
 from tracer_agents.controllers.tables import RegretTables
-from tracer_agents.types import Episode, mode_prefix
+from tracer_agents.types import Episode
 from tracer_env.dialogue import Mode, Role, Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Grade, Question
@@ -23,7 +23,7 @@ class Script:
     def speak(self, requests):
         out = []
         for request in requests:
-            prefix = mode_prefix(request.state)
+            prefix = request.state.prefix
             self.asked.append(prefix)
             line = self.lines[prefix]
             if request.state.role is Role.PROPOSER:
@@ -50,7 +50,7 @@ def grade(answers, golds):
 def replay(modes, lines):
     script = Script(lines)
     (dialogue,), visits = play_and_score([Episode(question=QUESTION, seed=1)], INFOSETS, script, Modes(modes), grade)
-    assert mode_prefix(dialogue) == modes
+    assert dialogue.prefix == modes
     return script.asked, visits
 
 

@@ -14,7 +14,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController, strategy_of
 from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.types import Episode, mode_prefix
+from tracer_agents.types import Episode
 from tracer_env.dialogue import Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.errors import ConfigError
 from tracer_env.infosets import Infosets
@@ -131,4 +131,4 @@ def test_tabular_controller():
 
 def test_always_speak_plays_the_last_leaf():
     sample = trees(5)
-    assert [mode_prefix(state) for state in play(sample, AlwaysSpeak())] == ["11111"] * 5
+    assert [state.prefix for state in play(sample, AlwaysSpeak())] == ["11111"] * 5

@@ -80,11 +80,11 @@ def test_kuhn_poker(minimiser, iterations):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("n_agents", [1, 2, 3])
 def test_regret_matching_plus_on_dialogues(schedule, n_agents):
-    recall = dialogue("recall", n_agents=n_agents, schedule=schedule).at(0.1)
+    recall = dialogue("recall", n_agents=n_agents, schedule=schedule).priced(0.1)
     tables = solve(recall, RegretTables.empty(), RegretMatchingPlus(), iterations=300, weighting="counterfactual")
     assert nash_gap(recall, played(recall, tables)) <= 1e-4
     for name in ("paper", "consensus"):
-        game = dialogue(name, n_agents=n_agents, schedule=schedule).at(0.1)
+        game = dialogue(name, n_agents=n_agents, schedule=schedule).priced(0.1)
         tables = solve(game, RegretTables.empty(), RegretMatchingPlus(), iterations=300, weighting="gradient")
         assert kkt_gap(game, played(game, tables)) <= 1e-4
 
@@ -93,7 +93,7 @@ def test_regret_matching_plus_on_dialogues(schedule, n_agents):
 @pytest.mark.parametrize("name", MINIMISERS)
 @pytest.mark.parametrize("infoset", INFOSETS)
 def test_every_minimiser_beats_the_uniform_profile(name, turns, infoset):
-    game = dialogue(infoset).at(0.1)
+    game = dialogue(infoset).priced(0.1)
     tables = solve(game, RegretTables.empty(), MINIMISERS[name](), iterations=200, weighting="gradient", turns=turns)
     start = expected_utility(game, np.full((game.trie.n_infosets, 2), 0.5))
     for play in ("current", "average", "greedy"):
@@ -101,7 +101,7 @@ def test_every_minimiser_beats_the_uniform_profile(name, turns, infoset):
 
 
 def test_runs_are_resumable_and_pure():
-    game = dialogue("consensus").at(0.1)
+    game = dialogue("consensus").priced(0.1)
     for rule in (RegretMatchingPlus(), DiscountedRegretMatching()):
         whole = solve(game, RegretTables.empty(), rule, iterations=30, weighting="gradient")
         half = solve(game, RegretTables.empty(), rule, iterations=12, weighting="gradient")
@@ -114,7 +114,7 @@ def test_runs_are_resumable_and_pure():
 
 
 def test_rows_that_a_game_lacks_are_left_alone():
-    long, short = dialogue("recall").at(0.1), dialogue("recall", rounds=3).at(0.1)
+    long, short = dialogue("recall").priced(0.1), dialogue("recall", rounds=3).priced(0.1)
     tables = solve(long, RegretTables.empty(), RegretMatchingPlus(), iterations=5, weighting="counterfactual")
     after = solve(short, tables, RegretMatchingPlus(), iterations=5, weighting="counterfactual")
     assert after.keys == tables.keys
@@ -126,7 +126,7 @@ def test_rows_that_a_game_lacks_are_left_alone():
 
 
 def test_the_profiles_seen_are_those_before_each_update():
-    game, seen = dialogue("paper").at(0.1), []
+    game, seen = dialogue("paper").priced(0.1), []
     solve(
         game,
         RegretTables.empty(),

@@ -11,7 +11,7 @@ from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
-from tracer_agents.types import Episode, SpeakRequest, mode_prefix
+from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Role, Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Question
 
@@ -63,7 +63,7 @@ def groups_of(
 
 
 def of_turn(groups: Groups, prefix: str) -> list[Candidate]:
-    return [one for one in groups.candidates if mode_prefix(one.request.state) == prefix]
+    return [one for one in groups.candidates if one.request.state.prefix == prefix]
 
 
 def first_right_then_wrong(request: SpeakRequest) -> Utterance:
@@ -79,7 +79,7 @@ def test_a_full_line_by_hand():
     assert [one.reward for one in of_turn(groups, "")] == [1, -1, -1]
     assert [one.reward for one in of_turn(groups, "1")] == [1, 1, -0.5]
     assert [one.role for one in of_turn(groups, "1")] == [Role.REVIEWER] * 3
-    chosen = [index for index, one in enumerate(groups.candidates) if mode_prefix(one.request.state) == ""]
+    chosen = [index for index, one in enumerate(groups.candidates) if one.request.state.prefix == ""]
     assert groups.advantage[chosen] == pytest.approx(np.array([2, -1, -1]) / np.sqrt(2))
     assert (groups.n_groups, groups.n_dropped) == (3, 0)
     assert groups.signal.all()
@@ -118,7 +118,7 @@ def test_groups_without_a_signal_are_dropped_and_counted():
 
 def test_skipped_turns_have_no_group():
     groups, _ = groups_of(first_right_then_wrong, RandomSpeech(p=0.0))
-    assert {mode_prefix(one.request.state) for one in groups.candidates} == {""}
+    assert {one.request.state.prefix for one in groups.candidates} == {""}
 
 
 class _Modes:
@@ -148,7 +148,7 @@ def test_one_prompt_is_one_group_wherever_it_is_asked():
 )
 def test_unlike_prompts_are_unlike_groups(controller, n_agents, why):
     groups, _ = groups_of(first_right_then_wrong, controller, n_agents=n_agents)
-    assert groups.n_groups == len({mode_prefix(one.request.state) for one in groups.candidates}) > 1, why
+    assert groups.n_groups == len({one.request.state.prefix for one in groups.candidates}) > 1, why
 
 
 def test_the_same_question_twice_in_a_batch_is_one_group():

@@ -45,7 +45,7 @@ def trees(first: int, count: int, rules: Rules = RULES) -> list[Tree]:
 
 def trained(name: str, fitted: list[Tree], rounds: int = 60) -> tuple[TabularController, RunRegret]:
     infosets, watched = Infosets(name, RULES), RunRegret(2)
-    game = empirical_game(fitted, infosets, token_budget=BUDGET).at(PRICE)
+    game = empirical_game(fitted, infosets, token_budget=BUDGET).priced(PRICE)
     weighting = "counterfactual" if name == "recall" else "gradient"
     tables = solve(
         game,
@@ -67,7 +67,7 @@ def test_plug_in_values_are_those_of_the_held_out_game(name):
     certificate = certify(
         HELD_OUT, controller, price=PRICE, token_budget=BUDGET, rng=np.random.default_rng(0), run=watched, resamples=300
     )
-    game = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET).at(PRICE)
+    game = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET).priced(PRICE)
     profile = controller.profile(game.trie.keys)
     value = expected_utility(game, profile)
     assert certificate.utility.mean == pytest.approx(value)
@@ -119,8 +119,8 @@ def test_per_question_figures_are_those_of_the_played_dialogues():
 
 def test_the_oracle_knows_more_than_recall_and_less_than_the_future():
     infosets = Infosets("recall", RULES)
-    recall = empirical_game(HELD_OUT, infosets, token_budget=BUDGET).at(PRICE)
-    oracle = oracle_game(HELD_OUT, infosets, token_budget=BUDGET).at(PRICE)
+    recall = empirical_game(HELD_OUT, infosets, token_budget=BUDGET).priced(PRICE)
+    oracle = oracle_game(HELD_OUT, infosets, token_budget=BUDGET).priced(PRICE)
     hindsight = np.mean(
         [
             max(2 * tree.right(leaf) - 1 - PRICE * leaf.generated_tokens / BUDGET for leaf in tree.leaves())
@@ -159,7 +159,7 @@ def test_intervals_cover_the_truth_of_enumerated_speakers():
     infosets = Infosets("recall", rules)
     exact = enumerated_game(
         SPEAKER, SPEAKER.representatives(), infosets, token_budget=3 * MAX_NEW_TOKENS, weights=SPEAKER.weights
-    ).at(PRICE)
+    ).priced(PRICE)
     controller = TabularController.uniform(infosets)
     profile = controller.profile(exact.trie.keys)
     truth = {

@@ -81,7 +81,7 @@ def recursive(infosets: Infosets, speak: dict, player: int):
 )
 def test_arrays_equal_the_recursive_solver(name, rules):
     infosets = Infosets(name, rules)
-    game = enumerated(infosets).at(PRICE)
+    game = enumerated(infosets).priced(PRICE)
     speak = np.random.default_rng(0).random(game.trie.n_infosets)
     strategy = np.stack([1 - speak, speak], axis=1)
     by_key = dict(zip(game.trie.keys, speak, strict=True))
@@ -97,7 +97,7 @@ def test_arrays_equal_the_recursive_solver(name, rules):
 
 def test_sampled_trees_are_unbiased_and_converge_at_the_root_rate():
     infosets = Infosets("consensus", Rules(rounds=3))
-    exact = enumerated(infosets).at(PRICE)
+    exact = enumerated(infosets).priced(PRICE)
     n = 4096
     episodes = [Episode(question=tabular_question(index), seed=index) for index in range(n)]
     sampled = empirical_game(
@@ -105,14 +105,16 @@ def test_sampled_trees_are_unbiased_and_converge_at_the_root_rate():
     )
     # Each question alone is one draw of the fixed profile's utility.
     strategy = uniform_strategy(sampled.trie)
-    draws = np.array([expected_utility(sampled.at(PRICE, weights), strategy) for weights in _blocks(n, 1)[:512]])
+    draws = np.array([expected_utility(sampled.priced(PRICE, weights), strategy) for weights in _blocks(n, 1)[:512]])
     truth = expected_utility(exact, uniform_strategy(exact.trie))
-    whole = expected_utility(sampled.at(PRICE), strategy)
+    whole = expected_utility(sampled.priced(PRICE), strategy)
     assert abs(whole - truth) < 4 * draws.std() / np.sqrt(n)
 
     sizes = np.array([4, 16, 64])
     errors = [
-        np.sqrt(np.mean([(expected_utility(sampled.at(PRICE, w), strategy) - truth) ** 2 for w in _blocks(n, size)]))
+        np.sqrt(
+            np.mean([(expected_utility(sampled.priced(PRICE, w), strategy) - truth) ** 2 for w in _blocks(n, size)])
+        )
         for size in sizes
     ]
     slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
@@ -136,8 +138,8 @@ def test_merging_changes_nothing_but_the_size():
         single = empirical_game([tree], infosets, token_budget=5 * MAX_NEW_TOKENS)
         assert single.trie.n_nodes == 15
         rows = [together.trie.row[key] for key in single.trie.keys]
-        apart.append(expected_utility(single.at(PRICE), strategy[rows]))
-    assert expected_utility(together.at(PRICE), strategy) == pytest.approx(np.mean(apart), abs=1e-12)
+        apart.append(expected_utility(single.priced(PRICE), strategy[rows]))
+    assert expected_utility(together.priced(PRICE), strategy) == pytest.approx(np.mean(apart), abs=1e-12)
     assert together.trie.n_nodes < 0.2 * 15 * 60
 
 
@@ -149,21 +151,21 @@ def test_the_order_of_questions_changes_nothing():
     other = empirical_game(trees[::-1], infosets, token_budget=500)
     assert one.trie.keys == other.trie.keys
     assert np.array_equal(one.trie.above, other.trie.above)
-    assert one.at(0.1).utilities == pytest.approx(other.at(0.1).utilities, abs=1e-14)
+    assert one.priced(0.1).utilities == pytest.approx(other.priced(0.1).utilities, abs=1e-14)
 
 
 def test_the_price_reweights_tokens_alone():
     infosets = Infosets("paper", Rules())
     game = enumerated(infosets)
     strategy = uniform_strategy(game.trie)
-    free, dear = expected_utility(game.at(0.0), strategy), expected_utility(game.at(2.0), strategy)
+    free, dear = expected_utility(game.priced(0.0), strategy), expected_utility(game.priced(2.0), strategy)
     # Half of the four free rounds speak: a proposal and two reviews at ½, two further proposals at ½.
     tokens = 60 + 0.5 * (2 * 40 + 2 * 60)
     assert free - dear == pytest.approx(2.0 * tokens / (5 * MAX_NEW_TOKENS), abs=1e-12)
 
 
 def test_chance_mass_sums_to_one_at_every_depth():
-    game = enumerated(Infosets("recall", Rules())).at(0.0)
+    game = enumerated(Infosets("recall", Rules())).priced(0.0)
     mass = node_mass(game)
     # Behind any fixed line of modes lies all the chance there is: depth d holds 2^d such lines.
     assert [mass[level.start : level.stop].sum() for level in game.trie.levels] == pytest.approx([1, 2, 4, 8])

@@ -72,7 +72,7 @@ def test_a_loaded_game_is_the_same_game(sample, price, minimiser, seed, tmp_path
     sample.save(path)
     again = EmpiricalGame.load(path)
     assert_same(sample, again)
-    game, loaded = sample.at(price), again.at(price)
+    game, loaded = sample.priced(price), again.priced(price)
     speak = np.random.default_rng(seed).random(game.trie.n_infosets)
     strategy = np.stack([1 - speak, speak], axis=1)
     assert expected_utility(game, strategy) == expected_utility(loaded, strategy)

@@ -13,9 +13,9 @@ from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_agents.worlds.games import (
-    Line,
+    Path,
     climbing_game,
-    game_from_lines,
+    game_from_paths,
     kuhn_poker,
     matrix_game,
     penalty_game,
@@ -34,7 +34,7 @@ def sampled(name: str, rules: Rules, seed: int, n: int = 12) -> Game:
     """A game of few questions: noisy, so that nodes of an infoset want different things."""
     episodes = [Episode(question=tabular_question(i), seed=i) for i in range(100 * seed, 100 * seed + n)]
     trees = expand(episodes, rules, TabularSpeaker.load(), grade)
-    return empirical_game(trees, Infosets(name, rules), token_budget=500).at(0.2)
+    return empirical_game(trees, Infosets(name, rules), token_budget=500).priced(0.2)
 
 
 def brute_force(game: Game, strategy: np.ndarray, rows: np.ndarray, player: int) -> float:
@@ -139,11 +139,11 @@ def test_gaps_by_hand():
 def test_kkt_gap_counts_reach_and_nash_gap_joint_changes():
     # One player: going on alone loses, going on and then claiming wins; it starts by stopping, claiming not.
     first, second = (0, (0,)), (0, (1,))
-    game = game_from_lines(
+    game = game_from_paths(
         [
-            Line(steps=((*first, 0),), utilities=(0.0,)),
-            Line(steps=((*first, 1), (*second, 0)), utilities=(-1.0,)),
-            Line(steps=((*first, 1), (*second, 1)), utilities=(3.0,)),
+            Path(steps=((*first, 0),), utilities=(0.0,)),
+            Path(steps=((*first, 1), (*second, 0)), utilities=(-1.0,)),
+            Path(steps=((*first, 1), (*second, 1)), utilities=(3.0,)),
         ],
         1,
     )

@@ -23,7 +23,7 @@ from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand, rollout
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Episode
-from tracer_agents.worlds.games import Line, game_from_lines
+from tracer_agents.worlds.games import Path, game_from_paths
 from tracer_env.dialogue import SCHEDULES, Rules, initial, is_forced, legal, transition
 from tracer_env.infosets import INFOSETS, Infosets
 from tracer_env.tasks.base import Grade
@@ -96,7 +96,7 @@ def unmerged(trees: list[Tree], name: str, price: float) -> Game:
     trie = trie_of(whole.trie.keys, whole.trie.player, np.array(infoset, int), np.array(above, int))
     utilities, mass = np.zeros((1, trie.n_slots)), np.zeros(trie.n_slots)
     for question, game in enumerate(apart):
-        priced = game.at(price)
+        priced = game.priced(price)
         for slot in range(game.trie.n_slots):
             utilities[0, new[question][slot]] += priced.utilities[0, slot] / len(trees)
             mass[new[question][slot]] += priced.mass[slot] / len(trees)
@@ -111,7 +111,7 @@ def random_strategy(game: Game, seed: int) -> np.ndarray:
 @given(speaker=SPEAKERS, rules=RULES, seeds=SEEDS, price=PRICE, name=st.sampled_from(INFOSETS), data=st.data())
 @ALWAYS_THE_SAME
 def test_learned_strategies_are_distributions(speaker, rules, seeds, price, name, data):
-    game = merged(expanded(speaker, rules, seeds), name).at(price)
+    game = merged(expanded(speaker, rules, seeds), name).priced(price)
     tables = solve(
         game,
         RegretTables.empty(),
@@ -165,8 +165,8 @@ def test_permuting_questions_changes_nothing(speaker, rules, seeds, price, name,
     weights = np.array(data.draw(st.lists(st.floats(0.1, 1), min_size=len(trees), max_size=len(trees))))
     weights /= weights.sum()
     minimiser = MINIMISERS[data.draw(st.sampled_from(sorted(MINIMISERS)))]()
-    one = merged(trees, name, weights).at(price)
-    other = merged([trees[index] for index in order], name, weights[list(order)]).at(price)
+    one = merged(trees, name, weights).priced(price)
+    other = merged([trees[index] for index in order], name, weights[list(order)]).priced(price)
     assert one.trie.keys == other.trie.keys
     assert np.array_equal(one.trie.above, other.trie.above)
     assert one.utilities == pytest.approx(other.utilities, abs=1e-12)
@@ -180,7 +180,7 @@ def test_permuting_questions_changes_nothing(speaker, rules, seeds, price, name,
 @ALWAYS_THE_SAME
 def test_merging_changes_nothing(speaker, rules, seeds, price, name, data):
     trees = expanded(speaker, rules, seeds)
-    small, large = merged(trees, name).at(price), unmerged(trees, name, price)
+    small, large = merged(trees, name).priced(price), unmerged(trees, name, price)
     assert large.trie.n_nodes == sum(merged([tree], name).trie.n_nodes for tree in trees) >= small.trie.n_nodes
     strategy = random_strategy(small, data.draw(st.integers(0, 99)))
     assert expected_utility(small, strategy) == pytest.approx(expected_utility(large, strategy), abs=1e-12)
@@ -214,7 +214,7 @@ def test_a_runs_average_regret_never_exceeds_its_bound(
     """Over changing games, with perfect recall and counterfactual weighting: where the bound is a theorem."""
     tables, regret = RegretTables.empty(), RunRegret(n_agents)
     for seeds in batches:
-        game = merged(expanded(speaker, Rules(n_agents=n_agents, schedule=schedule), seeds), "recall").at(price)
+        game = merged(expanded(speaker, Rules(n_agents=n_agents, schedule=schedule), seeds), "recall").priced(price)
         tables = solve(
             game,
             tables,
@@ -242,7 +242,7 @@ def test_nor_against_a_hostile_sequence_of_games(gains, minimiser):
     for gain in gains:
         likelier = int(np.argmax(tables.strategy[0]))
         utilities = np.where(np.arange(2) == likelier, -np.abs(gain), np.abs(gain))
-        game = game_from_lines([Line(steps=((0, (0,), a),), utilities=(float(utilities[a]),)) for a in (0, 1)], 1)
+        game = game_from_paths([Path(steps=((0, (0,), a),), utilities=(float(utilities[a]),)) for a in (0, 1)], 1)
         tables = solve(game, tables, minimiser, iterations=1, weighting="counterfactual", on_update=regret.watch(game))
     (player,) = regret.players()
     assert -1e-12 <= player.as_seen <= player.bound + 1e-12

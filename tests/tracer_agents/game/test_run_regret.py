@@ -28,7 +28,7 @@ def batches(name: str, count: int, n: int = 16):
     for batch in range(count):
         episodes = [Episode(question=tabular_question(i), seed=i) for i in range(n * batch, n * batch + n)]
         trees = expand(episodes, rules, TabularSpeaker.load(), grade)
-        yield empirical_game(trees, Infosets(name, rules), token_budget=500).at(0.1)
+        yield empirical_game(trees, Infosets(name, rules), token_budget=500).priced(0.1)
 
 
 def test_two_rounds_by_hand():

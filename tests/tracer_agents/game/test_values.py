@@ -13,18 +13,18 @@ from tracer_agents.game.values import (
     uniform_strategy,
     without,
 )
-from tracer_agents.worlds.games import Line, game_from_lines, kuhn_poker
+from tracer_agents.worlds.games import Path, game_from_paths, kuhn_poker
 
 
 def two_steps():
     """Player 0 stops for 1 or goes on; player 1 then stops for 5 or gambles: 10 or −2 at even odds."""
     first, second = (0, (0,)), (1, (1,))
-    return game_from_lines(
+    return game_from_paths(
         [
-            Line(steps=((*first, 0),), utilities=(1.0,)),
-            Line(steps=((*first, 1), (*second, 0)), utilities=(5.0,)),
-            Line(steps=((*first, 1), (*second, 1)), utilities=(10.0,), chance=0.5),
-            Line(steps=((*first, 1), (*second, 1)), utilities=(-2.0,), chance=0.5),
+            Path(steps=((*first, 0),), utilities=(1.0,)),
+            Path(steps=((*first, 1), (*second, 0)), utilities=(5.0,)),
+            Path(steps=((*first, 1), (*second, 1)), utilities=(10.0,), chance=0.5),
+            Path(steps=((*first, 1), (*second, 1)), utilities=(-2.0,), chance=0.5),
         ],
         2,
     )

@@ -4,7 +4,6 @@ import pytest
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.rollout.tree import (
     choose,
-    control_uniform,
     expand,
     expand_external,
     grade_dialogues,
@@ -13,8 +12,9 @@ from tracer_agents.rollout.tree import (
     rollout,
 )
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, tabular_question
-from tracer_agents.types import Episode, mode_prefix
+from tracer_agents.types import Episode
 from tracer_env.dialogue import Rules, is_forced, is_terminal
+from tracer_env.seeding import control_uniform
 from tracer_env.tasks.base import Grade
 
 SPEAKER = TabularSpeaker.load()
@@ -42,7 +42,7 @@ class Counting:
 def test_a_tree_holds_each_state_under_its_prefix():
     tree = expand(episodes(1), Rules(), SPEAKER, grade)[0]
     for prefix, state in tree.states.items():
-        assert mode_prefix(state) == prefix
+        assert state.prefix == prefix
         assert tree.right(state) == (state.answer == tree.episode.question.gold)
     for prefix, utterance in tree.spoken():
         assert tree.request(prefix).state.speaking
@@ -63,13 +63,13 @@ def test_rollout_plays_the_line_of_the_tree(rules):
     assert rollout(episodes(64), rules, SPEAKER, controller) == played
     alone = [rollout([episode], rules, SPEAKER, controller)[0] for episode in episodes(64)]
     assert alone == played
-    assert len({mode_prefix(state) for state in played}) > 8
+    assert len({state.prefix for state in played}) > 8
 
 
 def test_rollout_generates_only_what_is_played():
     speakers = Counting(SPEAKER)
     played = rollout(episodes(30), Rules(), speakers, RandomSpeech(p=0.4))
-    assert sum(speakers.batches) == sum(mode_prefix(state).count("1") for state in played)
+    assert sum(speakers.batches) == sum(state.prefix.count("1") for state in played)
 
 
 def test_forcing_over_unparsed_solutions_removes_the_choice():

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from tracer_agents.controllers.fixed import RandomSpeech
-from tracer_agents.rollout.tree import control_uniform, expand, play
+from tracer_agents.rollout.tree import expand, play
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
 from tracer_agents.worlds.tabular_task import TabularActor, TabularTask
 from tracer_env.controller_env import controller_env
 from tracer_env.dialogue import SCHEDULES, Rules
 from tracer_env.rewards import Utility
+from tracer_env.seeding import control_uniform
 from tracer_env.tasks.base import SPLITS
 
 SPEAKER, TASK = TabularSpeaker.load(), TabularTask()
