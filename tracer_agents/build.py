@@ -25,6 +25,7 @@ from tracer_agents.generation.transformers import TransformersBackend, stop_ids
 from tracer_agents.generation.weights import LoraAdapters, Shelf, Weights, WholeModel
 from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.policy import GSPOLearner
+from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.model import ModelSpeakers, View
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
@@ -44,12 +45,15 @@ TINY = Path(__file__).parent / "assets" / "tracer-tiny"
 class Policy:
     """A causal LM with its tokenizer; ``pad_id`` fills padding, ``style`` names its prompt texts.
 
+    ``stops`` are the ids that end a completion, ``chat`` is how messages become ids, and
     ``weights`` says which of the model's speak for whom: there may be several policies.
     """
 
     weights: Weights
     tokenizer: PreTrainedTokenizerBase
+    chat: Chat
     pad_id: int
+    stops: tuple[int, ...]
     style: str
 
     @property
@@ -77,6 +81,9 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
     tokenizer = _tokenizer(str(latest))
+    style = speakers.style or ("tiny" if speakers.model == "tiny" else "chat")
+    chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)
+    chat.check(turns=style == "tiny")
     initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None
     model = _model(latest, speakers)  # only now: one model at a time
     pad_id = _pad_id(model, tokenizer)
@@ -84,8 +91,10 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     return Policy(
         weights=WholeModel(model, initial) if whole else _adapters(config, model, weights),
         tokenizer=tokenizer,
+        chat=chat,
         pad_id=pad_id,
-        style=speakers.style or ("tiny" if speakers.model == "tiny" else "chat"),
+        stops=tuple(sorted({*stop_ids(model, tokenizer), *chat.ends()})),
+        style=style,
     )
 
 
@@ -115,14 +124,20 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
 
 def _pad_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Any token will do, since padding is masked everywhere; but it must have an embedding."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = _embedding_rows(model)
     candidates = [tokenizer.pad_token_id, tokenizer.eos_token_id, 0]
     return next(token for token in candidates if isinstance(token, int) and 0 <= token < rows)
 
 
+def _embedding_rows(model: PreTrainedModel) -> int:
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape[0]
+
+
 def _probe_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """Texts of different lengths as token ids, which a model is examined with."""
-    context, rows = context_of(model), model.get_input_embeddings().weight.shape[0]
+    context, rows = context_of(model), _embedding_rows(model)
     longest = min(_PROBE_TOKENS, context - 8) if context else _PROBE_TOKENS
     texts = [_PROBES[0][:20], _PROBES[1], " ".join(_PROBES)]
     encoded = [tokenizer.encode(text, add_special_tokens=False)[: max(2, longest)] for text in texts]
@@ -171,7 +186,11 @@ def build_backend(config: Config, policy: Policy) -> Engine:
     if config.backend.name == "sglang":
         return build_sglang(config, policy)
     return TransformersBackend(
-        policy.weights, policy.tokenizer, pad_id=policy.pad_id, batch_size=config.backend.batch_size
+        policy.weights,
+        policy.tokenizer,
+        pad_id=policy.pad_id,
+        stops=policy.stops,
+        batch_size=config.backend.batch_size,
     )
 
 
@@ -202,7 +221,7 @@ def _sglang(config: Config, policy: Policy, resources: ExitStack) -> SGLangBacke
     return SGLangBackend(
         _served(config, policy.weights, folder, client, deadlines),
         policy.tokenizer,
-        stops=sorted(stop_ids(policy.model, policy.tokenizer)),
+        stops=policy.stops,
         resources=resources.pop_all(),
         patience=Patience(attempts=settings.attempts, backoff_seconds=settings.backoff_seconds),
         in_flight=settings.in_flight,
@@ -258,7 +277,7 @@ def build_speakers(
     """Everybody's proposers and reviewers."""
     return ModelSpeakers(
         backend=backend,
-        tokenizer=policy.tokenizer,
+        chat=policy.chat,
         task=task,
         style=policy.style,
         proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,

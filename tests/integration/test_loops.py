@@ -83,7 +83,7 @@ def scripted(parts: Parts, config) -> Parts:
 
     speakers = ModelSpeakers(
         backend=ScriptedBackend(script=script),
-        tokenizer=parts.policy.tokenizer,
+        chat=parts.policy.chat,
         task=parts.task,
         style="tiny",
         proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,

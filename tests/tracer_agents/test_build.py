@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tracer_agents.build import build, build_task, load_policy
+from tracer_agents.controllers.fixed import AlwaysSpeak
+from tracer_agents.evaluation.play import draw_episodes, play_team
 from tracer_agents.generation.sglang.backend import SGLangBackend
 from tracer_agents.generation.sglang.weights import DiskWeights
+from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 
 
@@ -42,6 +46,79 @@ def test_prompt_style_follows_the_model_unless_named(small_config, given, used):
 def test_precision_is_the_one_asked_for(small_config):
     policy = load_policy(small_config({"speakers.dtype": "bfloat16"}))
     assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
+
+
+@pytest.fixture
+def changed_model(small_folder, tmp_path):
+    """A copy of the small model with another chat template, special tokens or sizes."""
+
+    def make(*, template: str | None = None, pad_token_id: int | None = None, end: str | None = None) -> str:
+        tokenizer = AutoTokenizer.from_pretrained(small_folder)
+        model = AutoModelForCausalLM.from_pretrained(small_folder)
+        tokenizer.chat_template = template or tokenizer.chat_template
+        if pad_token_id is not None:
+            tokenizer.add_special_tokens({"pad_token": "<|another pad|>"})
+            assert tokenizer.pad_token_id >= model.get_input_embeddings().weight.shape[0]
+        if end is not None:
+            tokenizer.eos_token = end
+            model.generation_config.eos_token_id = model.config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(tmp_path / "changed")
+        tokenizer.save_pretrained(tmp_path / "changed")
+        return str(tmp_path / "changed")
+
+    return make
+
+
+def test_a_pad_token_without_an_embedding_is_replaced(small_config, changed_model):
+    """Padding is masked everywhere, so that any token does; one outside the embedding would be an IndexError."""
+    with build(small_config({"speakers.model": changed_model(pad_token_id=999)})) as parts:
+        episodes = draw_episodes(parts.task, "test", 0, 3, seed=0, phase="test")
+        play_team(
+            episodes,
+            Rules(),
+            parts.speakers,
+            AlwaysSpeak(),
+            parts.task,
+            method="team",
+            phase="test",
+            seed=0,
+        )
+        rows = parts.policy.model.get_input_embeddings().weight.shape[0]
+    assert 0 <= parts.policy.pad_id < rows
+
+
+def test_what_ends_a_turn_in_the_template_ends_a_completion(small_config, changed_model):
+    """A base model with a chat template: its end token is another than that of the turns."""
+    policy = load_policy(small_config({"speakers.model": changed_model(end="<|user|>")}))
+    names = policy.tokenizer.convert_ids_to_tokens(policy.stops)
+    assert sorted(names) == ["<|end|>", "<|user|>"]
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ raise_exception('no') }}", "the chat template fails"),
+        ("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}", "ignores add_generation_prompt"),
+    ],
+)
+def test_templates_that_cannot_work_are_refused_before_the_model_is_loaded(
+    small_config, changed_model, monkeypatch, template, message
+):
+    folder = changed_model(template=template)
+    monkeypatch.setattr("tracer_agents.build._model", None)
+    with pytest.raises(ConfigError, match=message):
+        load_policy(small_config({"speakers.model": folder}))
+
+
+def test_arguments_reach_the_template(small_config, changed_model):
+    template = (
+        "{%- for m in messages -%}<|{{ m.role }}|>{{ m.content }}<|end|>{%- endfor -%}"
+        "{%- if add_generation_prompt -%}<|assistant|>{{ opening }}{%- endif -%}"
+    )
+    settings = {"speakers.model": changed_model(template=template), "speakers.template_arguments": {"opening": "Well,"}}
+    policy = load_policy(small_config(settings))
+    prompt = policy.chat.encode([{"role": "user", "content": "7?"}])
+    assert policy.tokenizer.decode(prompt).endswith("<|assistant|>Well,")
 
 
 def test_devices_that_are_not_there(small_config):

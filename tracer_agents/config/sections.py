@@ -96,6 +96,9 @@ class SpeakersConfig(_Section):
     style: Literal["tiny", "chat"] | None = Field(
         default=None, description="prompt texts; by default those that suit the model"
     )
+    template_arguments: dict[str, Any] = Field(
+        default_factory=dict, description="passed on to the chat template, e.g. {enable_thinking: false}"
+    )
     proposer_max_new_tokens: int = Field(default=96, ge=1, description="tokens of the longest proposal")
     reviewer_max_new_tokens: int = Field(default=96, ge=1, description="tokens of the longest review")
     temperature: float = Field(

@@ -4,6 +4,8 @@ from collections.abc import Hashable, Iterable
 
 import numpy as np
 
+_ROUNDING = 1e-9  # rewards are of the order of 1; sums of a few of them are off by less than 1e-14
+
 
 def group_ids(keys: Iterable[Hashable]) -> np.ndarray:
     """Numbers equal keys alike, in order of first appearance: int of shape (n,)."""
@@ -23,16 +25,17 @@ def group_advantages(
 
     Returns:
         (n,) advantages, and (n,) bool telling which samples carry a signal: those of groups whose rewards
-        are not all equal. Samples without a signal have advantage 0.
+        differ by more than rounding. Samples without a signal have advantage 0.
     """
     count = np.bincount(group)
     low = np.full(len(count), np.inf)
     high = np.full(len(count), -np.inf)
     np.minimum.at(low, group, reward)
     np.maximum.at(high, group, reward)
-    signal = (high > low)[group]
+    signal = ~np.isclose(high, low, rtol=_ROUNDING, atol=_ROUNDING)[group]
     centred = reward - (np.bincount(group, weights=reward) / count)[group]
+    centred = np.where(signal, centred, 0.0)
     if not normalise_std:
-        return np.where(signal, centred, 0.0), signal
+        return centred, signal
     std = np.sqrt(np.bincount(group, weights=centred**2) / count)[group]
     return np.divide(centred, std, out=np.zeros_like(centred), where=signal), signal

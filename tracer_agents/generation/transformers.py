@@ -68,13 +68,20 @@ class TransformersBackend:
     Args:
         weights: the learner's own: new ones need no copy, ``sync`` only labels them. The model's generation
             settings are replaced by its end tokens alone: shipped penalties and cut-offs are not of the policy.
-        tokenizer: the model's; its ``eos_token`` ends a completion.
+        tokenizer: the model's.
         pad_id: fills padding (masked everywhere).
+        stops: the ids that end a completion; by default those that tokenizer and model name.
         batch_size: rows generated together.
     """
 
     def __init__(
-        self, weights: Weights, tokenizer: PreTrainedTokenizerBase, *, pad_id: int, batch_size: int = 128
+        self,
+        weights: Weights,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        pad_id: int,
+        stops: Sequence[int] | None = None,
+        batch_size: int = 128,
     ) -> None:
         self._weights = weights
         self._model = model = weights.model
@@ -82,7 +89,7 @@ class TransformersBackend:
         self._pad_id = pad_id
         self._batch_size = batch_size
         self._version = 0
-        self._stops = stop_ids(model, tokenizer)
+        self._stops = stop_ids(model, tokenizer) if stops is None else frozenset(stops)
         model.generation_config = GenerationConfig(eos_token_id=sorted(self._stops), pad_token_id=pad_id)
 
     def sync(self, version: int) -> None:

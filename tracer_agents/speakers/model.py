@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-
 from tracer_agents.config import PolicyScheme, policy_of
 from tracer_agents.generation.base import Generation, GenerationBackend, GenerationRequest
+from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.prompts import messages
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Dialogue, Role, Utterance
@@ -56,7 +55,7 @@ class ModelSpeakers:
 
     Args:
         backend: the engine.
-        tokenizer: the model's, with its chat template.
+        chat: the model's chat format.
         task: reads answers out of proposals.
         style: which of the prompt texts, see ``prompts``.
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
@@ -68,7 +67,7 @@ class ModelSpeakers:
     """
 
     backend: GenerationBackend
-    tokenizer: PreTrainedTokenizerBase
+    chat: Chat
     task: Task
     style: str
     proposer_max_new_tokens: int
@@ -103,7 +102,7 @@ class ModelSpeakers:
 
     def prompt_ids(self, view: View) -> tuple[int, ...]:
         """The prompt as token ids, through the model's chat template."""
-        chat = messages(
+        shown = messages(
             self.style,
             question=view.question,
             role=view.role,
@@ -112,17 +111,16 @@ class ModelSpeakers:
             others=view.others,
             answer_format=self.task.answer_format,
         )
-        text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        ids = self.chat.encode(shown)
         longest = max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)  # roles share a batch
-        return tuple(ids if self.context is None else ids[-(self.context - longest) :])
+        return ids if self.context is None else ids[-(self.context - longest) :]
 
     def _limit(self, role: Role) -> int:
         return self.proposer_max_new_tokens if role is Role.PROPOSER else self.reviewer_max_new_tokens
 
     def _parse(self, view: View, generation: Generation) -> ModelUtterance:
         proposes = view.role is Role.PROPOSER
-        text = usable_text(generation.text, MAX_CHARS)  # as the environment takes it
+        text = usable_text(self.chat.thought + generation.text, MAX_CHARS)  # as the environment takes it
         return ModelUtterance(
             text=text,
             answer=self.task.parse(text) if proposes else None,

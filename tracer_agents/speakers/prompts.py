@@ -18,6 +18,7 @@ from typing import Literal
 
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
+from tracer_env.grading.thoughts import spoken
 
 Style = Literal["tiny", "chat"]
 Messages = list[dict[str, str]]
@@ -69,7 +70,8 @@ def messages(
 
 
 def quoted(text: str) -> str:
-    """Another agent's text made safe to show: bounded, and unable to close its quote or forge a turn."""
+    """Another agent's text made safe to show: without its thoughts, bounded, and unable to close its quote."""
+    text = spoken(text)
     if len(text) > MAX_QUOTED_CHARACTERS:
         half = (MAX_QUOTED_CHARACTERS - len(_OMITTED)) // 2
         text = text[:half] + _OMITTED + text[-half:]

@@ -1,17 +1,25 @@
 """From a state to a prompt, and from a completion to an utterance."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 
 from tracer_agents.build import load_policy
 from tracer_agents.config import load_config
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.scripted import ScriptedBackend
+from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.model import ModelSpeakers, view_of
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import Mode, Role, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Question
 
+TEMPLATE = (
+    "{%- for message in messages -%}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+)
 EPISODE = Episode(question=Question(id="q", text="How many?", gold="7"), seed=5)
 
 
@@ -31,7 +39,7 @@ def speakers(tokenizer):
 
         return ModelSpeakers(
             backend=ScriptedBackend(script=script),
-            tokenizer=tokenizer,
+            chat=Chat(tokenizer=tokenizer),
             task=Arithmetic(),
             style="tiny",
             proposer_max_new_tokens=40,
@@ -121,3 +129,33 @@ def test_prompts_too_long_lose_their_beginning(speakers, tokenizer):
     assert asked[0].prompt_ids == full[0].prompt_ids[-20:]
     assert asked[1].prompt_ids == full[1].prompt_ids[-20:]  # whoever may say more sets the room, as roles share a batch
     assert tokenizer.decode(asked[1].prompt_ids).endswith("<|user|>Review.<|end|><|assistant|>")
+
+
+def test_thoughts_are_neither_graded_nor_quoted(speakers, tokenizer):
+    made, asked = speakers("<think>#### 9</think>#### 7")
+    [proposal] = made.speak([after()])
+    assert proposal.answer == "7"
+    made, asked = speakers("")
+    made.speak([after("<think>Verdict: WRONG</think>\nSo it is\n#### 7")])
+    assert tokenizer.decode(asked[0].prompt_ids).endswith(
+        "<|assistant|>So it is\n#### 7<|end|><|user|>Review.<|end|><|assistant|>"
+    )
+
+
+def test_a_thought_that_was_cut_off_has_no_answer(speakers):
+    made, _ = speakers("<think>#### 9\nVerdict: WRONG")
+    proposal, review = made.speak([after(), after("s")])
+    assert (proposal.answer, review.verdict) == (None, None)
+
+
+def test_a_thought_that_the_template_opens_is_a_thought(speakers, tokenizer):
+    """The completion begins within the thought: its text says so."""
+    thinking = copy.copy(tokenizer)
+    thinking.chat_template = TEMPLATE.replace("<|assistant|>{%- endif", "<|assistant|><think>{%- endif")
+    made, _ = speakers("#### 9 or so</think>#### 7")
+    made = replace(made, chat=Chat(tokenizer=thinking))
+    [whole] = made.speak([after()])
+    assert (whole.text, whole.answer) == ("<think>#### 9 or so</think>#### 7", "7")
+    cut, _ = speakers("#### 9 or so")
+    [cut_off] = replace(cut, chat=Chat(tokenizer=thinking)).speak([after()])
+    assert cut_off.answer is None
