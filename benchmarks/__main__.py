@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -16,26 +15,23 @@ from benchmarks.suite.display import Display
 from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
+from tracer_agents.cli import status_of, stoppable
 from tracer_agents.config.options import take_settings
-from tracer_env.errors import ConfigError, TracerError
-from tracer_env.rendering import escape
+from tracer_env.errors import ConfigError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    try:
-        settings, argv = take_settings(list(sys.argv[1:] if argv is None else argv))
-        options = _parser().parse_args(argv)
-        if settings and options.command is not _run:
-            raise ConfigError(f"--{next(iter(settings))}: settings belong to run; records are what they are")
+    return status_of(lambda: _command(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _command(words: list[str]) -> None:
+    settings, words = take_settings(words)
+    options = _parser().parse_args(words)
+    if settings and options.command is not _run:
+        raise ConfigError(f"--{next(iter(settings))}: settings belong to run; records are what they are")
+    with stoppable("what is answered is on disk: run the same command to go on"):
         options.command(options, settings)
-    except (TracerError, click.UsageError) as error:
-        print(f"error: {escape(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; what is answered is on disk: run the same command to go on", file=sys.stderr)
-        return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -39,15 +39,21 @@ class Terminated(BaseException):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit status is 0 only if its work was done.
+    """Runs one ``tracer`` command; returns its exit status as ``status_of`` does."""
+    return status_of(lambda: tracer.main(args=argv, prog_name="tracer", standalone_mode=False))
 
-    It is 1 after an error, 130 after an interrupt (Ctrl-C) and 143 after SIGTERM.
+
+def status_of(command: Callable[[], int | None]) -> int:
+    """The exit status of a command, 0 only if its work was done; what stopped it is shown in one line.
+
+    It is what the command returns (None is 0), 1 after an error, 130 after an interrupt (Ctrl-C) and 143 after SIGTERM.
+    A terminal of few characters and a reader that has gone are no errors.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of few characters shows what it can
             stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     try:
-        status = tracer.main(args=argv, prog_name="tracer", standalone_mode=False) or 0
+        status = command() or 0
     except click.ClickException as error:
         status = _fail(error.format_message())
     except TracerError as error:
@@ -91,7 +97,7 @@ def _drop(stream: Any) -> None:
 
 
 @contextmanager
-def _stoppable(advice: str) -> Iterator[None]:
+def stoppable(advice: str) -> Iterator[None]:
     """Turns Ctrl-C and SIGTERM into ``Stopped`` with advice, after everything below has cleaned up.
 
     A batch system sends SIGTERM some seconds before it kills.
@@ -169,7 +175,7 @@ def train(
         config = RunDirectory(out).config()
     else:
         config = load_config(preset=preset, file=file, overrides=overrides)
-    with _stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
+    with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
             summary = run_training(config, out, resume=resume, display=display)
         print_summary(summary.as_json(), out)
@@ -226,7 +232,7 @@ def evaluate(
     if model is not None:
         overrides = {"speakers.model": model, **overrides}
     config = load_config(file=file, overrides=overrides)
-    with _stoppable("an evaluation starts anew: run the same command with another --out"):
+    with stoppable("an evaluation starts anew: run the same command with another --out"):
         with RichDisplay() as display:
             if completions is not None:
                 summary = run_replay(config, out, completions=completions, display=display)
@@ -267,7 +273,7 @@ def certify(*, run: Path, questions: int) -> None:
     from tracer_agents.team import Team
     from tracer_agents.training.terminal import print_certificate, print_gaps
 
-    with _stoppable("the run is as it was; certify starts anew"):
+    with stoppable("the run is as it was; certify starts anew"):
         directory = RunDirectory(run)
         with Team.load(run) as team:
             measured = certify_run(directory, team.config, team.parts, team.controller, questions=questions)
@@ -284,7 +290,7 @@ def export(*, run: Path, out: Path) -> None:
     """Write the speakers of a RUN as plain model folders, adapters merged, each with a model card."""
     from tracer_agents.training.export import export_run
 
-    with _stoppable("nothing was exported"):
+    with stoppable("nothing was exported"):
         for folder in export_run(run, out):
             click.echo(folder)
 
@@ -326,7 +332,7 @@ def serve(
         further=flags,
     )
     try:
-        with _stoppable("the server is down too"):
+        with stoppable("the server is down too"):
             for state in watch(Server(spec), restarts=restarts):
                 click.echo(f"tracer serve: {escape(state)}", err=True)
     except Stopped:  # how a server is meant to end

@@ -18,10 +18,11 @@ from benchmarks.ablations.page import frontier, page
 from benchmarks.ablations.sections import sections
 from benchmarks.ablations.trained import read
 from benchmarks.suite.plan import Plan
+from tracer_agents.cli import status_of
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.runs.checkpoints import write_text
-from tracer_env.errors import ConfigError, TracerError
+from tracer_env.errors import ConfigError
 
 _PACKAGES = ("tracer-debate", "numpy", "scipy")
 
@@ -30,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(given)
-    try:
-        write(
+    return status_of(
+        lambda: write(
             options.out,
             options.report,
             names=options.only,
@@ -41,10 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             resamples=options.resamples,
             command=f"python -m benchmarks.ablations {' '.join(given)}",
         )
-    except TracerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

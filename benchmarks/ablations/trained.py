@@ -20,9 +20,10 @@ from benchmarks.suite.display import Display
 from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.suite.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
 from benchmarks.suite.runner import run_jobs
+from tracer_agents.cli import status_of, stoppable
 from tracer_agents.evaluation.metrics import review_rates
 from tracer_env.dialogue import Role, Rules
-from tracer_env.errors import ConfigError, TracerError
+from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -111,21 +112,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipes", choices=names, default=names, nargs="+", help="by default all of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     options = parser.parse_args(argv)
-    try:
-        plan = read(options.out)
-        if unknown := set(options.seeds or ()) - set(plan.seeds):
-            raise ConfigError(f"--seeds: the plan has {plan.seeds}, not {sorted(unknown)}")
-        with Display() as display:
-            recipes = [recipe for recipe in RECIPES.values() if recipe.name in options.recipes]
-            jobs = jobs_of_recipes(options.out, options.seeds or plan.seeds, recipes)
-            run_jobs(jobs, plan, jobs=options.jobs, watch=display.watch)
-    except TracerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; run the same command to go on", file=sys.stderr)
-        return 130
-    return 0
+    return status_of(lambda: _train(options.out, options.seeds, options.recipes, jobs=options.jobs))
+
+
+def _train(out: Path, seeds: Sequence[int] | None, names: Sequence[str], *, jobs: int) -> None:
+    plan = read(out)
+    if unknown := set(seeds or ()) - set(plan.seeds):
+        raise ConfigError(f"--seeds: the plan has {plan.seeds}, not {sorted(unknown)}")
+    recipes = [recipe for recipe in RECIPES.values() if recipe.name in names]
+    with stoppable("what is done is on disk: run the same command to go on"), Display() as display:
+        run_jobs(jobs_of_recipes(out, seeds or plan.seeds, recipes), plan, jobs=jobs, watch=display.watch)
 
 
 if __name__ == "__main__":

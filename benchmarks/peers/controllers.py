@@ -7,12 +7,14 @@ The game is that of ``benchmarks/peers/controllers_game.py``.
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.controllers_game import SHARE, Progress, goal, optimum, uniform
+from tracer_agents.cli import status_of
 
 LIBRARIES = ("ours", "tianshou", "torchrl")
 STEPS, SEEDS = 20_000, (0, 1, 2)
@@ -55,4 +57,4 @@ def measured(library: str, steps: int, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

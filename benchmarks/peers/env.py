@@ -22,6 +22,7 @@ from typing import Any
 
 from pettingzoo import AECEnv
 
+from tracer_agents.cli import status_of
 from tracer_env import debate_v0
 
 SCHEMA_VERSION = 1
@@ -117,4 +118,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

@@ -7,12 +7,14 @@ turns, one process, medians of repeats, in CPU time.
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.openspiel import iterated, openspiel, twins
+from tracer_agents.cli import status_of
 from tracer_agents.controllers.regret import RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
@@ -84,4 +86,4 @@ def _race(contenders: dict[str, tuple[Callable[[int], None], int]], repeats: int
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

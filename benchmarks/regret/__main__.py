@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import sys
 import time
 from pathlib import Path
 
 from benchmarks.regret import agreement, convergence, coverage, drift, gaps, kuhn, long, marl, sampling, scale
 from benchmarks.regret.common import Section
+from tracer_agents.cli import status_of
 
 SECTIONS: dict[str, Section] = {
     "kuhn": kuhn.section,
@@ -62,4 +64,4 @@ def placed(page: str, name: str, body: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from tracer_agents.cli import status_of
 from tracer_agents.evaluation.metrics import METRIC_NAMES, interval95, values
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.rollout.records import DialogueRecord
@@ -215,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

@@ -21,10 +21,11 @@ from rich.table import Table
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
+from tracer_agents.cli import status_of
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.runs.directory import RunDirectory
-from tracer_env.errors import DataError, TracerError
+from tracer_env.errors import DataError
 from tracer_env.rendering import escape
 
 COLUMNS = 88  # characters across the picture of a dialogue
@@ -230,13 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="a run directory of tracer train that has ended")
     parser.add_argument("--out", type=Path, required=True, help="the directory to write to")
     options = parser.parse_args(arguments)
-    try:
-        paths = draw(options.run, options.out)
-    except TracerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(*paths, sep="\n")
-    return 0
+    return status_of(lambda: print(*draw(options.run, options.out), sep="\n"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from tracer_agents.build import build_sglang, build_speakers, build_task, load_policy
+from tracer_agents.cli import status_of
 from tracer_agents.config import Config, load_config
 from tracer_agents.errors import EngineFault
 from tracer_agents.evaluation.play import draw_episodes
@@ -123,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))
