@@ -5,6 +5,8 @@ Importing this package registers ``tracer/debate_v0`` with PettingZoo, for both 
 
 import pettingzoo
 
+__all__: list[str] = []  # its modules are its doors: ``tracer_env.debate_v0`` first of all
+
 _ID, _NORMALIZED = "tracer/debate_v0", "tracer/debate-v0"  # the registries keep the second spelling
 
 if _NORMALIZED not in pettingzoo.aec_registry:
