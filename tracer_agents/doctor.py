@@ -15,6 +15,7 @@ from tracer_agents.config import Config
 from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.files import read_json
 from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")
@@ -172,7 +173,7 @@ def _shape(model: str) -> ModelShape | None:
     path = folder / "config.json"
     if not path.is_file():
         return SHAPES.get(model)
-    read = json.loads(path.read_text(encoding="utf-8"))
+    read = read_json(path)
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     bytes_each = _WEIGHT_BYTES.get(str(read.get("dtype") or read.get("torch_dtype")), 4)
     heads = read.get("num_key_value_heads") or read["num_attention_heads"]

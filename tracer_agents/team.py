@@ -114,6 +114,6 @@ def load_controller(run: RunDirectory) -> TabularController:
     config = run.config()
     play = config.controllers.play
     if play == "validated":
-        play = run.summary()["controllers"]["play"]
+        play = run.deployed_play()
     infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
     return TabularController(infosets, RegretTables.load(run.checkpoints.latest() / "controllers.npz"), play)

@@ -21,7 +21,7 @@ from benchmarks.suite.plan import Plan
 from tracer_agents.cli import status_of
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.statistics import RESAMPLES
-from tracer_agents.runs.checkpoints import write_text
+from tracer_agents.runs.files import write_text
 from tracer_env.errors import ConfigError
 
 _PACKAGES = ("tracer-debate", "numpy", "scipy")

@@ -16,7 +16,7 @@ from benchmarks.report.speech import speak_rates
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.rollout.records import Kind
-from tracer_agents.runs.checkpoints import read_lines, write_text
+from tracer_agents.runs.files import read_lines, write_text
 
 __all__ = ["write"]
 

@@ -15,7 +15,7 @@ from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.runs.checkpoints import append_lines, locked, write_lines, write_text
+from tracer_agents.runs.files import append_lines, locked, write_lines, write_text
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split

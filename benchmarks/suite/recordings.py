@@ -11,7 +11,7 @@ from typing import Any
 
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import Tree, expand
-from tracer_agents.runs.checkpoints import append_lines, read_lines, write_lines
+from tracer_agents.runs.files import append_lines, read_lines, write_lines
 from tracer_agents.types import Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task

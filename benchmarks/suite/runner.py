@@ -14,7 +14,7 @@ from transformers.utils import logging
 from benchmarks.suite.cells import Job, jobs_of
 from benchmarks.suite.plan import Plan, dump_plan, make_plan, read_plan
 from tracer_agents.errors import RunError
-from tracer_agents.runs.checkpoints import write_text
+from tracer_agents.runs.files import write_text
 from tracer_env.errors import ConfigError, TracerError
 
 POLL_SECONDS = 1.0

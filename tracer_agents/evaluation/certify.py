@@ -1,7 +1,5 @@
 """Certifies a team on questions that nobody trained on: expands them and values every deviation of its controllers."""
 
-import json
-
 from tracer_agents.build import Parts
 from tracer_agents.config import Config
 from tracer_agents.controllers.tabular import TabularController
@@ -10,8 +8,8 @@ from tracer_agents.evaluation.certificate import Certificate, certify
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand, set_apart
-from tracer_agents.runs.checkpoints import write_text
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.files import write_json
 from tracer_env.seeding import certificate_stream
 from tracer_env.tasks.base import Split
 
@@ -30,8 +28,7 @@ def certify_run(
     """
     regret = RunRegret.load(run.checkpoints.latest() / "regret.npz")
     certificate = _certify(config, parts, controller, regret, split="test", questions=questions, phase="certificate")
-    text = json.dumps(certificate.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(run.folder / "certificate.json", text + "\n")
+    write_json(run.folder / "certificate.json", certificate.as_json())
     return certificate
 
 

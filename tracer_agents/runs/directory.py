@@ -1,7 +1,6 @@
 """The files of a run directory: where they are, how they are written and how they are cut back on resume."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -9,21 +8,53 @@ from pathlib import Path
 from typing import Any
 
 from tracer_agents.config import Config, dump_config, load_config
+from tracer_agents.controllers.tabular import PLAYS, Play
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, record_from_json
-from tracer_agents.runs.checkpoints import Checkpoints, append_lines, keep_lines, locked, read_lines, write_text
+from tracer_agents.runs.checkpoints import Checkpoints
+from tracer_agents.runs.files import (
+    append_lines,
+    digest,
+    keep_lines,
+    locked,
+    read_json,
+    read_lines,
+    write_json,
+    write_text,
+)
+from tracer_env.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")
+_FILES = (*_EVIDENCE, "config.yaml", "run.json", "certificate.json", "certificate.png", "tb")
+_SECTIONS = {
+    "seed",
+    "task",
+    "dialogue",
+    "speakers",
+    "backend",
+    "controllers",
+    "credit",
+    "gspo",
+    "trainer",
+    "evaluation",
+}
 _PACKAGES = ("tracer-debate", "torch", "transformers", "pettingzoo", "numpy")
 
 
 class RunDirectory:
-    """One run's folder (DESIGN, section 10)."""
+    """One run's folder (DESIGN, section 10).
+
+    ``run.json`` says that the folder is a run's, of which version, and with which settings.
+    """
 
     def __init__(self, folder: Path, *, keep_checkpoints: int = 2) -> None:
         self.folder = folder
-        self.checkpoints = Checkpoints(folder / "checkpoints", keep=keep_checkpoints)
+        self.notes: list[str] = []  # what a person should know of how the run was reopened
+        logs = [folder / name for name in ("run.json", "metrics.jsonl", "transcripts.jsonl")]
+        self.checkpoints = Checkpoints(
+            folder / "checkpoints", keep=keep_checkpoints, logs=logs, sealed=(folder / "run.json").exists()
+        )
 
     @classmethod
     @contextmanager
@@ -31,21 +62,49 @@ class RunDirectory:
         """Starts a new run and holds its lock; one that failed before it recorded anything is begun again.
 
         Raises:
-            RunError: the folder holds a run already, or another process is writing it.
+            RunError: the folder holds a run already, or files of the same names, or another process is writing it.
         """
         with locked(folder):
-            if any((folder / name).exists() for name in _EVIDENCE):
+            run = cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+            there = [name for name in _FILES if (folder / name).exists()]
+            if there and not run._begun_and_empty():
+                if not set(there) & {"run.json", *_EVIDENCE}:
+                    raise RunError(f"{folder}: holds {', '.join(there)}, and not from a run; choose another --out")
                 raise RunError(f"{folder}: holds a run already; continue it with --resume or choose another --out")
-            write_text(folder / "config.yaml", dump_config(config))
+            settings = dump_config(config)
+            about = {
+                "schema_version": SCHEMA_VERSION,
+                "versions": _versions(),
+                "config_sha256": hashlib.sha256(settings.encode()).hexdigest(),
+            }
+            write_json(folder / "run.json", about)
+            write_text(folder / "config.yaml", settings)
             yield cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+
+    def _begun_and_empty(self) -> bool:
+        """Whether all that the folder holds of a run is its beginning, untouched."""
+        if any((self.folder / name).exists() for name in _FILES if name not in ("run.json", "config.yaml")):
+            return False
+        path = self.folder / "config.yaml"
+        try:
+            return not path.exists() or digest(path) == read_json(self.folder / "run.json")["config_sha256"]
+        except (RunError, KeyError, TypeError):
+            return False
 
     @classmethod
     @contextmanager
-    def resume(cls, folder: Path, config: Config) -> Iterator["RunDirectory"]:
+    def resume(cls, folder: Path, config: Config, *, allow_older: bool = False) -> Iterator["RunDirectory"]:
         """Reopens a run and holds its lock.
 
+        Args:
+            folder: the run.
+            config: its settings, which must be those that it was started with.
+            allow_older: go on from the newest whole checkpoint where newer ones are damaged or lost; these are
+                renamed, and what was wrong with them is in ``notes``.
+
         Raises:
-            RunError: the folder holds no run, one with other settings, or another process is writing it.
+            RunError: the folder holds no run, one with other settings, or another process is writing it; or what the
+                run would go on from is damaged.
         """
         stored = cls(folder).config()
         if stored != config:
@@ -55,21 +114,78 @@ class RunDirectory:
             )
         with locked(folder):
             run = cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+            run.notes = [f"{path}: empty, passed over" for path in run.checkpoints.empty()]
+            if allow_older:
+                run.notes += run.checkpoints.set_aside()
+            run.checkpoints.require_whole()
+            run._require_rows(config, allow_older=allow_older)
             run.checkpoints.prune()  # a kill may have come between a new checkpoint and the removal of an old one
             yield run
+
+    def _require_rows(self, config: Config, *, allow_older: bool) -> None:
+        """Refuses a run whose figures and checkpoints do not belong together."""
+        path, steps = self.folder / "metrics.jsonl", self.checkpoints.steps()
+        rows = [row.get("step") for row in self.metrics()]
+        if rows and not steps:
+            raise RunError(f"{self.folder / 'checkpoints'}: missing; train anew into another --out")
+        newest = steps[-1] if steps else 0
+        if rows[:newest] != [*range(1, newest + 1)]:
+            missing = next(step for step in range(1, newest + 1) if rows[step - 1 : step] != [step])
+            raise RunError(f"{path}: damaged, row {missing} is not that of step {missing}; train anew")
+        lost = [step for step in range(newest + 1, len(rows)) if config.trainer.checkpoint_at(step)]
+        if lost and not allow_older:
+            raise RunError(
+                f"{self.checkpoints.path(lost[-1])}: missing, the run got further; the newest checkpoint is "
+                f"step_{newest}: go on from it with train --resume --allow-older"
+            )
 
     def config(self) -> Config:
         """The settings of the run.
 
         Raises:
-            RunError: there is no run here.
+            RunError: there is no run here, its settings are damaged, or another version wrote them.
         """
         path = self.folder / "config.yaml"
         if not path.is_file():
             raise RunError(f"{self.folder}: no config.yaml, so no run; give the folder that tracer train wrote")
-        return load_config(file=path)
+        about = self._about()
+        if about is not None and digest(path) != about["config_sha256"]:
+            raise RunError(f"{path}: not as the run wrote it; restore it, its digest is in run.json, or train anew")
+        try:
+            config = load_config(file=path)
+        except ConfigError as error:
+            raise RunError(f"{error} ({self._writer(about)}; use that version, or train anew)") from error
+        if about is None and not _names_every_section(path):
+            raise RunError(f"{path}: damaged, it does not hold all sections of the settings; restore it or train anew")
+        return config
 
-    # metrics.jsonl: one line a step
+    def _about(self) -> dict[str, Any] | None:
+        """What ``run.json`` holds; None: an earlier version wrote the run."""
+        path = self.folder / "run.json"
+        if not path.exists():
+            if any((step / "manifest.json").exists() for step in (self.folder / "checkpoints").glob("step_*")):
+                raise RunError(f"{path}: missing; restore it or train anew")
+            return None
+        about = read_json(path)
+        try:
+            schema, _, _ = about["schema_version"], about["config_sha256"], about["versions"]["tracer-debate"]
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{path}: damaged, {error} is missing") from error
+        if schema != SCHEMA_VERSION:
+            raise RunError(f"{self.folder}: {self._writer(about)}; use that version, or train anew")
+        return about
+
+    def _writer(self, about: dict[str, Any] | None) -> str:
+        """Who wrote the run, in words."""
+        if about is None and (self.folder / "summary.json").is_file():
+            about = read_json(self.folder / "summary.json")
+        about = about or {}
+        version = about.get("versions", {}).get("tracer-debate") or "before 0.1.0"
+        schema = about.get("schema_version", 1)
+        now = f"{_version('tracer-debate')} with schema {SCHEMA_VERSION}"
+        return f"written by tracer-debate {version} with run directories of schema {schema}; this is {now}"
+
+    # metrics.jsonl: one row per step
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Appends one step's figures."""
@@ -81,33 +197,40 @@ class RunDirectory:
 
     def keep_metrics(self, step: int) -> list[dict[str, Any]]:
         """Drops the lines after ``step`` and returns the others."""
-        return keep_lines(self.folder / "metrics.jsonl", lambda row: row["step"] <= step)
+        return keep_lines(self.folder / "metrics.jsonl", lambda row: row.get("step", step + 1) <= step)
 
-    # transcripts.jsonl: one line a dialogue; the dialogues of one (phase, method) are written together
+    # transcripts.jsonl: one row per dialogue; the dialogues of one (phase, method) are written together
 
     def add_records(self, records: Sequence[DialogueRecord]) -> None:
         """Appends finished dialogues."""
         append_lines(self.folder / "transcripts.jsonl", [record.as_json() for record in records])
 
     def records(self) -> dict[tuple[str, str], list[DialogueRecord]]:
-        """All recorded dialogues by (phase, method)."""
-        found: dict[tuple[str, str], list[DialogueRecord]] = {}
-        for row in read_lines(self.folder / "transcripts.jsonl"):
-            found.setdefault((row["phase"], row["method"]), []).append(record_from_json(row))
-        return found
+        """All recorded dialogues by (phase, method).
+
+        Raises:
+            RunError: a row is no record.
+        """
+        path = self.folder / "transcripts.jsonl"
+        records: dict[tuple[str, str], list[DialogueRecord]] = {}
+        for number, row in enumerate(read_lines(path), 1):
+            try:
+                record = record_from_json(row)
+            except (TypeError, KeyError, ValueError) as error:
+                raise RunError(f"{path}:{number}: no record of this version: {error}") from error
+            records.setdefault((record.phase, record.method), []).append(record)
+        return records
 
     def keep_records(self, phases: set[str]) -> dict[tuple[str, str], list[DialogueRecord]]:
         """Drops the dialogues of other phases and returns those kept."""
-        keep_lines(self.folder / "transcripts.jsonl", lambda row: row["phase"] in phases)
+        keep_lines(self.folder / "transcripts.jsonl", lambda row: row.get("phase") in phases)
         return self.records()
 
     # summary.json
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Replaces ``summary.json``."""
-        write_text(
-            self.folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        write_json(self.folder / "summary.json", summary)
 
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds.
@@ -118,7 +241,25 @@ class RunDirectory:
         path = self.folder / "summary.json"
         if not path.is_file():
             raise RunError(f"{self.folder}: no summary.json; the run has not ended, continue it with --resume")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
+
+    def deployed_play(self) -> Play:
+        """The strategy that a finished run chose.
+
+        Raises:
+            RunError: the run has not ended, or its summary is damaged.
+        """
+        summary = self.summary()
+        for play in PLAYS:
+            if summary.get("controllers", {}).get("play") == play:
+                return play
+        raise RunError(f"{self.folder / 'summary.json'}: damaged, controllers.play must be one of {', '.join(PLAYS)}")
+
+
+def _names_every_section(path: Path) -> bool:
+    """Whether settings of a version that noted no digest are whole, as far as can be seen."""
+    text = path.read_text(encoding="utf-8")
+    return all(f"\n{name}:" in f"\n{text}" for name in _SECTIONS)
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -128,11 +269,15 @@ def describe(config: Config) -> dict[str, Any]:
         "task": config.task.name,
         "model": config.speakers.model,
         "seed": config.seed,
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": _versions(),
         "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
         "price_of_speech": config.dialogue.price_of_speech,
         "token_budget": config.token_budget,
     }
+
+
+def _versions() -> dict[str, str | None]:
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str | None:

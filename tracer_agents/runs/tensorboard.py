@@ -1,6 +1,5 @@
 """Curves for TensorBoard: the one place that turns rows of ``metrics.jsonl`` into events."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ class TensorBoardLog:
     @contextmanager
     def open(cls, folder: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator["TensorBoardLog"]:
         """A fresh log that begins with ``rows``, so that nothing after a checkpoint survives a resume."""
-        shutil.rmtree(folder, ignore_errors=True)
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
         with SummaryWriter(str(folder)) as writer:
             log = cls(writer)
             for row in rows:

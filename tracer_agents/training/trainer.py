@@ -4,7 +4,6 @@ Glossary. *Tree*: one question with all binary choices of the controllers expand
 plays while others learn. *Group*: completions of one prompt. *Profile*: the strategies of all controllers together.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.files import read_json, write_json
 from tracer_agents.speakers.model import ModelUtterance
 from tracer_agents.training.report import Played, StepReport, credit_figures, play_figures
 from tracer_agents.training.schedule import Schedule
@@ -130,11 +130,11 @@ class Trainer:
             "policy_version": self.version,
             "questions_drawn": self.schedule.first_question(step + 1),
         }
-        (folder / "state.json").write_text(json.dumps(state) + "\n")
+        write_json(folder / "state.json", state)
 
     def load(self, folder: Path) -> int:
         """Takes up a checkpoint's tables, optimiser and counters (its weights are already loaded); returns its step."""
-        state = json.loads((folder / "state.json").read_text())
+        state = read_json(folder / "state.json")
         self.parts.learner.load(folder)
         self.tables = RegretTables.load(folder / "controllers.npz")
         self.regret = RunRegret.load(folder / "regret.npz")

@@ -1,69 +1,9 @@
-"""Files that survive a kill: torn lines, complete checkpoints, one writer."""
-
-import json
-import os
-import subprocess
-import sys
+"""Checkpoints: complete or none, sealed, checked before they are used."""
 
 import pytest
 
 from tracer_agents.errors import RunError
-from tracer_agents.runs.checkpoints import (
-    Checkpoints,
-    append_lines,
-    keep_lines,
-    locked,
-    read_lines,
-    write_lines,
-    write_text,
-)
-
-ROWS = [{"step": 1, "text": "Größe λ"}, {"step": 2, "text": "a\nb\u2028c"}, {"step": 3, "text": "日本"}]
-
-
-def test_lines_come_back(tmp_path):
-    file = tmp_path / "log.jsonl"
-    append_lines(file, ROWS[:1])
-    append_lines(file, ROWS[1:])
-    assert list(read_lines(file)) == ROWS
-    assert file.read_text(encoding="utf-8").count("\n") == 3
-
-
-def test_a_file_torn_at_any_byte_gives_its_complete_lines(tmp_path):
-    file, torn = tmp_path / "log.jsonl", tmp_path / "torn.jsonl"
-    append_lines(file, ROWS)
-    content = file.read_bytes()
-    for end in range(len(content) + 1):
-        torn.write_bytes(content[:end])
-        assert list(read_lines(torn)) == ROWS[: content[:end].count(b"\n")]
-
-
-def test_no_file_no_lines(tmp_path):
-    assert list(read_lines(tmp_path / "absent")) == []
-    assert keep_lines(tmp_path / "absent", lambda row: True) == []
-
-
-def test_cutting_back_drops_rows_and_the_torn_end(tmp_path):
-    file = tmp_path / "log.jsonl"
-    append_lines(file, ROWS)
-    file.write_bytes(file.read_bytes() + b'{"step": 4, "te')
-    assert keep_lines(file, lambda row: row["step"] <= 2) == ROWS[:2]
-    append_lines(file, [{"step": 3}])
-    assert [row["step"] for row in read_lines(file)] == [1, 2, 3]
-    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
-
-
-def test_replaced_text_is_never_half_written(tmp_path, monkeypatch):
-    file = tmp_path / "summary.json"
-    write_text(file, "old")
-
-    def killed(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_text(file, "new")
-    assert file.read_text() == "old"
+from tracer_agents.runs.checkpoints import Checkpoints
 
 
 def test_checkpoints_in_order_with_only_the_newest_kept(tmp_path):
@@ -88,7 +28,7 @@ def test_a_checkpoint_that_was_not_finished_is_none(tmp_path):
         checkpoints.save(2, killed)
     assert checkpoints.steps() == [1]
     checkpoints.save(2, lambda folder: (folder / "other").write_text("2"))
-    assert [path.name for path in checkpoints.path(2).iterdir()] == ["other"]
+    assert sorted(path.name for path in checkpoints.path(2).iterdir()) == ["manifest.json", "other"]
 
 
 def test_checkpoints_may_hold_folders(tmp_path):
@@ -102,45 +42,11 @@ def test_checkpoints_may_hold_folders(tmp_path):
 def test_other_names_are_no_checkpoints(tmp_path):
     for name in ("step_x", "step_1.old", ".step_2.draft", "best"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "state").write_text("")
     checkpoints = Checkpoints(tmp_path, keep=1)
     assert checkpoints.steps() == []
     with pytest.raises(RunError, match="no checkpoint"):
         checkpoints.latest()
-
-
-def test_the_lock_keeps_a_second_writer_out(tmp_path):
-    with (
-        locked(tmp_path / "run"),
-        pytest.raises(RunError, match="another process is writing"),
-        locked(tmp_path / "run"),
-    ):
-        pytest.fail("two writers")
-    with locked(tmp_path / "run"):
-        pass
-
-
-def test_the_lock_of_a_dead_process_is_free(tmp_path):
-    script = (
-        "import os, sys; from pathlib import Path; from tracer_agents.runs.checkpoints import locked\n"
-        "with locked(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
-    assert done.returncode == -9
-    with locked(tmp_path):
-        pass
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"), locked(tmp_path / "file"):
-        pytest.fail("a file is no folder")
-    with pytest.raises(RunError, match="cannot be written"), locked(tmp_path / "file" / "run"):
-        pytest.fail("nothing lies below a file")
-
-
-def test_rows_are_json_lines(tmp_path):
-    append_lines(tmp_path / "log", ROWS)
-    assert [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").split("\n")[:-1]] == ROWS
 
 
 def test_a_kill_before_old_checkpoints_were_removed_leaves_none_after_resume(tmp_path):
@@ -152,12 +58,97 @@ def test_a_kill_before_old_checkpoints_were_removed_leaves_none_after_resume(tmp
     assert few.steps() == [2, 3]
 
 
-@pytest.mark.parametrize("flaw", [float("nan"), float("inf"), -float("inf")])
-def test_a_figure_that_is_no_number_is_never_written(tmp_path, flaw):
-    """NaN is no JSON; whoever reads the file next would stumble over it."""
-    file = tmp_path / "rows.jsonl"
-    append_lines(file, [{"loss": None}])
-    for write in (append_lines, write_lines):
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            write(file, [{"loss": 1.0}, {"loss": flaw}])
-    assert list(read_lines(file)) == [{"loss": None}]
+@pytest.fixture
+def sealed(tmp_path) -> Checkpoints:
+    """Checkpoints of steps 2 and 4 beside a log of as many rows."""
+    log = tmp_path / "metrics.jsonl"
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2, logs=[log], sealed=True)
+    for step in (2, 4):
+        log.write_text("row\n" * step)
+        checkpoints.save(step, lambda folder, step=step: (folder / "weights").write_text(f"w{step}"))
+    return checkpoints
+
+
+def test_whole_checkpoints_have_no_damage(sealed):
+    assert [sealed.damage(step) for step in sealed.steps()] == [None, None]
+    sealed.require_whole()
+    assert sealed.set_aside() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "damage"),
+    [
+        ("weights", "W4", "weights: damaged"),
+        ("weights", None, "weights: missing"),
+        ("manifest.json", None, "manifest.json: missing"),
+        ("manifest.json", "", "manifest.json: damaged"),
+        ("manifest.json", "[]", "manifest.json: damaged"),
+        ("manifest.json", '{"files": {}, "logs": {}}', "manifest.json: damaged"),
+        ("manifest.json", '{"files": {}, "logs": {}, "sha256": "0"}', "manifest.json: damaged"),
+        ("../../metrics.jsonl", "row\nrow\nrow\n", "metrics.jsonl: damaged"),
+        ("../../metrics.jsonl", "row\nrow\nrOw\nrow\n", "metrics.jsonl: damaged"),
+    ],
+)
+def test_damage_is_named_and_the_newest_whole_checkpoint_with_it(sealed, name, content, damage):
+    path = sealed.path(4) / name
+    path.unlink() if content is None else path.write_text(content)
+
+    with pytest.raises(RunError, match=rf"{damage}.*newest whole checkpoint is step_2: .*--allow-older"):
+        sealed.require_whole()
+
+    assert damage in sealed.set_aside()[0].replace(str(path), name)
+    assert sealed.steps() == [2]
+    assert (sealed.path(4).parent / "step_4.damaged").is_dir()
+    sealed.require_whole()
+
+
+def test_nothing_is_set_aside_where_no_checkpoint_is_whole(sealed):
+    for step in sealed.steps():
+        (sealed.path(step) / "weights").write_text("")
+    with pytest.raises(RunError, match=r"step_4/weights.*no checkpoint is whole: train anew"):
+        sealed.set_aside()
+    with pytest.raises(RunError, match="no older checkpoint is whole: train anew"):
+        sealed.require_whole()
+    assert sealed.steps() == [2, 4]
+
+
+def test_damaged_files_are_not_used_though_logs_may_be_gone(tmp_path, sealed):
+    (tmp_path / "metrics.jsonl").unlink()
+    again = Checkpoints(tmp_path / "checkpoints", keep=2, sealed=True)
+    assert again.latest() == again.path(4)
+    (again.path(4) / "weights").write_text("flipped")
+    with pytest.raises(RunError, match="damaged"):
+        Checkpoints(tmp_path / "checkpoints", keep=2, sealed=True).latest()
+
+
+def test_an_empty_folder_is_no_checkpoint(sealed):
+    sealed.path(6).mkdir()
+    assert sealed.steps() == [2, 4]
+    assert sealed.empty() == [sealed.path(6)]
+    assert sealed.latest() == sealed.path(4)
+
+
+def test_checkpoints_of_versions_without_manifests_are_taken_as_they_are(tmp_path):
+    (tmp_path / "step_3").mkdir()
+    (tmp_path / "step_3" / "weights").write_text("w")
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.require_whole()
+    assert checkpoints.latest() == tmp_path / "step_3"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("writer failed\nframe #0"), KeyboardInterrupt()]
+)
+def test_a_write_that_fails_leaves_nothing_behind(sealed, tmp_path, error):
+    def write(folder) -> None:
+        (folder / "weights").write_text("as large as a model")
+        raise error
+
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RunError
+    with pytest.raises(expected) as failure:
+        sealed.save(6, write)
+
+    if expected is RunError:
+        assert "step_6: cannot be written: " in str(failure.value)
+        assert "\n" not in str(failure.value)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step_2", "step_4"]
