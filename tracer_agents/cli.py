@@ -148,6 +148,9 @@ _python = click.option(
 @tracer.command(cls=SettingsCommand, epilog=_EPILOG, short_help="Train a team and compare it with baselines.")
 @_preset
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its own settings.")
+@click.option(
+    "--allow-older", is_flag=True, help="With --resume: go on from the newest whole checkpoint if newer are damaged."
+)
 @_config
 @_task
 @click.option("--data", help="A local JSONL file of questions that may be trained on (task.data).")
@@ -159,6 +162,7 @@ def train(
     *,
     preset: str | None,
     resume: bool,
+    allow_older: bool,
     file: Path | None,
     task: str | None,
     data: str | None,
@@ -170,6 +174,8 @@ def train(
     from tracer_agents.training.experiment import run_training
     from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
 
+    if allow_older and not resume:
+        raise ConfigError("--allow-older goes with --resume")
     overrides = _overrides(ctx, task=task, **{"task.data": data, "seed": seed})
     if resume and preset is None and file is None and not overrides:
         config = RunDirectory(out).config()
@@ -177,7 +183,7 @@ def train(
         config = load_config(preset=preset, file=file, overrides=overrides)
     with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
-            summary = run_training(config, out, resume=resume, display=display)
+            summary = run_training(config, out, resume=resume, allow_older=allow_older, display=display)
         print_summary(summary.as_json(), out)
 
 

@@ -353,7 +353,7 @@ def started(monkeypatch) -> list[tuple[Config, Path, bool]]:
     """What ``tracer train`` would have run: settings, directory, whether it goes on with a run."""
     calls: list[tuple[Config, Path, bool]] = []
 
-    def run_training(config: Config, out: Path, *, resume: bool, display: object) -> dict[str, Any]:
+    def run_training(config: Config, out: Path, *, resume: bool, allow_older: bool, display: object) -> dict[str, Any]:
         calls.append((config, out, resume))
         return {}
 

@@ -87,7 +87,8 @@ class RunDirectory:
             return False
         path = self.folder / "config.yaml"
         try:
-            return not path.exists() or digest(path) == read_json(self.folder / "run.json")["config_sha256"]
+            sha = read_json(self.folder / "run.json")["config_sha256"]
+            return not path.exists() or digest(path) == sha
         except (RunError, KeyError, TypeError):
             return False
 
@@ -132,7 +133,7 @@ class RunDirectory:
         if rows[:newest] != [*range(1, newest + 1)]:
             missing = next(step for step in range(1, newest + 1) if rows[step - 1 : step] != [step])
             raise RunError(f"{path}: damaged, row {missing} is not that of step {missing}; train anew")
-        lost = [step for step in range(newest + 1, len(rows)) if config.trainer.checkpoint_at(step)]
+        lost = [step for step in range(newest + 1, len(rows)) if step % config.trainer.checkpoint_every == 0]
         if lost and not allow_older:
             raise RunError(
                 f"{self.checkpoints.path(lost[-1])}: missing, the run got further; the newest checkpoint is "

@@ -31,15 +31,24 @@ from tracer_env.tasks.base import Task
 Dialogues = Mapping[str, Sequence[DialogueRecord]]
 
 
-def run_training(config: Config, out: Path, *, resume: bool, display: Display) -> Summary:
+def run_training(config: Config, out: Path, *, resume: bool, display: Display, allow_older: bool = False) -> Summary:
     """``tracer train``: returns what it wrote to ``summary.json``.
 
+    Args:
+        config: the settings.
+        out: the run's folder.
+        resume: go on with the run that it holds.
+        display: shows how the run gets on.
+        allow_older: where the newest checkpoint is damaged, go on from the newest whole one.
+
     Raises:
-        RunError: the folder holds a run already, or none to resume.
+        RunError: the folder holds a run already, or none to resume, or a damaged one.
         LeakageError: the task is for evaluation only.
     """
-    opened = RunDirectory.resume(out, config) if resume else RunDirectory.create(out, config)
-    with opened as run, ExitStack() as resources:
+    resumed = RunDirectory.resume(out, config, allow_older=allow_older)
+    with resumed if resume else RunDirectory.create(out, config) as run, ExitStack() as resources:
+        for note in run.notes:
+            display.note(note)
         stages = Stages(display)
         with stages("load"):
             begun = bool(run.checkpoints.steps())

@@ -19,6 +19,10 @@ class Display(Protocol):
         """A training step has ended."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
 
 class Silent:
     """Shows nothing."""
@@ -27,6 +31,9 @@ class Silent:
         """Nothing."""
 
     def step(self, report: StepReport, steps: int) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
         """Nothing."""
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from transformers.utils import logging
 
 from tracer_agents.training.report import StepReport
+from tracer_env.rendering import escape
 
 _STAGES = {
     "load": "loading",
@@ -66,6 +67,10 @@ class RichDisplay:
         self._progress.update(self._task, completed=report.step, total=steps, figures=figures)
         if not self._progress.console.is_terminal and (report.step % 10 == 0 or report.step == steps):
             self._progress.console.print(f"step {report.step}/{steps}  {figures}", highlight=False)
+
+    def note(self, text: str) -> None:
+        """Shows what a person should know."""
+        self._progress.console.print(f"note: {escape(text)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_summary(summary: dict[str, Any], out: Path) -> None:

@@ -45,6 +45,37 @@ def test_a_start_that_recorded_nothing_may_be_made_again(tmp_path):
         assert run.config() == other
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "tb", "certificate.png", "run.json"])
+def test_what_others_left_in_a_folder_stays(tmp_path, name):
+    """``--out .`` in a project: its own config.yaml and tb/ are not the run's."""
+    if name == "tb":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("mine")
+    else:
+        (tmp_path / name).write_text("mine")
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="choose another --out"), RunDirectory.create(tmp_path, CONFIG):
+        pytest.fail("a run in a folder that holds something else")
+    assert {path: path.read_text() for path in before} == before
+    assert {path.name for path in tmp_path.iterdir()} <= {name, ".lock"}
+
+
+def test_a_beginning_that_somebody_changed_is_not_replaced(tmp_path):
+    with RunDirectory.create(tmp_path, CONFIG):
+        pass
+    (tmp_path / "config.yaml").write_text("seed: 7  # my notes\n")
+    with pytest.raises(RunError, match="choose another --out"), RunDirectory.create(tmp_path, CONFIG):
+        pytest.fail("somebody's file was replaced")
+    assert (tmp_path / "config.yaml").read_text() == "seed: 7  # my notes\n"
+
+
+def test_other_files_do_not_disturb_a_run(tmp_path):
+    (tmp_path / "slurm-17.out").write_text("log")
+    with RunDirectory.create(tmp_path, CONFIG) as run:
+        assert run.config() == CONFIG
+    assert (tmp_path / "slurm-17.out").read_text() == "log"
+
+
 def test_resume_wants_the_same_settings(tmp_path):
     with RunDirectory.create(tmp_path, CONFIG):
         pass

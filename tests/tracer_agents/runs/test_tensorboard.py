@@ -31,3 +31,11 @@ def test_nothing_after_the_checkpoint_survives(tmp_path):
     with TensorBoardLog.open(tmp_path / "tb", [{"step": 1, "accuracy": 0.5}]) as log:
         log.add({"step": 2, "accuracy": 0.75})
     assert scalars(tmp_path / "tb")["accuracy"] == [(1, 0.5), (2, 0.75)]
+
+
+def test_only_events_are_replaced(tmp_path):
+    (tmp_path / "tb").mkdir()
+    (tmp_path / "tb" / "notes.txt").write_text("mine")
+    with TensorBoardLog.open(tmp_path / "tb", []):
+        pass
+    assert (tmp_path / "tb" / "notes.txt").read_text() == "mine"
