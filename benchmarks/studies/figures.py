@@ -24,6 +24,7 @@ from rich.text import Text
 from tracer_agents.cli import status_of
 from tracer_agents.rollout.records import DialogueRecord, TurnRecord
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.files import write_text
 from tracer_env.errors import DataError
 from tracer_env.rendering import escape
 

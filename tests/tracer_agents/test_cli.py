@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -353,9 +354,9 @@ def started(monkeypatch) -> list[tuple[Config, Path, bool]]:
     """What ``tracer train`` would have run: settings, directory, whether it goes on with a run."""
     calls: list[tuple[Config, Path, bool]] = []
 
-    def run_training(config: Config, out: Path, *, resume: bool, allow_older: bool, display: object) -> dict[str, Any]:
+    def run_training(config: Config, out: Path, *, resume: bool, allow_older: bool, display: object) -> Mock:
         calls.append((config, out, resume))
-        return {}
+        return Mock()
 
     monkeypatch.setattr("tracer_agents.training.experiment.run_training", run_training)
     monkeypatch.setattr("tracer_agents.training.terminal.print_summary", lambda summary, out: None)
