@@ -59,6 +59,14 @@ def _as_recorded(records: Sequence[DialogueRecord]) -> dict[Point, list[Dialogue
     return points
 
 
+def _nothing(plan: Plan) -> Cost:
+    return Cost()
+
+
+def _no_setting(plan: Plan) -> str:
+    return ""
+
+
 def _no_further_prompts(style: str) -> dict[str, Messages]:
     return {}
 
@@ -72,10 +80,10 @@ class Method:
         title: in tables.
         reference: the paper it is from, or what it is.
         prepare: makes it ready for a cell; recipes and recordings that it names are there already.
-        cost: what answering generates, for ``--dry-run``.
+        cost: what answering generates, for ``--dry-run``; by default nothing, as of methods played on recordings.
         recipes: speakers to be trained before.
         recordings: (split, recipe or None for the initial speakers) to be made before.
-        headline: the point that stands in the main table.
+        setting: of the point that stands in the main table; by default the method has no settings.
         points: records -> its points; by default those that were recorded.
         prompts: style -> its prompts by name, where it has others than the dialogue's.
         bound: it sees the gold answer: what could be reached, not a method.
@@ -85,10 +93,14 @@ class Method:
     title: str
     reference: str
     prepare: Callable[[Bench], Prepared]
-    cost: Callable[[Plan], Cost]
+    cost: Callable[[Plan], Cost] = _nothing
     recipes: tuple[Recipe, ...] = ()
     recordings: tuple[tuple[Split, Recipe | None], ...] = ()
-    headline: Callable[[Plan], Point]
+    setting: Callable[[Plan], str] = _no_setting
     points: Callable[[Sequence[DialogueRecord]], Points] = _as_recorded
     prompts: Callable[[str], Mapping[str, Messages]] = _no_further_prompts
     bound: bool = False
+
+    def headline(self, plan: Plan) -> Point:
+        """The point that stands in the main table."""
+        return Point(method=self.name, setting=self.setting(plan))

@@ -1,11 +1,9 @@
 """The best fixed controller, chosen on training questions."""
 
-from functools import partial
-
-from benchmarks.methods.base import Cost, Method, Prepared
+from benchmarks.methods.base import Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
-from benchmarks.suite.fitting import headline_price, price_point
+from benchmarks.suite.fitting import main_price, price_point
 from tracer_agents.controllers.fixed import best_fixed
 
 NAME = "best_fixed"
@@ -27,8 +25,7 @@ METHODS = (
         title="Best fixed rule",
         reference="of always, never, random and stop on agreement, by utility on training questions",
         prepare=_prepare,
-        cost=lambda plan: Cost(),
         recordings=(("train", None), ("validation", None), ("test", None)),
-        headline=partial(headline_price, NAME),
+        setting=main_price,
     ),
 )

@@ -100,7 +100,7 @@ METHODS = (
         reference="the first of n samples with the best verdict",
         prepare=_prepare,
         cost=lambda plan: Cost(proposals=plan.votes, reviews=plan.votes),
-        headline=lambda plan: of_samples(NAME, plan.votes),
+        setting=lambda plan: of_samples(NAME, plan.votes).setting,
         points=_points,
     ),
 )

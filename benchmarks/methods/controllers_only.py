@@ -16,7 +16,7 @@ METHODS = tuple(
         _NAMES[minimiser][0],
         title=f"Controllers only, {_NAMES[minimiser][1]}",
         reference=f"{minimiser} on recorded trees of the initial speakers",
-        minimiser=lambda plan, minimiser=minimiser: minimiser,
+        minimiser=minimiser,
         recipe=None,
     )
     for minimiser in MINIMISERS

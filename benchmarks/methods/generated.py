@@ -45,7 +45,6 @@ def dialogues(
         prepare=prepare,
         cost=cost,
         recipes=(recipe,) if recipe else (),
-        headline=lambda plan: point,
     )
 
 
@@ -76,7 +75,7 @@ def votes(name: str, *, title: str, reference: str, recipe: Recipe | None = None
         prepare=prepare,
         cost=lambda plan: Cost(proposals=plan.votes),
         recipes=(recipe,) if recipe else (),
-        headline=lambda plan: of_samples(name, plan.votes),
+        setting=lambda plan: of_samples(name, plan.votes).setting,
         points=points,
     )
 

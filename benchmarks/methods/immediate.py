@@ -8,7 +8,7 @@ ties to SKIP, never refreshes what can be read: the rule's reviews cost tokens a
 
 from dataclasses import replace
 
-from benchmarks.methods.base import Cost, Method, Prepared
+from benchmarks.methods.base import Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.immediate import greedy, learn, play_and_score
@@ -46,8 +46,6 @@ METHODS = (
         title="Immediate regrets",
         reference="the rule of the paper's released code, played greedily",
         prepare=_prepare,
-        cost=lambda plan: Cost(),
         recordings=(("train", None), ("test", None)),
-        headline=lambda plan: POINT,
     ),
 )

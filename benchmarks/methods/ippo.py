@@ -4,7 +4,7 @@ import warnings
 from importlib.util import find_spec
 from types import ModuleType
 
-from benchmarks.methods.base import Cost, Method, Prepared
+from benchmarks.methods.base import Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.point import Point
@@ -46,8 +46,6 @@ METHODS = (
         title="IPPO controllers",
         reference="de Witt et al. 2020, arXiv 2011.09533, by TorchRL, at the main price of speech",
         prepare=_prepare,
-        cost=lambda plan: Cost(),
         recordings=(("train", None), ("validation", None), ("test", None)),
-        headline=lambda plan: POINT,
     ),
 )

@@ -113,7 +113,7 @@ METHODS = (
         reference=f"Du et al. 2023, arXiv 2305.14325: {AGENTS} agents, {ROUNDS} rounds",
         prepare=_prepare,
         cost=lambda plan: Cost(proposals=AGENTS, revisions=AGENTS * ROUNDS),
-        headline=lambda plan: after(ROUNDS),
+        setting=lambda plan: after(ROUNDS).setting,
         points=_points,
         prompts=_prompts,
     ),

@@ -1,12 +1,10 @@
 """Methods that are controllers: played on recorded trees, so that all of them share what was generated."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
-from benchmarks.methods.base import PHASE, Cost, Method, Prepared
+from benchmarks.methods.base import PHASE, Method, Prepared
 from benchmarks.suite.bench import Bench, Recipe
-from benchmarks.suite.fitting import headline_price, over_prices
-from benchmarks.suite.plan import Plan
+from benchmarks.suite.fitting import main_price, over_prices
 from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord, record_dialogues
 from tracer_agents.rollout.tree import play
@@ -22,19 +20,16 @@ def fixed(name: str, *, title: str, reference: str, controller: Callable[[Bench]
         title=title,
         reference=reference,
         prepare=lambda bench: played(bench, None, {Point(method=name): controller(bench)}),
-        cost=_nothing,
         recordings=(("test", None),),
-        headline=lambda plan: Point(method=name),
     )
 
 
-def learned(
-    name: str, *, title: str, reference: str, minimiser: Callable[[Plan], str], recipe: Recipe | None
-) -> Method:
-    """The method of regret-matching controllers, fitted at every price of the plan."""
+def learned(name: str, *, title: str, reference: str, recipe: Recipe | None, minimiser: str | None = None) -> Method:
+    """The method of regret-matching controllers, fitted at every price of the plan; by default with its minimiser."""
 
     def prepare(bench: Bench) -> Prepared:
-        controllers = over_prices(bench, recipe, name=name, minimiser=minimiser(bench.plan))
+        rule = minimiser or bench.plan.base.controllers.minimiser
+        controllers = over_prices(bench, recipe, name=name, minimiser=rule)
         return played(bench, recipe, controllers, fitted_on=("train", "validation"))
 
     return Method(
@@ -42,10 +37,9 @@ def learned(
         title=title,
         reference=reference,
         prepare=prepare,
-        cost=_nothing,
         recipes=(recipe,) if recipe else (),
         recordings=(("train", recipe), ("validation", recipe), ("test", recipe)),
-        headline=partial(headline_price, name),
+        setting=main_price,
     )
 
 
@@ -79,7 +73,3 @@ def played(
         seen = bench.recording(split, recipe)
         tokens, questions = tokens + seen.generated_tokens, questions + len(seen.episodes)
     return Prepared(points=tuple(controllers), answer=answer, training_tokens=tokens, training_questions=questions)
-
-
-def _nothing(plan: Plan) -> Cost:
-    return Cost()

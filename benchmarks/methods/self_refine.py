@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.methods.base import Cost, Method, Prepared
+from benchmarks.methods.base import Method, Prepared
 from benchmarks.methods.played import played
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.point import Point
@@ -44,8 +44,6 @@ METHODS = (
         title="Self-refine",
         reference="Madaan et al. 2023, arXiv 2303.17651",
         prepare=_prepare,
-        cost=lambda plan: Cost(),
         recordings=(("test", None),),
-        headline=lambda plan: POINT,
     ),
 )

@@ -1,14 +1,14 @@
-"""TRACER: speakers trained on the lines of learning controllers, then controllers fitted to the trained speakers."""
+"""Controllers fitted to trained speakers: TRACER, which trains both together, and one layer after the other."""
 
 from benchmarks.methods.played import learned
-from benchmarks.suite.recipes import TRACER
+from benchmarks.suite.recipes import SINGLE_GRPO, TRACER
 
 METHODS = (
+    learned("tracer", title="TRACER", reference="arXiv 2605.28699: both layers", recipe=TRACER),
     learned(
-        "tracer",
-        title="TRACER",
-        reference="arXiv 2605.28699: both layers",
-        minimiser=lambda plan: plan.base.controllers.minimiser,
-        recipe=TRACER,
+        "staged",
+        title="Staged: GRPO alone, then controllers",
+        reference="single-agent GRPO speakers, whose reviews nobody trained, and TRACER's controllers",
+        recipe=SINGLE_GRPO,
     ),
 )

@@ -87,6 +87,6 @@ def price_point(name: str, price: float) -> Point:
     return Point(method=name, setting=f"price={price:g}")
 
 
-def headline_price(name: str, plan: Plan) -> Point:
-    """A method's point at the price of the main table."""
-    return price_point(name, plan.price)
+def main_price(plan: Plan) -> str:
+    """The setting of a method's point at the price of the main table."""
+    return f"price={plan.price:g}"
