@@ -64,11 +64,6 @@ class BeliefProcess:
         """The team optimum's utility, the forced first proposal included."""
         return self._values[0].item(0) - self._proposal_cost
 
-    @property
-    def n_states(self) -> int:
-        """Reachable belief states of all rounds."""
-        return sum(len(level.belief) for level in self._levels) + len(self._last)
-
     def optimal(self, round_: int, histories: PublicHistories) -> np.ndarray:
         """The optimal policy."""
         return self._speaks[round_ - 2][histories.state].astype(float)

@@ -54,11 +54,11 @@ class Gap:
     """A gap ≥ 0: its (upwards biased) plug-in value and a conservative 95% interval.
 
     ``exact`` is False where the maximum over deviations is only bracketed; the plug-in is then the bracket's
-    upper end, and ``found`` its lower one.
+    upper end, and ``attained`` its lower one (``found`` in the file).
     """
 
     plug_in: float
-    found: float
+    attained: float
     ci95: tuple[float, float]
     exact: bool
 
@@ -99,7 +99,11 @@ class Certificate:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as in the file."""
-        return asdict(self)
+        return asdict(self, dict_factory=_named_as_in_the_file)
+
+
+def _named_as_in_the_file(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    return {"found" if name == "attained" else name: value for name, value in fields}
 
 
 def certify(
@@ -221,7 +225,7 @@ def gap(
     low = crossed.mean() - Z95 * crossed.std(ddof=1) / scale
     return Gap(
         plug_in=max(plug_in, 0.0),
-        found=max(value, 0.0),
+        attained=max(value, 0.0),
         ci95=(max(float(low), 0.0), max(plug_in, 0.0) + Z95 * error),
         exact=whole.exact,
     )

@@ -85,6 +85,7 @@ def test_plug_in_values_are_those_of_the_held_out_game(name):
     assert certificate.run.rounds == 60
     assert certificate.run.cce_gap == max(0, *(player.external for player in certificate.run.players))
     assert json.loads(json.dumps(certificate.as_json()))["nash_gap"]["exact"] is True
+    assert list(certificate.as_json()["nash_gap"]) == ["plug_in", "found", "ci95", "exact"]
 
 
 def test_infosets_never_met_are_counted_and_played_at_one_half():
@@ -138,10 +139,10 @@ def test_the_gap_of_the_profile_to_itself_is_the_open_bracket():
     def no_deviation(_):
         return Optimum(strategy=stay, value=float(utility.mean()), upper=float(utility.mean()) + 0.25)
 
-    found = gap(game, utility, no_deviation, PRICE, [np.arange(4), np.arange(4, 8)])
-    assert found.ci95 == pytest.approx((0.0, 0.25))
-    assert (found.plug_in, found.found) == pytest.approx((0.25, 0.0))
-    assert not found.exact
+    bracketed = gap(game, utility, no_deviation, PRICE, [np.arange(4), np.arange(4, 8)])
+    assert bracketed.ci95 == pytest.approx((0.0, 0.25))
+    assert (bracketed.plug_in, bracketed.attained) == pytest.approx((0.25, 0.0))
+    assert not bracketed.exact
 
 
 def test_bootstrap_of_a_mean():
