@@ -2,6 +2,7 @@
 
 python -m benchmarks.graders --json FILE [--math500 FILE]     hand-written pairs, and real golds if given
 python -m benchmarks.graders fuzz --texts 100000 --json FILE  nothing crashes or outlives its deadline
+python -m benchmarks.graders recorded PATH … --grader numeric  recorded completions against their authors' verdicts
 python -m benchmarks.graders gold --task gsm8k --data FILE --out completions.jsonl
 """
 
@@ -16,6 +17,8 @@ from typing import Any
 from benchmarks.graders.fuzz import GRADERS, fuzz_all
 from benchmarks.graders.pairs import HELD_OUT, disagreement, judge_all, load_pairs, rates
 from benchmarks.graders.real import FIELDS, math500_verdicts, write_gold
+from benchmarks.graders.recorded import compare_all
+from benchmarks.graders.recorded import shown as shown_recorded
 
 
 def measure(math500: Path | None) -> dict[str, Any]:
@@ -23,21 +26,21 @@ def measure(math500: Path | None) -> dict[str, Any]:
     start = time.perf_counter()
     judged = judge_all(load_pairs())
     held_out = {
-        f"{kind}, {HELD_OUT}": {name: [j for j in found if j.pair.group == HELD_OUT] for name, found in by.items()}
+        f"{kind}, {HELD_OUT}": {name: [j for j in all_of if j.pair.group == HELD_OUT] for name, all_of in by.items()}
         for kind, by in judged.items()
-        if any(j.pair.group == HELD_OUT for found in by.values() for j in found)
+        if any(j.pair.group == HELD_OUT for all_of in by.values() for j in all_of)
     }
     figures: dict[str, Any] = {
         "versions": {name: version(name) for name in ("math-verify", "sympy", "latex2sympy2_extended")},
         "pairs": {
-            kind: {name: rates(found) for name, found in by.items()} for kind, by in {**judged, **held_out}.items()
+            kind: {name: rates(all_of) for name, all_of in by.items()} for kind, by in {**judged, **held_out}.items()
         },
         "disagreement": {kind: disagreement(*by.values()) for kind, by in judged.items() if len(by) == 2},
         "errors": [
             {"grader_class": name, **judgement.as_json()}
             for by in judged.values()
-            for name, found in by.items()
-            for judgement in found
+            for name, all_of in by.items()
+            for judgement in all_of
             if judgement.false_right or judgement.false_wrong
         ],
     }
@@ -59,10 +62,10 @@ def shown(figures: dict[str, Any]) -> str:
     for e in figures["errors"]:
         cells = (_code(e["gold"]), _code(e["text"]), _code(e["answer"]))
         lines.append(f"| `{e['grader_class']}` | false {'wrong' if e['same'] else 'right'} | {' | '.join(cells)} |")
-    for name, found in figures.get("math500", {}).items():
-        errs = f"first errs {found['first_errs']}, second errs {found['second_errs']}, disagree {found['disagree']}"
-        lines += ["", f"MATH-500 {name}: {found['answers']} answers, {errs}"]
-        lines += [f"- {_code(e['gold'])} {_code(e['text'])}: {e['first']}, {e['second']}" for e in found["listed"]]
+    for name, real in figures.get("math500", {}).items():
+        errs = f"first errs {real['first_errs']}, second errs {real['second_errs']}, disagree {real['disagree']}"
+        lines += ["", f"MATH-500 {name}: {real['answers']} answers, {errs}"]
+        lines += [f"- {_code(e['gold'])} {_code(e['text'])}: {e['first']}, {e['second']}" for e in real["listed"]]
     return "\n".join(lines)
 
 
@@ -87,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fuzzing.add_argument("--seed", type=int, default=0)
     fuzzing.add_argument("--deadline", type=float, default=5.0, help="seconds a comparison may take")
     fuzzing.add_argument("--json", type=Path, dest="fuzz_json", help="where the figures go")
+    other = commands.add_parser("recorded", help="other people's recorded completions, graded again")
+    other.add_argument("paths", nargs="+", type=Path, help="JSONL files, or folders of them")
+    other.add_argument("--grader", choices=GRADERS, default="numeric")
+    other.add_argument("--json", type=Path, dest="recorded_json", help="where the figures go")
     gold = commands.add_parser("gold", help="a data set's own solutions as recorded completions")
     gold.add_argument("--task", choices=sorted(FIELDS), required=True)
     gold.add_argument("--data", type=Path, required=True)
@@ -95,15 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.command == "gold":
         print(f"{write_gold(given.task, given.data, given.out)} completions in {given.out}")
         return
+    figures: Any
     if given.command == "fuzz":
-        found: Any = [one.as_json() for one in fuzz_all(given.graders, given.texts, given.seed, given.deadline)]
-        report, path = json.dumps(found, indent=2), given.fuzz_json
+        figures = [fuzzed.as_json() for fuzzed in fuzz_all(given.graders, given.texts, given.seed, given.deadline)]
+        report, path = json.dumps(figures, indent=2), given.fuzz_json
+    elif given.command == "recorded":
+        compared = compare_all(given.paths, given.grader)
+        figures = [source.as_json() for source in compared]
+        report, path = shown_recorded(compared), given.recorded_json
     else:
-        found = measure(given.math500)
-        report, path = shown(found), given.json
+        figures = measure(given.math500)
+        report, path = shown(figures), given.json
     print(report)
     if path is not None:
-        text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
         path.write_text(text, "utf-8", errors="backslashreplace")  # a lone surrogate becomes JSON's escape of it
 
 
