@@ -85,6 +85,8 @@ _ARTICLE = re.compile(r"\b(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
 _ASSIGNED = re.compile(
     r"(?:[A-Za-z]|[a-zA-Z]\([a-z\d]\)|[A-Z]{2,3}|\\angle[A-Z]{1,3})(?:_\w)?(?:=|\\in(?![A-Za-z])|\\approx(?![A-Za-z]))"
 )
+_NAMED = re.compile(r"^\\text\s?\{[^{}]{1,60}\}\s?(?:=|\\approx)")
+_VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]|[<>&]|\\(?:text|le|ge|ne|in|theta|alpha|pm)(?![A-Za-z])")
 _ASSIGNED_TO = re.compile(r"(.*[^A-Za-z].*|\d)=([a-zA-Z])$")
 _WORDS = re.compile(r"[A-Za-z][a-z]{2,}(?: [A-Za-z][a-z]*)*+")
 _BASES = {
@@ -205,7 +207,11 @@ def _compact(text: str) -> str:
 
 def _unassigned(text: str) -> str:
     """``text`` without the variable that an equation gives a value."""
-    if text.count("=") > 1:
+    text = _NAMED.sub("", text)
+    sides = text.split("=")
+    if all(side and not _VARIABLE.search(side) for side in sides):  # a calculation: 33/100 = 0.33
+        return sides[-1]
+    if len(sides) > 2:
         return text
     assigned = _ASSIGNED.match(text)
     if assigned:

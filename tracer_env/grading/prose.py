@@ -23,6 +23,7 @@ _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
 _NO_SOLUTION = re.compile(r"[*\s]{0,8}(?:there (?:is|are) )?(no (?:real )?solutions?)[*\s.!]{0,8}", re.IGNORECASE)
 _AND = re.compile(r",?\s+(?:and|or)\s+(?=[-+\d(\\√]|[A-Za-z](?![A-Za-z]))")
 _SAYS = re.compile(r"\b(?:is|are|has|have|gets?|be|equals?|there)\b|=", re.IGNORECASE)
+_RANGE = re.compile(r"\b(?:except|between|less|greater|more|fewer|than|most|least|all|not|cannot)\b", re.IGNORECASE)
 _HOLE = "\x00"
 
 
@@ -35,6 +36,8 @@ def stated_formula(text: str) -> str | None:
     its number (``numeric.stated_number``).
     """
     text = readable(text).strip().lstrip(":*_ ")
+    if "\\boxed" in text:  # an empty one, or the word
+        return None
     bold = [piece for piece in strong(text) if re.search(r"\d|\$|\\", piece)]
     if len(bold) == 1:
         text = bold[0]
@@ -91,7 +94,8 @@ def _filled(items: str, holes: object) -> list[str]:
 def _of_plain(text: str) -> str | None:
     text = text.strip().lstrip("*: ")
     if not _FORMULA.match(text) or re.match(r"\d[\d.,]*\s+(?:has|have|is|are|gets?)\s", text):
-        return canonical_latex(stated_number(text) or "") if _SAYS.search(text) else None
+        alone = len(re.findall(r"\d[\d.,]*", text)) == 1 and not _RANGE.search(text)
+        return canonical_latex(stated_number(text) or "") if alone or _SAYS.search(text) else None
     return canonical_latex(_cut(_AND.sub(",", text)))
 
 

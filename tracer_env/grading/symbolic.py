@@ -8,6 +8,7 @@ from typing import Self
 
 from tracer_env.grading.base import Grade
 from tracer_env.grading.latex import MAX_ANSWER_CHARACTERS, canonical_latex, is_words
+from tracer_env.grading.numeric import stated_number
 from tracer_env.grading.prose import lone_formula, stated_formula, stated_word
 from tracer_env.grading.text import conclusion, own_text, statements
 from tracer_env.grading.worker import MathWorker
@@ -104,7 +105,10 @@ class Symbolic:
 
 
 def _inside(text: str) -> str | None:
-    r"""The canonical form of a box or tag; a tag may hold a sentence, ``The answer is $5$``."""
+    r"""The canonical form of a box or tag, which may hold a sentence: ``Jim walks 200 feet less than Martha``."""
+    words = re.sub(r"\\text\w*|[{}$]", " ", text)
+    if len(re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", words)) >= 3 and len(re.findall(r"\d[\d.,]*", words)) == 1:
+        return canonical_latex(stated_number(words) or "")
     sentence = re.match(r"(?:the|so|therefore)\s+.*?\b(?:is|are|=)\s+", text, re.IGNORECASE | re.DOTALL)
     return (stated_formula(text[sentence.end() :]) if sentence else None) or canonical_latex(text)
 

@@ -61,12 +61,19 @@ _OPEN_MATH = re.compile(r"(\\\[|\$\$|\\\()")
 _NEXT_QUESTION = re.compile(
     r"^[#*\s]{0,6}(?:Question|Problem|Exercise|Q|User|Human|Input|Instruction)\s{0,2}\d{0,3}[*_]{0,2}:", re.MULTILINE
 )
+_CHATTER = re.compile(
+    r"[*_\s]*(?:let me know|i hope|hope this|feel free|if you (?:have|need|would|'d)|would you like|do you)\b",
+    re.IGNORECASE,
+)
 _CONCLUSION = re.compile(
     r"(?:(?:so|thus|hence|therefore|finally|altogether|in total|in conclusion|consequently|then)\b,?"
     r"|the (?:total|sum|result|value|product|difference|remainder|number|final \w+)\b)"
     rf"[^=\n]{{0,120}}?(?:\b(?:{_BE}|gets?|have|has|obtain|find)|=)(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
+_BOLD_ALONE = re.compile(r"[-*•\s]*\*\*(?P<rest>[^*\n]{1,60})\*\*[.!\s]*")
+_LABELLED = re.compile(r"[-*•\s]*(?:solution|result|total|conclusion)[*_\s]*[:=](?P<rest>.*)", re.IGNORECASE)
+_IS_BOLD = re.compile(rf"[A-Z][^\n]*\b{_BE}\s+(?P<rest>\*\*[^*\n]{{1,200}}\*\*)[.!\s]*$")
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bNo)(?<!\bvs)(?<!\bMrs)(?<!\bi\.e)(?<!\be\.g)(?<!\bsq)[.!?;](?=[*_]{0,2}(?:\s|$))"
 )
@@ -146,10 +153,20 @@ def statements(text: str, *, a_lines: bool = True) -> list[Statement]:
 
 
 def conclusion(text: str) -> str | None:
-    """What the last sentence of a text concludes (``So we get 18.``: ``18.``), for texts without a marker, or None."""
-    last = text.rstrip()[-MAX_STATEMENT_CHARACTERS:].rpartition("\n")[2]
+    """What the last sentence of a text concludes (``So we get 18.``: ``18.``), for texts without a marker, or None.
+
+    A conclusion begins with ``so`` or the like or with ``the total`` or the like, ends with its answer in bold type
+    (``The cost is **18 dollars**.``), follows ``Solution:``, or stands alone in bold. A last line such as
+    ``Let me know …`` is passed over.
+    """
+    ends = [line.strip() for line in text[-MAX_STATEMENT_CHARACTERS:].splitlines() if line.strip()]
+    last = next((line for line in reversed(ends) if not _CHATTER.match(line)), "")
+    labelled = _LABELLED.fullmatch(last) or _BOLD_ALONE.fullmatch(last)
+    if labelled:
+        return labelled["rest"].strip(" *_")
     sentences = [sentence.strip() for sentence in _SENTENCE_END.split(last) if sentence.strip(" *_")]
-    concluded = _CONCLUSION.match(sentences[-1].lstrip("*_ ")) if sentences else None
+    end = sentences[-1].lstrip("*_ ") if sentences else ""
+    concluded = _CONCLUSION.match(end) or _IS_BOLD.match(end)
     return concluded["rest"].strip() if concluded else None
 
 

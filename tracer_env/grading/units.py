@@ -31,8 +31,8 @@ def without_units(text: str) -> str:
     could be a variable stays: a single letter is a unit only behind a number and a space (``15 m``).
     """
     text = _CURRENCY.sub(r"\1", text)
-    text = _ORDINAL.sub("", text)
+    text = _ORDINAL.sub("", _TEXT_UNIT.sub("", text).rstrip())
     bare = _UNIT.sub("", text)
     if bare != text and re.search(r"[\d}]$|\\pi$|[A-Za-z)]$", bare.rstrip()):
-        text = bare.rstrip()
-    return _TEXT_UNIT.sub("", text)
+        return bare.rstrip()
+    return text

@@ -54,7 +54,7 @@ def test_an_error_is_false_right_or_false_wrong():
 
 
 def test_disagreement_is_the_share_that_only_one_calls_right():
-    pairs = [pair("#### 18", same=True), pair("#### 6 * 3", same=True), pair("#### 5", same=False)]
+    pairs = [pair("#### 18", same=True), pair("#### 2 * (4 + 5)", same=True), pair("#### 5", same=False)]
     assert disagreement(judge(pairs, Numeric()), judge(pairs, ByValue())) == pytest.approx(1 / 3)
 
 
