@@ -1,7 +1,8 @@
 """Turns settings into objects: the one place that names concrete tasks, models, engines and learners."""
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -194,6 +195,24 @@ def build_backend(config: Config, policy: Policy) -> Engine:
     )
 
 
+@contextmanager
+def _folder_for_weights(parent: str | None) -> Iterator[Path]:
+    """A folder of this run alone, which goes with it; servers of other users may read it.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        if parent is not None:
+            Path(parent).mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix="tracer-weights-", dir=parent)
+    except OSError as error:
+        raise ConfigError(f"backend.weights_folder: {parent} cannot be written: {error.strerror}") from error
+    with made as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def build_sglang(config: Config, policy: Policy) -> SGLangBackend:
     """The client of the servers that the settings name; the policies' weights are what it sends them.
 
@@ -208,10 +227,7 @@ def _sglang(config: Config, policy: Policy, resources: ExitStack) -> SGLangBacke
     settings = config.backend
     limits = httpx.Limits(max_connections=settings.in_flight + 8)
     client = resources.enter_context(httpx.Client(trust_env=False, limits=limits))
-    if settings.weights_folder is None:
-        folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="tracer-weights-")))
-    else:
-        folder = Path(settings.weights_folder)
+    folder = resources.enter_context(_folder_for_weights(settings.weights_folder))
     deadlines = Deadlines(
         connect=settings.connect_seconds,
         generate=settings.generate_seconds,

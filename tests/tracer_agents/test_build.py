@@ -159,17 +159,50 @@ def test_whole_models_go_to_a_server_each(small_config):
 
 def test_adapters_share_a_server(small_config, tmp_path):
     settings = {**PER_ROLE, "backend.url": "http://127.0.0.1:9", "backend.weights": "adapter"}
-    parts = build(small_config({**settings, "backend.weights_folder": str(tmp_path)}))
-    assert isinstance(parts.backend, SGLangBackend)
-    proposer, reviewer = parts.backend.policies.values()
-    assert proposer is reviewer
-    parts.backend.publish(1)
-    [published] = (tmp_path / "proposer-reviewer").iterdir()
-    assert sorted(path.name for path in published.iterdir()) == ["proposer", "reviewer"]
-    assert {path.name for path in (published / "reviewer").iterdir()} == {
-        "adapter_config.json",
-        "adapter_model.safetensors",
-    }
+    (tmp_path / "mine").mkdir()
+    with build(small_config({**settings, "backend.weights_folder": str(tmp_path)})) as parts:
+        assert isinstance(parts.backend, SGLangBackend)
+        proposer, reviewer = parts.backend.policies.values()
+        assert proposer is reviewer
+        for version in (1, 2, 3):
+            parts.backend.publish(version)
+        published = sorted(tmp_path.glob("tracer-weights-*/proposer-reviewer/*"))
+        assert len(published) == 2
+        assert sorted(path.name for path in published[0].iterdir()) == ["proposer", "reviewer"]
+        assert {path.name for path in (published[0] / "reviewer").iterdir()} == {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        }
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]  # what this run made is gone, what it did not stays
+
+
+def test_two_runs_share_a_folder_for_weights(small_config, tmp_path):
+    settings = {**PER_ROLE, "backend.url": "http://127.0.0.1:9", "backend.weights": "adapter"}
+    config = small_config({**settings, "backend.weights_folder": str(tmp_path)})
+    with build(config) as mine, build(config) as other:
+        assert isinstance(mine.backend, SGLangBackend)
+        assert isinstance(other.backend, SGLangBackend)
+        other.backend.publish(1)
+        theirs = set(tmp_path.glob("*/proposer-reviewer/*"))
+        for version in (1, 2, 3, 4):
+            mine.backend.publish(version)
+        assert theirs <= set(tmp_path.glob("*/proposer-reviewer/*"))
+
+
+def test_a_transport_removes_only_what_it_wrote(tmp_path):
+    transport = DiskWeights(save=lambda folder: (folder / "weights").write_text("w"), folder=tmp_path)
+    for name in ("dataset", "results", "other-run-1-v1"):
+        (tmp_path / name).mkdir()
+    for version in range(4):
+        transport.publish(f"run-{version}")
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset", "results", "other-run-1-v1", "run-2", "run-3"}
+
+
+def test_a_folder_for_weights_that_cannot_be_made_is_named(small_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    settings = {**PER_ROLE, "backend.url": "http://127.0.0.1:9", "backend.weights_folder": str(tmp_path / "file")}
+    with pytest.raises(ConfigError, match=r"backend\.weights_folder: .* cannot be written"):
+        build(small_config(settings))
 
 
 def test_nothing_is_left_behind_when_the_parts_end(small_config, tmp_path, monkeypatch):

@@ -152,7 +152,8 @@ class BackendConfig(_Section):
         description="sglang: how new weights reach servers: whole by disk or by shared memory, or adapters alone",
     )
     weights_folder: str | None = Field(
-        default=None, description="sglang: where weights are written for servers to read; by default a temporary one"
+        default=None,
+        description="sglang: where the run makes a folder for weights that servers read; null: the system's temporary folder",
     )
     in_flight: int = Field(default=128, ge=1, description="sglang: prompts under way at once")
     attempts: int = Field(default=4, ge=1, description="sglang: how often a completion is asked for")

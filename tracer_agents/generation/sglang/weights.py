@@ -54,10 +54,11 @@ class DiskWeights:
 
     save: Callable[[Path], None]
     folder: Path
+    _written: list[Path] = field(default_factory=list, init=False)  # by this transport, the oldest first
 
     def publish(self, label: str) -> None:
         """Writes ``folder/label``, at once: a folder that exists is complete."""
-        _write(self.folder, label, self.save)
+        _write(self.folder / label, self.save, self._written)
 
     def load(self, worker: Worker, label: str) -> None:
         """Through ``/update_weights_from_disk``, which also flushes the prefix cache."""
@@ -112,10 +113,11 @@ class AdapterWeights:
     save: Mapping[str, Callable[[Path], None]]
     folder: Path
     _labels: set[str] = field(default_factory=set, init=False)  # all that this transport ever published
+    _written: list[Path] = field(default_factory=list, init=False)  # by this transport, the oldest first
 
     def publish(self, label: str) -> None:
         """Writes ``folder/label/POLICY``, at once: a folder that exists is complete."""
-        _write(self.folder, label, self._save)
+        _write(self.folder / label, self._save, self._written)
         self._labels.add(label)
 
     def load(self, worker: Worker, label: str) -> None:
@@ -148,15 +150,18 @@ class AdapterWeights:
             worker.load("/load_lora_adapter", body)
 
 
-def _write(folder: Path, label: str, save: Callable[[Path], None]) -> None:
-    draft = folder / f".{label}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    save(draft)
-    draft.rename(folder / label)
-    published = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime_ns)
-    for old in published[:-_KEPT]:
-        shutil.rmtree(old)
+def _write(target: Path, save: Callable[[Path], None], written: list[Path]) -> None:
+    """Writes a folder at once, and removes the oldest of those in ``written``: the folder may hold other things too."""
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        draft.mkdir(parents=True)
+        save(draft)
+        draft.rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    written.append(target)
+    while len(written) > _KEPT:
+        shutil.rmtree(written.pop(0))
 
 
 def _serialise(named: list[tuple[str, torch.Tensor]]) -> str:
