@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 
@@ -20,8 +21,10 @@ from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")
 _GIB = 1024**3
+_CACHE_TOKENS = 8192  # of a server's prefix cache, at the least
 # Of a parameter: weight, gradient and two moments; in half precision also a float32 master with its gradient.
-_ADAMW_BYTES = {"float32": 16, "bfloat16": 20, "float16": 20}
+# per parameter: weight, gradient and two moments in float32; half precision keeps a float32 master beside 2 + 2 bytes
+_ADAMW_BYTES = {"float32": 16, "bfloat16": 16, "float16": 16}
 _WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -89,6 +92,7 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     yield _devices()
     yield Finding(name="backend transformers", status="passed", detail=f"torch {torch.__version__}, in this process")
     yield _sglang(python, needed=config.backend.served and config.backend.url is None)
+    yield _device(config.speakers.device)
     yield _memory(config)
     if config.backend.served:
         yield from _servers(config)
@@ -127,27 +131,59 @@ def _sglang(python: Path | None, *, needed: bool) -> Finding:
     )
 
 
+def _device(name: str) -> Finding:
+    """Whether the model can live where the settings say."""
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        detail = f"{name}, but torch sees no GPU; set speakers.device to auto or cpu, or mend the driver"
+    elif kind == "cuda" and index and int(index) >= torch.cuda.device_count():
+        detail = f"{name}, but there are {torch.cuda.device_count()} GPUs, from cuda:0 on"
+    else:
+        return Finding(name="speakers.device", status="passed", detail=name)
+    return Finding(name="speakers.device", status="failed", detail=detail)
+
+
 def _memory(config: Config) -> Finding:
-    """The learner's memory, activations aside, and one server's, against this machine's."""
+    """What learner and servers on this machine take together, activations aside, against what it has."""
     name = f"memory for {config.speakers.model}"
     shape = _shape(config.speakers.model)
     if shape is None:
         return Finding(name=name, status="not applicable", detail="its size is not known before it is downloaded")
     learner, holds = _learner(config, shape)
-    weights = shape.parameters * 2 / _GIB
-    tokens = 2 * shape.layers * shape.kv_width * 2 / _GIB  # of the cache, a token, in bfloat16
-    need = (
-        f"the learner needs {learner:.1f} GiB ({holds}) and its activations; a server {weights:.1f} GiB "
-        f"in bfloat16 and {1000 * tokens:.2f} GiB of cache a 1000 tokens"
-    )
-    if not torch.cuda.is_available():
-        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
-        where = "of this machine, which has no GPU"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    weights = shape.parameters * (2 if gpus else 4) / _GIB
+    tokens = 2 * shape.layers * shape.kv_width * (2 if gpus else 4) / _GIB  # of the cache, per token
+    server = weights + _CACHE_TOKENS * tokens
+    need = f"the learner needs {learner:.1f} GiB ({holds}) and its activations"
+    if not config.backend.served:
+        total = learner
     else:
+        local = _local_servers(config)
+        # with several GPUs servers may have their own, and a learner on the CPU leaves the GPU to them
+        beside = local if gpus < 2 and not (gpus and config.speakers.device == "cpu") else 0
+        total = learner + beside * server
+        need += (
+            f"; a server {server:.1f} GiB ({'bfloat16' if gpus else 'float32'}, {_CACHE_TOKENS} tokens of cache); "
+            f"together with {beside} of them on this device {total:.1f} GiB"
+        )
+    if gpus and config.speakers.device != "cpu":
         have = torch.cuda.get_device_properties(0).total_memory / _GIB
         where = "of the first GPU"
-    status: Status = "passed" if learner < 0.9 * have else "failed"
-    return Finding(name=name, status=status, detail=f"{need}; {have:.1f} GiB {where}")
+    else:
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+        where = "of this machine" if gpus else "of this machine, which has no GPU"
+    fits = total < 0.9 * have
+    remedy = "" if fits else "; set speakers.lora_rank, take a smaller model, or run the server on another machine"
+    return Finding(
+        name=name, status="passed" if fits else "failed", detail=f"{need}; there are {have:.1f} GiB {where}{remedy}"
+    )
+
+
+def _local_servers(config: Config) -> int:
+    """How many of the servers run on this machine, by their addresses."""
+    urls = {url for urls in config.backend.servers(config.policies).values() for url in urls}
+    hosts = [urlsplit(url).hostname or "" for url in urls]
+    return sum(host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.") for host in hosts)
 
 
 def _learner(config: Config, shape: ModelShape) -> tuple[float, str]:

@@ -4,18 +4,22 @@ import pytest
 
 from tracer_agents.build import TINY, build, load_policy
 from tracer_agents.config import load_config
-from tracer_agents.doctor import _shape, examine_setup, served_model
+from tracer_agents.doctor import Finding, _shape, examine_setup, served_model
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
 
 
 def memory(**sections) -> str:
+    return findings(**sections)["memory"].detail
+
+
+def findings(**sections) -> dict[str, Finding]:
+    """What the doctor says, by the first word of its name."""
     settings = {"task.name": "gsm8k", "speakers.device": "cpu"} | {
         f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()
     }
     config = load_config(overrides=settings)
-    [finding] = [finding for finding in examine_setup(config) if finding.name.startswith("memory")]
-    return finding.detail
+    return {finding.name.split()[0]: finding for finding in examine_setup(config)}
 
 
 def test_memory_of_fine_tuning_counts_weight_gradient_and_moments():
@@ -27,6 +31,44 @@ def test_memory_of_adapters_is_little_more_than_the_frozen_models():
     assert "the learner needs 16.6 GiB (bfloat16, frozen, and 2 adapters of rank 32 in float32)" in memory(
         speakers=speakers
     )
+
+
+ADAPTERS = {"model": "Qwen/Qwen2.5-7B-Instruct", "lora_rank": 32, "dtype": "bfloat16"}
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine without a GPU and with as many GiB as it is told."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("tracer_agents.doctor._servers", lambda config: ())
+
+    def of(gib: float) -> None:
+        pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": int(gib * 2**30 / 4096)}
+        monkeypatch.setattr("os.sysconf", lambda name: pages[name])
+
+    return of
+
+
+@pytest.mark.parametrize(("url", "status"), [("http://127.0.0.1:31000", "failed"), ("http://far:31000", "passed")])
+def test_learner_and_server_on_this_machine_are_added_up(machine, url, status):
+    """Each would fit; both do not."""
+    machine(35)
+    finding = findings(speakers=ADAPTERS, backend={"name": "sglang", "url": url})["memory"]
+    assert finding.status == status
+    assert findings(speakers=ADAPTERS)["memory"].status == "passed"
+
+
+def test_a_machine_that_is_too_small_is_told_the_remedy(machine):
+    machine(8)
+    assert "set speakers.lora_rank" in findings(speakers=ADAPTERS)["memory"].detail
+
+
+def test_cuda_without_cuda_fails(machine):
+    machine(64)
+    finding = findings(speakers={"model": "tiny", "device": "cuda"})["speakers.device"]
+    assert finding.status == "failed"
+    assert "set speakers.device to auto or cpu" in finding.detail
+    assert findings(speakers={"model": "tiny", "device": "auto"})["speakers.device"].status == "passed"
 
 
 def test_the_shape_counts_an_adapters_parameters(small_folder, small_config):

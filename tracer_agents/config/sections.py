@@ -153,7 +153,7 @@ class BackendConfig(_Section):
     )
     weights_folder: str | None = Field(
         default=None,
-        description="sglang: where the run makes a folder for weights that servers read; null: the system's temporary folder",
+        description="sglang: where a folder is made for weights that servers read; by default a temporary one",
     )
     in_flight: int = Field(default=128, ge=1, description="sglang: prompts under way at once")
     attempts: int = Field(default=4, ge=1, description="sglang: how often a completion is asked for")
