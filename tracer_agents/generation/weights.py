@@ -5,6 +5,7 @@ weights; rows of several policies can be generated in one batch.
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,10 +16,15 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
 
 from tracer_agents.errors import RunError, TrainingDiverged
 from tracer_env.seeding import adapter_seed
 
+_EXPERTS = (
+    "the targets reach the experts or the router of a mixture of experts, or layers of the same names; what is "
+    "exported would not be what was trained; name others, e.g. [q_proj, k_proj, v_proj, o_proj]"
+)
 _ADAPTER_FILE = "adapter_model.safetensors"  # PEFT's name, which SGLang looks for
 
 
@@ -113,7 +119,7 @@ class WholeModel:
 
     def merged(self, name: str) -> Iterator[tuple[str, torch.Tensor]]:
         """The model's own parameters."""
-        yield from self.model.named_parameters()
+        yield from revert_weight_conversion(self.model, dict(_kept(self.model))).items()
 
     def export(self, name: str, folder: Path) -> None:
         """The whole model in Hugging Face format."""
@@ -133,6 +139,9 @@ class LoraAdapters:
         alpha: their product is scaled by alpha / rank.
         targets: ``"all-linear"`` (every linear layer but the output's), or endings of module names.
         seed: of the first factors; each policy has its own.
+
+    Raises:
+        ValueError: targets that match nothing, or where what is exported would not be what was trained.
     """
 
     def __init__(
@@ -147,20 +156,26 @@ class LoraAdapters:
     ) -> None:
         self.model = model
         self.names = tuple(names)
+        _check_targets(model, targets)
         for name in names:
             config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, task_type="CAUSAL_LM")
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what PEFT warns of is settled by it, or refused here
                 torch.manual_seed(adapter_seed(seed, name))
                 if name == names[0]:
                     self._peft = get_peft_model(model, config, adapter_name=name)
                 else:
                     self._peft.add_adapter(name, config)
+        if self._peft.peft_config[names[0]].target_parameters:
+            raise ValueError(_EXPERTS)
         self._peft.eval()
         self._switch(names[0])
 
     def parameters(self, name: str) -> list[torch.nn.Parameter]:
         """The adapter's factors, in the model's order."""
-        return [parameter for key, parameter in self.model.named_parameters() if f".{name}." in key]
+        return [
+            parameter for key, parameter in self.model.named_parameters() if ".lora_" in key and name in key.split(".")
+        ]
 
     @contextmanager
     def active(self, name: str) -> Iterator[None]:
@@ -235,7 +250,11 @@ class LoraAdapters:
 
     def merged(self, name: str) -> Iterator[tuple[str, torch.Tensor]]:
         """The model's own parameters, those under an adapter with its product added; the model stays as it is."""
-        for key, parameter in self.model.named_parameters():
+        yield from revert_weight_conversion(self.model, dict(self._merged(name))).items()
+
+    def _merged(self, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+        """The same by the names that the model has in memory, which are not always a checkpoint's."""
+        for key, parameter in _kept(self.model):
             module, adapted, leaf = key.rpartition(".base_layer.")
             if ".lora_" in key:
                 continue
@@ -250,7 +269,7 @@ class LoraAdapters:
 
     def export(self, name: str, folder: Path) -> None:
         """The merged model in Hugging Face format; for this long its changed tensors are in memory twice."""
-        self.model.save_pretrained(folder, state_dict=dict(self.merged(name)))
+        self.model.save_pretrained(folder, state_dict=dict(self._merged(name)))
 
 
 @torch.no_grad()
@@ -266,6 +285,41 @@ def require_finite(named: Iterable[tuple[str, torch.Tensor]]) -> None:
                 f"the weights {name!r} are not finite and are not kept; the last checkpoint is intact: continue from "
                 "it with a lower gspo.learning_rate, or with speakers.dtype: float32"
             )
+
+
+def _kept(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """What a checkpoint keeps, each tensor once: parameters, and buffers that are no mere caches."""
+    yield from model.named_parameters()
+    parameters = {key for key, _ in model.named_parameters(remove_duplicate=False)}
+    yield from ((key, tensor) for key, tensor in model.state_dict().items() if key not in parameters)
+
+
+def _check_targets(model: PreTrainedModel, targets: str | list[str]) -> None:
+    """Lets adapters stand only where they are trained and can be merged into a checkpoint.
+
+    Raises:
+        ValueError: a target matches no module, or one whose weight belongs to another module, too.
+    """
+    if isinstance(targets, str):
+        return
+    modules = dict(model.named_modules())
+    users: dict[int, list[str]] = {}
+    for name, module in modules.items():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, torch.nn.Parameter):
+            users.setdefault(id(weight), []).append(name)
+    for target in targets:
+        matched = [name for name in modules if name == target or name.endswith(f".{target}")]
+        if not matched:
+            leaves = sorted({name.rpartition(".")[2] for name, module in modules.items() if hasattr(module, "weight")})
+            raise ValueError(f"no module is called {target!r}; there are {', '.join(leaves)}")
+        for name in matched:
+            shared = users.get(id(getattr(modules[name], "weight", None)), [])
+            if len(shared) > 1:
+                raise ValueError(
+                    f"{target!r}: {' and '.join(shared)} are one weight, which an adapter would take apart: what is "
+                    "exported would not be what was trained; drop the target"
+                )
 
 
 class Shelf:

@@ -233,7 +233,7 @@ class _Aliased:
         self._alias = {string: f"{_OPEN}{token}{_CLOSE}" for token, string in control.items()}
         self._original: dict[int, int] = {}
         for entry in added:
-            alias: str = self._alias.get(entry["content"], entry["content"])
+            alias = self._alias.get(entry["content"]) or str(entry["content"])
             flags = {name: entry[name] for name in ("single_word", "lstrip", "rstrip", "special")}
             normalised = entry["normalized"] and alias == entry["content"]
             self._copy.add_tokens([AddedToken(alias, normalized=normalised, **flags)])

@@ -34,6 +34,17 @@ def test_groups_of_equal_rewards_carry_no_signal(normalise_std):
     assert (advantage[3:] != 0).all()
 
 
+@pytest.mark.parametrize("normalise_std", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_rewards_that_differ_by_rounding_alone_carry_no_signal(normalise_std, scale):
+    """0.1 + 0.2 is not 0.3; divided by their own tiny deviation such rewards would look as good and bad as any."""
+    reward = scale * np.array([0.1 + 0.2, 0.3, 0.3, -0.7 + 1.0, 1.0, 0.0])
+    group = np.array([0, 0, 0, 0, 1, 1])
+    advantage, signal = group_advantages(reward, group, normalise_std=normalise_std)
+    assert signal.tolist() == [False] * 4 + [True] * 2
+    assert (advantage[:4] == 0).all()
+
+
 def test_advantages_have_mean_zero_and_unit_variance_in_each_group():
     rng = np.random.default_rng(0)
     group = np.concatenate([np.arange(9), rng.integers(0, 9, 91)])

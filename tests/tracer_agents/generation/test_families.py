@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tracer_agents.build import load_policy
@@ -136,6 +137,10 @@ def _random(kind: str, settings: dict[str, Any], tokenizer: Any) -> PreTrainedMo
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         parameter.copy_(0.25 * noise) if parameter.ndim > 1 else parameter.add_(0.05 * noise)
+    kept = model.state_dict()
+    for name, buffer in model.named_buffers():
+        if name in kept and buffer.is_floating_point():
+            buffer.add_(0.3 * torch.randn(buffer.shape, generator=generator))
     return model
 
 
@@ -251,3 +256,42 @@ def test_rope_that_changes_with_length_is_kept_below_the_length_at_which_it_does
 def test_the_context_of_nested_settings_is_the_language_models(load):
     assert context_of(load("gemma3, nested").model) == 256
     assert context_of(load("bloom").model) is None
+
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "all-linear": {"speakers.lora_rank": 2},
+    "all-linear, two policies": {"speakers.lora_rank": 2, "speakers.policy": "per_role"},
+    "attention": {"speakers.lora_rank": 2, "speakers.lora_targets": ["q_proj", "v_proj"]},
+    "nothing": {"speakers.lora_rank": 2, "speakers.lora_targets": ["q_proj", "nowhere"]},
+    "output layer": {"speakers.lora_rank": 2, "speakers.lora_targets": ["lm_head"]},
+    "embeddings": {"speakers.lora_rank": 2, "speakers.lora_targets": ["embed_tokens"]},
+}
+
+
+@pytest.mark.parametrize("trained", TRAINED)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_exported_is_what_was_trained_or_refused(load, tmp_path, name, trained):
+    """The merged model, read by plain transformers, says what the policy says."""
+    try:
+        policy = load(name, TRAINED[trained])
+    except ConfigError as error:
+        assert "speakers.lora_targets: " in str(error)  # noqa: PT017
+        return
+    assert trained != "nothing"
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(10, 90, (1, 12), generator=generator)
+    with torch.no_grad():
+        before = policy.model(input_ids=ids).logits
+    for each in policy.weights.names:
+        with torch.no_grad():
+            for parameter in policy.weights.parameters(each):
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        policy.weights.export(each, tmp_path / each)
+        named = {key for file in (tmp_path / each).glob("*.safetensors") for key in load_file(file)}
+        assert {key for key, _ in policy.weights.merged(each)} == named
+        exported = AutoModelForCausalLM.from_pretrained(tmp_path / each, attn_implementation="eager").eval()
+        with torch.no_grad(), policy.weights.active(each):
+            expected, computed = policy.model(input_ids=ids).logits, exported(input_ids=ids).logits
+        assert float((expected - before).abs().max()) > 1e-2
+        assert float((expected - computed).abs().max()) < 1e-4
