@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fuzzing.add_argument("--deadline", type=float, default=5.0, help="seconds a comparison may take")
     fuzzing.add_argument("--json", type=Path, dest="fuzz_json", help="where the figures go")
     other = commands.add_parser("recorded", help="other people's recorded completions, graded again")
-    other.add_argument("paths", nargs="+", type=Path, help="JSONL files, or folders of them")
+    other.add_argument("paths", nargs="+", type=Path, help="JSONL files or reports in Markdown, or folders of them")
     other.add_argument("--grader", choices=GRADERS, default="numeric")
     other.add_argument("--json", type=Path, dest="recorded_json", help="where the figures go")
     gold = commands.add_parser("gold", help="a data set's own solutions as recorded completions")

@@ -116,7 +116,7 @@ def _items(answer: Answer) -> "tuple[Answer, ...]":
 
 
 def _covers(some: Sequence[Answer], others: Sequence[Answer]) -> bool:
-    return all(any(same_answer(one, other) for other in others) for one in some)
+    return all(any(same_answer(each, other) for other in others) for each in some)
 
 
 def _same_scalar(a: Scalar, b: Scalar) -> bool:

@@ -21,8 +21,8 @@ class UnreadableError(ValueError):
 class FormulaReader:
     """Tokens with a position; every method reads one construct and leaves the position behind it."""
 
-    def __init__(self, found: Sequence[Token]) -> None:
-        self.tokens = list(found)
+    def __init__(self, pieces: Sequence[Token]) -> None:
+        self.tokens = list(pieces)
         self.at = 0
         self.depth = 0
         self.bars = 0  # open |

@@ -88,8 +88,8 @@ def _pieces(random: Random) -> str:
 def _mutated(random: Random) -> str:
     text = list(random.choice(GOLDS) + random.choice(("", "+1", " ", "=x", ", ")) + random.choice(GOLDS))
     for _ in range(random.randint(1, 4)):
-        at = random.randrange(len(text))
-        text[at : at + random.randint(0, 2)] = random.choice(_PIECES)
+        place = random.randrange(len(text))
+        text[place : place + random.randint(0, 2)] = random.choice(_PIECES)
     return "".join(text)
 
 

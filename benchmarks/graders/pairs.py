@@ -83,8 +83,8 @@ def judge_all(pairs: Sequence[Pair]) -> dict[str, dict[str, list[Judgement]]]:
             "choice": (Choice(),),
         }
         return {
-            kind: {type(grader).__name__: judge([p for p in pairs if p.grader == kind], grader) for grader in found}
-            for kind, found in graders.items()
+            kind: {type(grader).__name__: judge([p for p in pairs if p.grader == kind], grader) for grader in all_of}
+            for kind, all_of in graders.items()
         }
 
 

@@ -39,9 +39,9 @@ def read(text: str) -> Answer:
     if not cleaned:
         raise UnreadableError("empty")
     reader = _AnswerReader(tokens(cleaned))
-    found = reader.items(end=None, signs=True)
+    answers = reader.items(end=None, signs=True)
     reader.expect_end()
-    return found[0] if len(found) == 1 else Group(kind="set", items=tuple(found))
+    return answers[0] if len(answers) == 1 else Group(kind="set", items=tuple(answers))
 
 
 def _prose(text: str) -> str | None:
@@ -61,40 +61,40 @@ def _normal(prose: str) -> str:
 class _AnswerReader(FormulaReader):
     """Adds to formulas the answers that are no numbers."""
 
-    def __init__(self, found: Sequence[Token]) -> None:
-        super().__init__(found)
+    def __init__(self, pieces: Sequence[Token]) -> None:
+        super().__init__(pieces)
         self.structures = 0  # open ones
         self.read = 0  # items, those read twice counted twice
 
     def items(self, *, end: str | None, signs: bool) -> list[Answer]:
         r"""Answers between separators, up to ``end``; ``signs``: one with a ``\pm`` is two."""
-        found: list[Answer] = []
+        answers: list[Answer] = []
         while not (end and self.symbol(end)):
             self.read += 1
             if self.read > MAX_ITEMS:
                 raise UnreadableError("too many answers")
-            found += self.both_signs() if signs and self.structures <= 1 else [self.union()]
+            answers += self.both_signs() if signs and self.structures <= 1 else [self.union()]
             if not self.symbol(*SEPARATORS):
                 break
             while self.skip(*SEPARATORS):  # ", and"
                 pass
-        return found
+        return answers
 
     def both_signs(self) -> list[Answer]:
         start, sign, met = self.at, self.sign, self.both
         self.both, self.sign = False, 1
-        found = [self.union()]
+        answers = [self.union()]
         if self.both:
             self.at, self.sign = start, -1
-            found.append(self.union())
+            answers.append(self.union())
         self.sign, self.both = sign, met
-        return found
+        return answers
 
     def union(self) -> Answer:
-        found = [self.chain()]
+        answers = [self.chain()]
         while self.skip("cup"):
-            found.append(self.chain())
-        return found[0] if len(found) == 1 else Group(kind="set", items=tuple(found))
+            answers.append(self.chain())
+        return answers[0] if len(answers) == 1 else Group(kind="set", items=tuple(answers))
 
     def chain(self) -> Answer:
         head = self.head()
@@ -185,10 +185,10 @@ class _AnswerReader(FormulaReader):
         return _bracketed(opening, inside, closed)
 
     def words(self) -> Words:
-        said = ""
+        prose = ""
         while self.here("word"):
-            said += f" {self.take().text}"
-        return Words(text=_normal(said))
+            prose += f" {self.take().text}"
+        return Words(text=_normal(prose))
 
     def numeral(self) -> Numeral | None:
         here, under, sub = self.peek(), self.peek(1), self.peek(2)
@@ -272,8 +272,8 @@ def _inequality(sides: list[Scalar], ops: list[str]) -> Answer:
         sides, ops = sides[::-1], [_MIRRORED.get(op, op) for op in ops[::-1]]
     if any(op not in ("<", "<=") for op in ops) and ops != ["!="]:
         raise UnreadableError("a chain of relations")
-    place = next((at for at, side in enumerate(sides) if side.name), None)
-    others = [side for at, side in enumerate(sides) if at != place]
+    place = next((index for index, side in enumerate(sides) if side.name), None)
+    others = [side for index, side in enumerate(sides) if index != place]
     if place is None or ops == ["!="] or not all(side.constant for side in others):
         if len(sides) == 2:
             return Relation(op=ops[0], left=sides[0], right=sides[1])

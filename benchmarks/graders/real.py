@@ -42,8 +42,8 @@ class Verdicts:
             "disagree": sum(first != second for first, second in wanted),
             "listed": [
                 {"gold": gold, "text": text, "first": a.value, "second": b.value}
-                for (gold, text), a, b, found in zip(self.pairs, self.first, self.second, wanted, strict=True)
-                if found != (self.same, self.same)
+                for (gold, text), a, b, verdicts in zip(self.pairs, self.first, self.second, wanted, strict=True)
+                if verdicts != (self.same, self.same)
             ],
         }
 
@@ -94,7 +94,7 @@ def _graded(
     grade: Callable[[Sequence[str | None], Sequence[str]], list[Grade]],
     pairs: Sequence[tuple[str, str]],
 ) -> tuple[Grade, ...]:
-    return tuple(grade([parse(text) for _, text in pairs], [gold(one) or "" for one, _ in pairs]))
+    return tuple(grade([parse(text) for _, text in pairs], [gold(written) or "" for written, _ in pairs]))
 
 
 def write_gold(task: str, data: Path, out: Path) -> int:

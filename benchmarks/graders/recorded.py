@@ -3,10 +3,12 @@
 Such files are JSONL with a completion, a gold answer and mostly a verdict, under different names. Known layouts:
 GAIR-NLP/abel (``response``, ``gold``, ``result``), microsoft/ToRA (``code``, ``gt``, ``pred``: the verdict is whether
 ``pred`` and ``gt`` are the same number to 0.001, as its authors compare), openai/grade-school-math (a solution with
-its verdict under the name of each of four models), and files with the usual names of these fields.
+its verdict under the name of each of four models), and files with the usual names of these fields. Reports in
+Markdown are read in the layout of labrem/neus2026-labre (``Ground Truth:``, ``Is Correct:``, ``LLM Response``).
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -23,6 +25,10 @@ TEXT = ("response", "completion", "code", "solution", "generation", "output", "m
 GOLD = ("gold", "gt", "ground_truth", "answer", "target")
 VERDICT = ("result", "is_correct", "correct", "score")
 CLOSE = Fraction(1, 1000)
+
+_GOLD = re.compile(r"^ {2}Ground Truth: (.*?)\n\n## Response", re.MULTILINE | re.DOTALL)
+_RIGHT = re.compile(r"^ {2}Is Correct: (True|False)$", re.MULTILINE)
+_RESPONSE = re.compile(r"^--- LLM Response ---\n(.*?)^--- End LLM Response ---", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +63,31 @@ def recorded(path: Path) -> Iterator[Recorded]:
     Raises:
         DataError: the file cannot be read, or a row has no completion, gold or verdict under a known name.
     """
+    if path.suffix == ".md":
+        yield from _from_report(path)
+        return
     for row in jsonl_rows(path):
         fields = dict(row.fields)
         models = {name: value for name, value in fields.items() if isinstance(value, dict) and "is_correct" in value}
         for name, given in models.items() or [("", fields)]:
             source = f"{path.parent.name}/{path.name}" + (f" {name}" if name else "")
             yield _recorded(source, row.where, {**fields, **given})
+
+
+def _from_report(path: Path) -> Iterator[Recorded]:
+    """The last response to every problem of a report."""
+    for number, problem in enumerate(
+        re.split(r"^## Problem ", path.read_text("utf-8"), flags=re.MULTILINE)[1:], start=1
+    ):
+        gold, rights, responses = _GOLD.search(problem), _RIGHT.findall(problem), _RESPONSE.findall(problem)
+        if not (gold and rights and responses):
+            raise DataError(f"{path}, problem {number}: no ground truth, verdict or response")
+        yield Recorded(
+            source=f"{path.parent.name}/{path.name}",
+            text=responses[-1],
+            gold=gold[1].strip(),
+            right=rights[-1] == "True",
+        )
 
 
 def _recorded(source: str, where: str, fields: dict[str, Any]) -> Recorded:
@@ -88,20 +113,26 @@ def _close(predicted: Any, gold: str) -> bool:
 
 
 def compare_all(paths: Sequence[Path], grader: str) -> list[Compared]:
-    """``compare`` for files and for the JSONL files of folders, in order of name, with a grader of ``fuzz.GRADERS``.
+    """``compare`` for files and for those of folders, in order of name, with a grader of ``fuzz.GRADERS``.
 
     Raises:
         DataError: a file cannot be used, or there is none.
     """
-    files = [file for path in paths for file in (sorted(path.rglob("*.jsonl")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (_inside(path) if path.is_dir() else [path])]
     if not files:
-        raise DataError(f"{', '.join(map(str, paths))}: no JSONL file; give files or folders of recorded completions")
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no JSONL or Markdown file; give files or folders of recorded completions"
+        )
     made = GRADERS[grader]()
     try:
         return [compared for file in files for compared in compare(file, made)]
     finally:
         if isinstance(made, Symbolic):
             made.close()
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".jsonl", ".md"))
 
 
 def compare(path: Path, grader: Grader) -> list[Compared]:

@@ -91,25 +91,25 @@ def clean(text: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """The tokens of cleaned text; linear in its length."""
-    found: list[Token] = []
+    pieces: list[Token] = []
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or ""
         spaced = match.start() > 0 and text[match.start() - 1].isspace()
         piece = match[kind]
         if kind == "word":
-            found += _run(piece, spaced, found[-1] if found else None)
+            pieces += _run(piece, spaced, pieces[-1] if pieces else None)
         elif kind == "text":
-            found += _prose(piece)
+            pieces += _prose(piece)
         elif kind == "command":
-            found.append(Token("command", piece[1:], spaced))
+            pieces.append(Token("command", piece[1:], spaced))
         elif kind == "escaped":
-            found.append(Token("symbol", piece, spaced))
+            pieces.append(Token("symbol", piece, spaced))
         else:
-            found.append(Token(kind, piece, spaced))
-    last = len(found) - (3 if len(found) > 3 and found[-2].text == "^" else 1)  # m, m^2
-    if last > 0 and found[last].text in _LETTER_UNITS and found[last].spaced and found[last - 1].kind == "number":
-        found[last] = Token("word", found[last].text, True)
-    return found
+            pieces.append(Token(kind, piece, spaced))
+    last = len(pieces) - (3 if len(pieces) > 3 and pieces[-2].text == "^" else 1)  # m, m^2
+    if last > 0 and pieces[last].text in _LETTER_UNITS and pieces[last].spaced and pieces[last - 1].kind == "number":
+        pieces[last] = Token("word", pieces[last].text, True)
+    return pieces
 
 
 def _run(letters: str, spaced: bool, before: Token | None) -> list[Token]:

@@ -32,33 +32,33 @@ def parse_verdict(completion: str) -> Verdict | None:
     verdict names both (``Verdict: RIGHT or WRONG``) or neither (``Verdict: unsure``), or is two lines, one for each,
     as the prompt lists them.
     """
-    lines = [line for line in _outside_fences(own_lines(completion)) if line.strip()]
-    for index in range(len(lines) - 1, -1, -1):
-        stated = _stated(lines[index])
+    rows = [row for row in _outside_fences(own_lines(completion)) if row.strip()]
+    for index in range(len(rows) - 1, -1, -1):
+        stated = _stated(rows[index])
         if stated is None:
             continue
-        before = _stated(lines[index - 1]) if index else None
+        before = _stated(rows[index - 1]) if index else None
         both = before is not None and len(before | stated) > 1
         return Verdict(next(iter(stated))) if len(stated) == 1 and not both else None
     return None
 
 
-def _stated(line: str) -> set[str] | None:
+def _stated(row: str) -> set[str] | None:
     """The verdicts that a line states: one, or none or both if it is undecided; None if it states nothing."""
-    statements = list(_STATEMENT.finditer(line))
+    statements = list(_STATEMENT.finditer(row))
     if not statements:
-        return set() if _OPENED.match(line) else None
+        return set() if _OPENED.match(row) else None
     if any(_UNDECIDED.match(statement["after"]) for statement in statements):
         return set()
-    return {verdict.upper() for verdict in _AGAIN.findall(line)}
+    return {verdict.upper() for verdict in _AGAIN.findall(row)}
 
 
-def _outside_fences(lines: list[str]) -> list[str]:
+def _outside_fences(rows: list[str]) -> list[str]:
     outside: list[str] = []
     fenced = False
-    for line in lines:
-        if _FENCE.match(line):
+    for row in rows:
+        if _FENCE.match(row):
             fenced = not fenced
         elif not fenced:
-            outside.append(line)
+            outside.append(row)
     return outside

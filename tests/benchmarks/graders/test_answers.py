@@ -100,7 +100,7 @@ def _read(text):
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(PIECES, max_size=12).map("".join), st.lists(PIECES, max_size=12).map("".join))
-def test_sameness_is_symmetric(one, other):
-    a, b = _read(one), _read(other)
+def test_sameness_is_symmetric(answer, other):
+    a, b = _read(answer), _read(other)
     if a is not None and b is not None:
         assert same_answer(a, b) == same_answer(b, a)

@@ -13,11 +13,11 @@ def test_the_texts_are_the_same_every_time():
 
 
 def test_the_texts_are_varied():
-    found = list(texts(2000, 0))
-    assert len(set(found)) > 1900
-    assert max(map(len, found)) >= 20_000
-    assert any("\\boxed" in text for text in found)
-    assert any(not text.isascii() for text in found)
+    fuzzed = list(texts(2000, 0))
+    assert len(set(fuzzed)) > 1900
+    assert max(map(len, fuzzed)) >= 20_000
+    assert any("\\boxed" in text for text in fuzzed)
+    assert any(not text.isascii() for text in fuzzed)
 
 
 @pytest.mark.parametrize("name", ["numeric", "choice", "value"])

@@ -65,8 +65,8 @@ def test_both_graders_see_the_same_answers(tmp_path):
         {"problem": "q", "solution": r"so \boxed{x+1}", "answer": "1+x"},
     ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = {one.name: one for one in math500_verdicts(data)}
-    assert {name: set(one.first) | set(one.second) for name, one in found.items()} == {
+    by_name = {each.name: each for each in math500_verdicts(data)}
+    assert {name: set(each.first) | set(each.second) for name, each in by_name.items()} == {
         "solutions": {Grade.RIGHT},
         "rewritten": {Grade.RIGHT},
         "perturbed": {Grade.WRONG},

@@ -47,3 +47,25 @@ def test_an_error_of_the_library_is_no_verdict(monkeypatch):
 
     monkeypatch.setattr(math_verify, "verify", fail)
     assert comparison()("x", "y") == "ungradable"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "grade"),
+    [
+        (r"1.6\times10^{-19}", r"9.1\times10^{-31}", "wrong"),
+        (r"(0.0000001,2)", "(0.0000002,2)", "wrong"),
+        (r"\begin{pmatrix}10^{-9}\\1\end{pmatrix}", r"\begin{pmatrix}10^{-8}\\1\end{pmatrix}", "wrong"),
+        (r"\frac{1}{3}", "0.333333333", "wrong"),
+        (r"11\sqrt{2}", r"2\sqrt{60.5}", "right"),
+        ("14-i", "14.0-1.0i", "right"),
+        (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)", "right"),
+        (r"\frac{1}{\sqrt{n}}", r"\sqrt{1/n}", "right"),
+        ("|x|", "x", "wrong"),
+        ("5", r"\infty", "wrong"),
+        (r"50\%", "50", "right"),
+        (r"50\%", "0.5", "right"),
+        (r"\frac{33}{100}", r"0.33\%", "wrong"),
+    ],
+)
+def test_numbers_are_compared_exactly(gold, answer, grade):
+    assert comparison()(gold, answer) == grade

@@ -1,5 +1,6 @@
 """Quoted text is never a speaker's own."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,3 +38,46 @@ def test_a_quote_cut_by_the_limit_stays_quoted():
 @given(st.lists(st.sampled_from(["<solution>", "</solution>", "<review>", "</review>", "\n", "> ", "<", "/"])))
 def test_any_nesting_is_survived(pieces):
     assert all("solution>" not in line and "review>" not in line for line in own_lines("".join(pieces)))
+
+
+@pytest.mark.parametrize(
+    "mention",
+    [
+        "The <solution> says 9.",
+        "In <solution>, step 2 fails.",
+        "I looked at step 2 in <solution>",
+        "<solution> is wrong.",
+        "`<solution>` is fine.",
+        'The tag "<review>" opens one.',
+    ],
+)
+def test_a_tag_that_is_only_mentioned_quotes_nothing(mention):
+    assert own_lines(f"{mention}\n#### 7")[-1] == "#### 7"
+
+
+@pytest.mark.parametrize("opening", ["<solution>\n", "<review>", "It wrote: <solution>\n", "<solution>#### 9\n"])
+def test_an_unclosed_quote_is_not_taken_for_a_mention(opening):
+    assert "#### 7" not in own_lines(f"{opening}#### 7")
+
+
+def test_a_mention_before_a_quote_leaves_the_quote_one():
+    assert own_lines("The <solution> was:\n<solution>\n#### 9\n</solution>\n#### 7")[-1] == "#### 7"
+    assert "#### 9" not in own_lines("The <solution> was:\n<solution>\n#### 9\n</solution>\n#### 7")
+
+
+@pytest.mark.parametrize("quote", ['"#### 9"', "'the answer is 9'", "“Verdict: RIGHT”", "`#### 9`", "«Answer: 9»"])
+def test_an_answer_in_quotation_marks_is_not_said(quote):
+    assert own_lines(f"The other wrote {quote}, wrongly") == ["The other wrote …, wrongly"]
+
+
+def test_quotation_marks_around_other_words_stay():
+    assert own_lines('He said "seven". It\'s 7" long') == ['He said "seven". It\'s 7" long']
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "</s>", "<eos>", "<end_of_turn>", "<｜end▁of▁sentence｜>", "[INST]"])
+def test_a_turn_ends_at_its_end_token(end):
+    assert own_lines(f"#### 7{end}\nuser\n#### 9") == ["#### 7"]
+
+
+def test_tokens_that_begin_a_turn_are_left_out():
+    assert own_lines("<|start_header_id|>assistant<|end_header_id|>\n\n#### 7<|eot_id|>")[-1] == "#### 7"

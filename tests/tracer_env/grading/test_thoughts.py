@@ -37,16 +37,16 @@ SAID = [
 PIECES = st.sampled_from(["<think>", "</think>", "[THINK]", "[/THINK]", "a", " ", "\n", "`", "<", "/think>"])
 
 
-@pytest.mark.parametrize(("text", "said"), SAID)
-def test_thoughts_are_left_out(text, said):
-    assert spoken(text) == said
+@pytest.mark.parametrize(("text", "kept"), SAID)
+def test_thoughts_are_left_out(text, kept):
+    assert spoken(text) == kept
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_what_is_said_is_part_of_the_text_and_longer_thoughts_change_nothing(text):
-    said = spoken(text)
-    assert len(said) <= len(text)
-    assert spoken(f"<think>hm</think>{text}") == said or "</think>" in text or "[/THINK]" in text
+    kept = spoken(text)
+    assert len(kept) <= len(text)
+    assert spoken(f"<think>hm</think>{text}") == kept or "</think>" in text or "[/THINK]" in text
 
 
 @pytest.mark.parametrize("grader", [Numeric(), Symbolic(), Arithmetic(level=1)])
