@@ -229,12 +229,27 @@ def test_eval_of_recorded_completions(tmp_path, capsys):
     assert guessed["generated_tokens_per_question"] == 5
 
 
+def test_without_a_limit_everything_recorded_is_graded_and_what_matches_nothing_is_counted(tmp_path, capsys):
+    """More than the 500 questions of other evaluations, of which one differs in spacing and one is not the task's."""
+    from tracer_env.tasks.arithmetic import Arithmetic
+
+    questions = Arithmetic(level=1).draw("test", 0, 520, seed=0)
+    made = [{"question": q.text, "completion": f"#### {q.gold}"} for q in questions]
+    made[-1]["question"] = "  " + made[-1]["question"].replace(" ", "  ")
+    file = replayed(tmp_path, *made, {"question": "Who?", "completion": "#### 1"})
+    options = ["--task.options", "{level: 1}", "--evaluation.bootstrap=200", "--out", str(tmp_path / "e")]
+    assert main(["eval", "--speaker", "replay", "--completions", str(file), *options]) == 0
+    figures = RunDirectory(tmp_path / "e").summary()["models"]["recorded"]
+    assert (figures["n"], figures["accuracy"], figures["unanswered"], figures["unmatched"]) == (520, 1.0, 0, 1)
+    assert "unmatched" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", ["{", '{"question": "Q"}'])
 def test_malformed_completions_are_named(tmp_path, capsys, content):
     file = tmp_path / "bad.jsonl"
     file.write_text(content + "\n")
     message = fails(capsys, "eval", "--speaker", "replay", "--completions", file, "--out", tmp_path / "e")
-    assert "bad.jsonl:1" in message.replace(" ", "")
+    assert "bad.jsonl,line1" in message.replace(" ", "")
 
 
 def test_completions_of_other_questions_are_refused(tmp_path, capsys):

@@ -28,6 +28,7 @@ class RecordedModel:
         metrics: of its first samples.
         samples: how many every question has.
         unanswered: questions without a completion.
+        unmatched: recorded questions that are none of those asked.
         self_consistency: accuracy of the majority of all samples.
         pass_at_k: share of questions with a right sample.
     """
@@ -35,6 +36,7 @@ class RecordedModel:
     metrics: Metrics
     samples: int
     unanswered: int
+    unmatched: int
     self_consistency: float
     pass_at_k: float
 
@@ -44,6 +46,7 @@ class RecordedModel:
             **self.metrics.as_json(),
             "samples": self.samples,
             "unanswered": self.unanswered,
+            "unmatched": self.unmatched,
             "self_consistency": self.self_consistency,
             "pass_at_k": self.pass_at_k,
         }

@@ -26,8 +26,10 @@ from tracer_agents.training.stages import Display, Stages
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
 from tracer_env.errors import DataError
+from tracer_env.seeding import EPISODES
 from tracer_env.tasks.base import Task
 
+_BATCH = 1000  # held-out questions drawn at once for recorded completions
 Dialogues = Mapping[str, Sequence[DialogueRecord]]
 
 
@@ -184,11 +186,11 @@ def run_replay(config: Config, out: Path, *, completions: Path, display: Display
         with stages("load"):
             task = build_task(config)
             speakers = load_replay(completions, task)
-            asked = draw_episodes(task, "test", 0, config.evaluation.questions, seed=config.seed, phase="test")
+            asked = _asked(config, task, list(speakers.values()))
         models: dict[str, RecordedModel] = {}
         with stages("grade"):
             for name, speaker in speakers.items():
-                episodes = [episode for episode in asked if speaker.samples_of(episode.question.text)]
+                episodes = [episode for episode in asked if speaker.samples_of(episode.question)]
                 if not episodes:
                     raise DataError(
                         f"{completions}: no completion of {name!r} answers a question of {config.task.name}; "
@@ -196,25 +198,56 @@ def run_replay(config: Config, out: Path, *, completions: Path, display: Display
                     )
                 ballots = _ballots(config, speaker, task, episodes)
                 directory.add_records([replace(ballot, method=name) for ballot in ballots])
-                models[name] = _recorded_model(config, name, ballots, unanswered=len(asked) - len(episodes))
+                models[name] = _recorded_model(
+                    config,
+                    name,
+                    ballots,
+                    unanswered=len(asked) - len(episodes),
+                    unmatched=speaker.unmatched([episode.question for episode in asked]),
+                )
         summary = ReplaySummary(origin=describe(config), stage_seconds=stages.seconds, models=models)
         directory.write_summary(summary.as_json())
     return summary
 
 
+def _asked(config: Config, task: Task, speakers: Sequence[ReplaySpeaker]) -> list[Episode]:
+    """The held-out questions that recorded completions are graded on.
+
+    As many as ``evaluation.questions`` says where it is set; else the whole split, or, of an endless one, as far as
+    the recorded questions go.
+    """
+    if "questions" in config.evaluation.model_fields_set:
+        return draw_episodes(task, "test", 0, config.evaluation.questions, seed=config.seed, phase="test")
+    endless = bool(task.draw("test", EPISODES - 1, 1, seed=config.seed))
+    asked: list[Episode] = []
+    while True:
+        batch = draw_episodes(task, "test", len(asked), _BATCH, seed=config.seed, phase="test")
+        asked += batch
+        answered = [any(speaker.samples_of(episode.question) for speaker in speakers) for episode in batch]
+        if len(batch) < _BATCH or (endless and not any(answered)):
+            break
+    if endless:
+        while asked and not any(speaker.samples_of(asked[-1].question) for speaker in speakers):
+            asked.pop()
+    return asked
+
+
 def _ballots(config: Config, speaker: ReplaySpeaker, task: Task, episodes: Sequence[Episode]) -> list[DialogueRecord]:
     """One ballot per question, of as many recorded samples as every question has."""
-    votes = min(speaker.samples_of(episode.question.text) for episode in episodes)
+    votes = min(len(speaker.samples_of(episode.question)) for episode in episodes)
     return sample_answers(episodes, config.dialogue.rules, speaker, task, votes=votes, phase="after", seed=config.seed)
 
 
-def _recorded_model(config: Config, name: str, ballots: Sequence[DialogueRecord], *, unanswered: int) -> RecordedModel:
+def _recorded_model(
+    config: Config, name: str, ballots: Sequence[DialogueRecord], *, unanswered: int, unmatched: int
+) -> RecordedModel:
     votes = len(ballots[0].turns)
     first = [replace(majority(ballot, 1), method=name) for ballot in ballots]
     return RecordedModel(
         metrics=figures(config, first),
         samples=votes,
         unanswered=unanswered,
+        unmatched=unmatched,
         self_consistency=figures(config, [majority(ballot, votes) for ballot in ballots]).accuracy,
         pass_at_k=sum(any(turn.right for turn in ballot.turns) for ballot in ballots) / len(ballots),
     )

@@ -1,6 +1,6 @@
 """What a person sees at the terminal: progress while a run works, a table when it is done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,6 +73,22 @@ class RichDisplay:
         self._progress.console.print(f"note: {escape(text)}", highlight=False, markup=False, soft_wrap=True)
 
 
+_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {  # heading -> what the figures of a row say
+    "accuracy": lambda m: _rate(m["accuracy"]),
+    "95% interval": lambda m: "{:.3f} – {:.3f}".format(*m["accuracy_ci95"]),
+    "greedy": lambda m: _rate(m["greedy_accuracy"]),
+    "utility": lambda m: f"{m['utility']:+.3f}",
+    "tokens": lambda m: f"{m['generated_tokens_per_question']:.1f}",
+    "corrects": lambda m: _rate(m["correction_rate"]),
+    "preserves": lambda m: _rate(m["preservation_rate"]),
+    "speaks": lambda m: _rate(m["speak_rate"]),
+}
+_COLUMNS_OF_RECORDED = {  # completions recorded elsewhere: nobody reviewed or revised
+    **{name: _COLUMNS[name] for name in ("accuracy", "95% interval", "tokens")},
+    **{name: lambda m, name=name: str(m[name]) for name in ("n", "samples", "unanswered", "unmatched")},
+}
+
+
 def print_summary(summary: dict[str, Any], out: Path) -> None:
     """The table of a run's ``summary.json`` on standard output."""
     console = Console(width=None if Console().is_terminal else 120)
@@ -84,21 +100,12 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     n = next(iter(rows.values()))["n"]
     team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
     table = Table(title=f"{summary['task']}, {n} held-out questions, seed {summary['seed']}")
-    for column in ("", "accuracy", "95% interval", "greedy", "utility", "tokens", "corrects", "preserves", "speaks"):
+    columns = _COLUMNS_OF_RECORDED if summary.get("models") else _COLUMNS
+    for column in ("", *columns):
         table.add_column(column, justify="left" if not column else "right")
     for name, m in rows.items():
-        low, high = m["accuracy_ci95"]
-        table.add_row(
-            Text(team if name == "after" else _label(name, m)),  # a model may be named like markup
-            _rate(m["accuracy"]),
-            f"{low:.3f} – {high:.3f}",
-            _rate(m["greedy_accuracy"]),
-            f"{m['utility']:+.3f}",
-            f"{m['generated_tokens_per_question']:.1f}",
-            _rate(m["correction_rate"]),
-            _rate(m["preservation_rate"]),
-            _rate(m["speak_rate"]),
-        )
+        label = team if name == "after" else _label(name, m)
+        table.add_row(Text(label), *(shown(m) for shown in columns.values()))  # a model may be named like markup
     console.print(table)
     for comparison in summary.get("comparisons", []):
         if comparison["metric"] == "accuracy":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer_env.errors import DataError
+from tracer_env.spaces import usable_text
 from tracer_env.tasks.base import Question
 
 MAX_LINE_BYTES = 1 << 20
@@ -26,7 +27,7 @@ class Row:
         """The first field of ``names`` that is there, as text; a number counts as text.
 
         Raises:
-            DataError: no such field, or it is empty or neither text nor a number.
+            DataError: no such field, or it is empty, neither text nor a number, or no valid Unicode.
         """
         name = next((name for name in names if name in self.fields), None)
         if name is None:
@@ -36,6 +37,8 @@ class Row:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{self.where}: field {name!r} must be text, got {type(value).__name__}")
         text = str(value).strip()
+        if usable_text(text, len(text)) != text:
+            raise DataError(f"{self.where}: field {name!r} has a NUL or a lone surrogate, which is no text; remove it")
         if not text:
             raise DataError(f"{self.where}: field {name!r} is empty; fill it in or remove the row")
         return text
@@ -74,7 +77,7 @@ def jsonl_rows(path: str | Path) -> Iterator[Row]:
                 if number > MAX_ROWS:
                     raise DataError(f"{where}: more than {MAX_ROWS:,} lines; split the file")
                 if len(line) > MAX_LINE_BYTES:
-                    raise DataError(f"{where}: longer than {MAX_LINE_BYTES:,} bytes; is it one JSON object a line?")
+                    raise DataError(f"{where}: longer than {MAX_LINE_BYTES:,} bytes; is it one JSON object per line?")
                 if line.strip():
                     yield Row(where=where, fields=_object(line, where))
     except OSError as error:
