@@ -15,10 +15,10 @@ from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.errors import RunError
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.values import Weighting, reach
-from tracer_agents.rollout.cost import utterance_count
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.types import Controller
+from tracer_env.cost import utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Split

@@ -14,12 +14,12 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.game.values import Game
-from tracer_agents.rollout.cost import utterance_count
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand_external
 from tracer_agents.speakers.tabular import Difficulty, TabularSpeaker, TokenCounts, tabular_question
 from tracer_agents.types import Controller, Episode
 from tracer_agents.worlds.tabular_task import TabularTask
+from tracer_env.cost import utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import InfosetKey, Infosets
 

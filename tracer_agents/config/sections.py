@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tracer_env.cost import MOST_UTTERANCES, check_expandable, external_count, utterance_count
 from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError
 from tracer_env.rewards import Utility
@@ -344,6 +345,28 @@ class Config(_Section):
                 "credit.reviewer: uplift compares branches that controllers.expansion: external does not expand; "
                 "set one of them to its default"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _expandable(self) -> Self:
+        """No setting may expand dialogues that take years: what is expanded fully, and what one agent at a time."""
+        fully = {
+            "controllers.expansion: external": self.controllers.expansion == "full",
+            "controllers.play: current": self.controllers.play == "validated",
+            "evaluation.certificate_questions: 0": self.evaluation.certificate_questions > 0,
+            "evaluation.checkpoint_questions: 0": self.evaluation.checkpoint_questions > 0,
+        }
+        rules, remedies = self.dialogue.rules, [remedy for remedy, needed in fully.items() if needed]
+        if remedies and utterance_count(rules) > MOST_UTTERANCES:
+            raise ValueError(
+                f"dialogue.rounds: a question of {rules.rounds} rounds generates {utterance_count(rules):,} utterances "
+                f"when it is fully expanded, and {MOST_UTTERANCES:,} are the most; set {', '.join(remedies)}"
+            )
+        for player in range(rules.n_agents):
+            try:
+                check_expandable(rules, external_count(rules, player).most)
+            except ConfigError as error:
+                raise ValueError(f"dialogue.{error}") from error
         return self
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
+from tracer_env.cost import check_expandable, external_count
 from tracer_env.dialogue import (
     Dialogue,
     FinishReason,
@@ -81,7 +82,12 @@ def is_right(grades: Mapping[str, Grade], state: Dialogue) -> bool:
 
 
 def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader) -> list[Tree]:
-    """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances per question."""
+    """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances per question.
+
+    Raises:
+        ConfigError: more than ``cost.MOST_UTTERANCES`` per question.
+    """
+    check_expandable(rules)
     everything = (Mode.SKIP, Mode.SPEAK)
     return _grow(episodes, rules, speakers, grade, lambda nodes: [everything] * len(nodes))
 
@@ -93,7 +99,11 @@ def expand_external(
 
     Lanctot et al. (2009), "Monte Carlo Sampling for Regret Minimization in Extensive Games". A sampled choice
     has one child in the tree, as a forced one has, and enters the empirical game as chance.
+
+    Raises:
+        ConfigError: more than ``cost.MOST_UTTERANCES`` per question.
     """
+    check_expandable(rules, external_count(rules, player).most)
 
     def branch(nodes: list[tuple[Episode, Dialogue]]) -> list[tuple[Mode, ...]]:
         modes = choose(nodes, behaviour)

@@ -25,12 +25,12 @@ from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.metrics import summarise
 from tracer_agents.evaluation.statistics import bootstrap_p
-from tracer_agents.rollout.cost import external_count, immediate_count
 from tracer_agents.rollout.records import record_dialogues
 from tracer_agents.rollout.tree import Tree, play
 from tracer_agents.speakers.tabular import TabularSpeaker
 from tracer_agents.types import Episode
 from tracer_agents.worlds.tabular_task import TabularTask
+from tracer_env.cost import external_count, immediate_count
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets
 from tracer_env.rewards import Utility

@@ -30,7 +30,7 @@ from benchmarks.suite.plan import Plan, make_plan, read_plan
 from tracer_agents.build import TINY
 from tracer_agents.config import Config
 from tracer_agents.controllers.fixed import AlwaysSpeak, NeverReview
-from tracer_agents.rollout.cost import utterance_count
+from tracer_env.cost import utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 

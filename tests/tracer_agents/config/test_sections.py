@@ -65,3 +65,17 @@ def test_every_setting_says_what_it_means():
     for name, field in Config.model_fields.items():
         fields = getattr(field.annotation, "model_fields", {name: field})
         assert [each for each, info in fields.items() if not info.description] == []
+
+
+def test_dialogues_too_long_to_be_expanded_are_refused_with_the_settings_that_help():
+    long = {"dialogue.rounds": 21}
+    with pytest.raises(
+        ConfigError, match=r"dialogue.rounds: .* 1,048,576 utterances .* controllers.expansion: external"
+    ):
+        load_config(overrides=long)
+    settings = {"evaluation.certificate_questions": 0, "evaluation.checkpoint_questions": 0}
+    with pytest.raises(ConfigError, match=r"set controllers\.expansion: external$"):
+        load_config(overrides=long | settings)
+    assert load_config(overrides=long | settings | {"controllers.expansion": "external"}).dialogue.rounds == 21
+    with pytest.raises(ConfigError, match="4,096 are the most; choose fewer rounds"):
+        load_config(overrides=long | settings | {"controllers.expansion": "external", "dialogue.n_agents": 1})

@@ -5,11 +5,11 @@ import pytest
 from tracer_agents.build import build
 from tracer_agents.config import load_config
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
-from tracer_agents.rollout.cost import external_count, utterance_count
 from tracer_agents.rollout.tree import expand_external, play, rollout
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import Episode
+from tracer_env.cost import external_count, utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Grade

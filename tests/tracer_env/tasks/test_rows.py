@@ -1,5 +1,6 @@
 """Rows are checked as they are read, and an error names file, line, field and remedy."""
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -119,3 +120,12 @@ def test_a_hub_set_that_cannot_be_loaded_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
         hub_rows("o/n", config=None, splits=("train",))
+
+
+@pytest.mark.parametrize("field", ["question", "answer"])
+@pytest.mark.parametrize("fault", ["\ud800", "\0"])
+def test_text_that_is_no_unicode_is_named_with_file_line_and_field(tmp_path, field, fault):
+    fields = {"question": "How many?", "answer": "1", field: f"seven {fault} eggs"}
+    path = write(tmp_path / "q.jsonl", json.dumps({"question": "Who?", "answer": "1"}), json.dumps(fields))
+    with pytest.raises(DataError, match=f"q.jsonl, line 2: field '{field}' has a NUL or a lone surrogate"):
+        question_set("t", "q", jsonl_rows(path), read)

@@ -7,6 +7,9 @@ be forced, and the counts of full expansion are the most there can be.
 from dataclasses import dataclass
 
 from tracer_env.dialogue import Role, Rules
+from tracer_env.errors import ConfigError
+
+MOST_UTTERANCES = 4096  # per question: 13 rounds fully expanded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,23 @@ def utterance_count(rules: Rules) -> int:
     return 2 ** (rules.rounds - 1)
 
 
-def decision_count(rules: Rules) -> int:
-    """Free binary decisions of full expansion: 2^(R−1) − 1 (15 at R = 5)."""
-    return 2 ** (rules.rounds - 1) - 1
+def check_expandable(rules: Rules, utterances: int | None = None) -> None:
+    """Refuses dialogues that are too long to be expanded.
+
+    Args:
+        rules: the shape of the dialogues.
+        utterances: the most that a question generates; by default that of full expansion.
+
+    Raises:
+        ConfigError: more than ``MOST_UTTERANCES``.
+    """
+    count = utterance_count(rules) if utterances is None else utterances
+    if count > MOST_UTTERANCES:
+        remedy = "set controllers.expansion: external or " if utterances is None else ""
+        raise ConfigError(
+            f"rounds: a question of {rules.rounds} rounds generates up to {count:,} utterances when expanded, and "
+            f"{MOST_UTTERANCES:,} are the most; {remedy}choose fewer rounds"
+        )
 
 
 def external_count(rules: Rules, player: int) -> UtteranceCount:

@@ -7,11 +7,19 @@ from hypothesis import strategies as st
 
 from benchmarks.suite.immediate import play_and_score
 from tracer_agents.controllers.fixed import RandomSpeech
-from tracer_agents.rollout.cost import UtteranceCount, decision_count, external_count, immediate_count, utterance_count
 from tracer_agents.rollout.tree import expand, expand_external
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
 from tracer_agents.types import Episode
+from tracer_env.cost import (
+    MOST_UTTERANCES,
+    UtteranceCount,
+    check_expandable,
+    external_count,
+    immediate_count,
+    utterance_count,
+)
 from tracer_env.dialogue import SCHEDULES, Role, Rules, is_forced, is_terminal
+from tracer_env.errors import ConfigError
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Grade
 
@@ -46,15 +54,15 @@ def test_full_expansion(rounds, n_agents):
     speakers = Counting()
     rules = Rules(n_agents=n_agents, rounds=rounds)
     trees = expand(episodes(3), rules, speakers, grade)
-    # One call a round, for every question at once: 1, 1, 2, 4, … utterances a question.
+    # One call per round, for every question at once: 1, 1, 2, 4, … utterances per question.
     assert speakers.batches == [3 * max(1, 2 ** (depth - 1)) for depth in range(rounds)]
     for tree in trees:
         free = [state for state in tree.states.values() if not is_terminal(state) and not is_forced(state)]
         assert len(list(tree.spoken())) == utterance_count(rules) == 2 ** (rounds - 1)
-        assert len(free) == decision_count(rules) == 2 ** (rounds - 1) - 1
+        assert len(free) == 2 ** (rounds - 1) - 1
         assert len(tree.leaves()) == 2 ** (rounds - 1)
     if rounds == 5:
-        assert (utterance_count(rules), decision_count(rules)) == (16, 15)
+        assert utterance_count(rules) == 16
 
 
 @given(rules=RULES, player=st.integers(0, 3), p=st.floats(0, 1), seed=st.integers(0, 10_000))
@@ -120,3 +128,19 @@ def test_the_immediate_rule(rules, p, seed):
     assert sum(speakers.batches) == 5 * count.always + fresh
     assert count.always == 1 + (rules.rounds - 1) // 2
     assert count.most == rules.rounds
+
+
+@pytest.mark.parametrize("rounds", [15, 21, 99])
+def test_dialogues_too_long_to_be_expanded_are_refused_before_anybody_speaks(rounds):
+    speakers, rules = Counting(), Rules(rounds=rounds)
+    with pytest.raises(ConfigError, match=rf"{2 ** (rounds - 1):,} utterances .* set controllers.expansion: external"):
+        expand(episodes(1), rules, speakers, grade)
+    with pytest.raises(ConfigError, match="4,096 are the most; choose fewer rounds"):
+        expand_external(episodes(1), Rules(rounds=rounds, n_agents=1), speakers, grade, RandomSpeech(p=0.5), 0)
+    assert speakers.batches == []
+
+
+def test_the_longest_dialogue_that_is_expanded():
+    check_expandable(Rules(rounds=13))
+    assert utterance_count(Rules(rounds=13)) == MOST_UTTERANCES
+    assert all(external_count(Rules(rounds=21), player).most <= MOST_UTTERANCES for player in (0, 1))
