@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -67,6 +68,18 @@ def build_task(config: Config) -> Task:
     """The task that the settings name."""
     task = config.task
     return make_task(task.name, data=task.data, eval_data=task.eval_data, **task.options)
+
+
+def model_folder(model: str) -> Path | None:
+    """Where the weights of ``speakers.model`` lie on this machine; None: they were never loaded here."""
+    if model == "tiny":
+        return TINY
+    if Path(model).is_dir():
+        return Path(model)
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError):
+        return None
 
 
 def load_policy(config: Config, weights: Path | None = None) -> Policy:

@@ -252,13 +252,17 @@ def _settings_of(run: Path) -> Path:
 
     Raises:
         ConfigError: it is a preset's name, and no run.
+        RunError: there is no run, or its settings are damaged.
     """
+    from tracer_agents.runs.directory import RunDirectory
+
     if str(run) in preset_names() and not run.exists():
         raise ConfigError(
             f"{run} is a preset, and eval measures what was trained: tracer train {run} --out RUN, then "
             f"tracer eval RUN --out DIR; an untrained model with the preset's settings: tracer eval --model NAME "
             f"--config {PRESETS / f'{run}.yaml'} --out DIR"
         )
+    RunDirectory(run).config()
     return run / "config.yaml"
 
 

@@ -1,5 +1,6 @@
 """The command: exit status, messages without tracebacks, and what a whole small run writes."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from tracer_agents.cli import main
 from tracer_agents.config import Config, dump_config, load_config
 from tracer_agents.config.options import sections, settings
+from tracer_agents.config.sources import require_same_team
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.team import Team
 from tracer_env.errors import ConfigError
@@ -172,6 +174,39 @@ def test_eval_of_a_run_is_its_own_after(run, tmp_path):
     assert summary["baselines"]["self_consistency"] == trained["baselines"]["self_consistency"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("speakers.model", "somebody/else"),
+        ("speakers.lora_rank", "4"),
+        ("dialogue.infoset", "recall"),
+        ("dialogue.rounds", "1"),
+        ("controllers.play", "greedy"),
+        ("gspo.learning_rate", "1"),
+    ],
+)
+def test_eval_of_a_run_refuses_what_contradicts_it(run, tmp_path, capsys, name, value):
+    """It would measure the run's checkpoint and record something else."""
+    message = fails(capsys, "eval", run, f"--{name}", value, "--out", tmp_path / "e")
+    assert f"{name}: the run was trained with" in message
+    assert not (tmp_path / "e").exists()
+
+
+def test_eval_of_a_run_may_change_what_is_asked_and_how(run):
+    trained = RunDirectory(run).config()
+    others = {"seed": 9, "task": {"name": "gsm8k"}, "evaluation.questions": 3, "speakers.temperature": 0.5}
+    prices = {"dialogue.price_of_speech": 0.5, "speakers.proposer_max_new_tokens": 7, "backend.batch_size": 3}
+    require_same_team(trained, load_config(file=run / "config.yaml", overrides={**others, **prices}))
+
+
+def test_a_summary_says_which_weights_were_measured(run, tmp_path):
+    """Anybody can compare it with ``sha256sum``."""
+    weights = run / "checkpoints" / "step_4" / "model.safetensors"
+    summary = RunDirectory(run).summary()
+    assert summary["weights"] == str(weights.parent)
+    assert summary["model_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
 def test_eval_of_a_bare_model(settings_file, small_folder, tmp_path):
     out = tmp_path / "e"
     arguments = ["eval", "--model", str(small_folder), "--config", str(settings_file), "--limit", "3"]
@@ -180,6 +215,8 @@ def test_eval_of_a_bare_model(settings_file, small_folder, tmp_path):
     assert summary["after"]["n"] == 3
     assert summary["after"]["speak_rate"] == 1.0
     assert (summary["model"], summary["train_seconds"]) == (str(small_folder), None)
+    assert summary["weights"] == str(small_folder)
+    assert len(summary["model_sha256"]) == 64
 
 
 @pytest.mark.parametrize(("task", "file"), [("gsm8k", "gsm8k_test.jsonl"), ("math500", "math500_test.jsonl")])

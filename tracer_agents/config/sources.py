@@ -39,6 +39,29 @@ def load_config(
         raise ConfigError(f"{source}: {'; '.join(_problem(each) for each in error.errors())}") from error
 
 
+def require_same_team(trained: Config, asked: Config) -> None:
+    """Refuses to measure a trained team under settings that it was not trained with.
+
+    Questions, prompts, limits, temperature, engine and price may be others; the model, the policies, the rules and what
+    controllers see may not, and settings of training would change nothing.
+
+    Raises:
+        ConfigError: settings contradict each other; the message names them.
+    """
+    free = {"seed", "task", "backend", "evaluation", "dialogue.price_of_speech"}
+    team = ("speakers.model", "speakers.policy", "speakers.lora_rank", "speakers.lora_alpha", "speakers.lora_targets")
+    for name in setting_names():
+        section, _, field = name.partition(".")
+        if {name, section} & free or (section == "speakers" and name not in team):
+            continue
+        before, now = (getattr(getattr(config, section), field) for config in (trained, asked))
+        if before != now:
+            raise ConfigError(
+                f"{name}: the run was trained with {before!r}, and what was trained is measured; drop {now!r}, or "
+                "measure another model with tracer eval --model NAME"
+            )
+
+
 def dump_config(config: Config) -> str:
     """The complete configuration as YAML, which ``load_config`` reads back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -263,18 +263,35 @@ def _names_every_section(path: Path) -> bool:
     return all(f"\n{name}:" in f"\n{text}" for name in _SECTIONS)
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """What every ``summary.json`` says of the settings it came from."""
+def describe(config: Config, weights: Path | None = None) -> dict[str, Any]:
+    """What every ``summary.json`` says of the settings it came from and of what was measured.
+
+    Args:
+        config: the settings.
+        weights: the folder of the measured weights; None: there is none on this machine.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "task": config.task.name,
         "model": config.speakers.model,
+        "weights": None if weights is None else str(weights),
+        "model_sha256": None if weights is None else weights_digest(weights),
         "seed": config.seed,
         "versions": _versions(),
         "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
         "price_of_speech": config.dialogue.price_of_speech,
         "token_budget": config.token_budget,
     }
+
+
+def weights_digest(folder: Path) -> str | None:
+    """SHA-256 of a folder's safetensors file; of several, that of what ``sha256sum`` prints of them; None: no file."""
+    files = sorted(folder.rglob("*.safetensors"))
+    digests = [digest(path) for path in files]
+    if len(files) < 2:
+        return digests[0] if digests else None
+    sums = "".join(f"{sha}  {path.relative_to(folder)}\n" for sha, path in zip(digests, files, strict=True))
+    return hashlib.sha256(sums.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str | None]:

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracer_agents.build import Parts, build, build_task
+from tracer_agents.build import Parts, build, build_task, model_folder
 from tracer_agents.config import Config
+from tracer_agents.config.sources import require_same_team
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certificate import Certificate
@@ -86,7 +87,7 @@ class _Training:
             baselines = _measure_baselines(examiner, self.run, self.stages, tokens=tokens, further=further)
         certificate = self._certify(controller)
         summary = Summary(
-            origin=describe(self.config),
+            origin=describe(self.config, self.run.checkpoints.latest()),
             train_seconds=round(sum(sum(row["timing"].values()) for row in self.run.metrics()), 1),
             stage_seconds=self.stages.seconds,
             before=examiner.metrics(before),
@@ -146,8 +147,11 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
 
     Raises:
         RunError: ``out`` holds a run already, or ``run`` holds none.
+        ConfigError: the settings contradict those that ``run`` was trained with.
     """
     stages = Stages(display)
+    if run is not None:
+        require_same_team(RunDirectory(run).config(), config)
     with RunDirectory.create(out, config) as directory, ExitStack() as resources:
         with stages("load"):
             weights = None if run is None else RunDirectory(run).checkpoints.latest()
@@ -164,7 +168,7 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         tokens = figures_after.generated_tokens_per_question
         baselines = _measure_baselines(examiner, directory, stages, tokens=tokens)
         summary = Summary(
-            origin=describe(config),
+            origin=describe(config, weights or model_folder(config.speakers.model)),
             stage_seconds=stages.seconds,
             after=figures_after,
             baselines=examiner.baseline_figures(baselines),

@@ -1,5 +1,6 @@
 """A run directory: begun once, resumed with the same settings, cut back to its checkpoint."""
 
+import hashlib
 import json
 from importlib import metadata
 
@@ -8,7 +9,7 @@ import pytest
 from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, Outcome
-from tracer_agents.runs.directory import RunDirectory, describe
+from tracer_agents.runs.directory import RunDirectory, describe, weights_digest
 
 CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
 
@@ -144,3 +145,13 @@ def test_a_project_that_is_not_installed_has_no_version(monkeypatch):
     monkeypatch.setattr(metadata, "version", version)
     assert describe(CONFIG)["versions"]["tracer-debate"] is None
     assert describe(CONFIG)["versions"]["torch"] == "1.2"
+
+
+def test_the_digest_of_weights_is_that_of_sha256sum(tmp_path):
+    assert weights_digest(tmp_path) is None
+    (tmp_path / "a.safetensors").write_bytes(b"a")
+    first = hashlib.sha256(b"a").hexdigest()
+    assert weights_digest(tmp_path) == first
+    (tmp_path / "b.safetensors").write_bytes(b"b")
+    sums = f"{first}  a.safetensors\n{hashlib.sha256(b'b').hexdigest()}  b.safetensors\n"
+    assert weights_digest(tmp_path) == hashlib.sha256(sums.encode()).hexdigest()
