@@ -1,10 +1,12 @@
 """What a person sees at the terminal: progress while a run works, a table when it is done."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -14,6 +16,7 @@ from transformers.utils import logging
 from tracer_agents.training.report import StepReport
 from tracer_env.rendering import escape
 
+_FRAME = 3  # columns of a table that a cell takes beside its text
 _STAGES = {
     "load": "loading",
     "parity": "comparing the engine with the learner",
@@ -27,6 +30,47 @@ _STAGES = {
 }
 
 
+class _Terminal(Console):
+    """A terminal whose reader may go away: what is printed afterwards goes nowhere, and work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+def _output() -> Console:
+    """Standard output: as wide as the terminal or COLUMNS say, 120 where neither does."""
+    wide = Console().is_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return _Terminal(width=None if wide else 120)
+
+
+def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows under headings; where they are too wide, in several tables that all begin with the first column.
+
+    Texts may come from outside: they are shown without power over the terminal, and names are never cut off.
+    """
+    rows = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    first = min(widths[0], max(console.width // 3, 12))
+    parts: list[list[int]] = [[]]
+    left = console.width - first - _FRAME - 1
+    for index, width in enumerate(widths[1:], 1):
+        if parts[-1] and width + _FRAME > left:
+            parts.append([])
+            left = console.width - first - _FRAME - 1
+        parts[-1].append(index)
+        left -= width + _FRAME
+    for number, part in enumerate(parts):
+        table = Table(title=escape(title) if number == 0 else None)
+        table.add_column(headings[0], width=first, overflow="fold")
+        for index in part:
+            table.add_column(headings[index], justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(row[index]) for index in (0, *part)))  # a model may be named like markup
+        console.print(table)
+
+
 class RichDisplay:
     """A progress bar on standard error with the figures that matter."""
 
@@ -38,7 +82,7 @@ class RichDisplay:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[figures]}"),
-            console=Console(stderr=True),
+            console=_Terminal(stderr=True),
         )
         self._task = self._progress.add_task("starting", total=None, figures="")
 
@@ -75,7 +119,7 @@ class RichDisplay:
 
 _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {  # heading -> what the figures of a row say
     "accuracy": lambda m: _rate(m["accuracy"]),
-    "95% interval": lambda m: "{:.3f} – {:.3f}".format(*m["accuracy_ci95"]),
+    "95% interval": lambda m: _interval(m["accuracy_ci95"], 3),
     "greedy": lambda m: _rate(m["greedy_accuracy"]),
     "utility": lambda m: f"{m['utility']:+.3f}",
     "tokens": lambda m: f"{m['generated_tokens_per_question']:.1f}",
@@ -91,7 +135,7 @@ _COLUMNS_OF_RECORDED = {  # completions recorded elsewhere: nobody reviewed or r
 
 def print_summary(summary: dict[str, Any], out: Path) -> None:
     """The table of a run's ``summary.json`` on standard output."""
-    console = Console(width=None if Console().is_terminal else 120)
+    console = _output()
     rows: dict[str, Any] = (
         {name: summary[name] for name in ("before", "after") if summary.get(name) is not None}
         | summary.get("baselines", {})
@@ -99,48 +143,51 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     )
     n = next(iter(rows.values()))["n"]
     team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
-    table = Table(title=f"{summary['task']}, {n} held-out questions, seed {summary['seed']}")
     columns = _COLUMNS_OF_RECORDED if summary.get("models") else _COLUMNS
-    for column in ("", *columns):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, m in rows.items():
-        label = team if name == "after" else _label(name, m)
-        table.add_row(Text(label), *(shown(m) for shown in columns.values()))  # a model may be named like markup
-    console.print(table)
+    _print_table(
+        console,
+        f"{summary['task']}, {n} held-out questions, seed {summary['seed']}",
+        ["", *columns],
+        [
+            [_label(name, m, team) if "models" not in summary else name, *(shown(m) for shown in columns.values())]
+            for name, m in rows.items()
+        ],
+    )
     for comparison in summary.get("comparisons", []):
         if comparison["metric"] == "accuracy":
             low, high = comparison["ci95"]
-            console.print(
-                f"{team} − {comparison['b']}: accuracy {comparison['difference']:+.3f} "
+            _print(
+                console,
+                f"{team} minus {comparison['b']}: accuracy {comparison['difference']:+.3f} "
                 f"[{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}",
-                markup=False,
-                highlight=False,
             )
     if summary.get("certificate"):
         print_certificate(summary["certificate"])
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary["stage_seconds"].items())
-    console.print(f"time: {seconds}", highlight=False)
-    console.print(f"files: {out}", highlight=False, markup=False)
+    _print(console, "time: " + ", ".join(f"{name} {value:.0f} s" for name, value in summary["stage_seconds"].items()))
+    _print(console, f"files: {out}")
+
+
+def _print(console: Console, text: str) -> None:
+    """Text that may come from outside, as it is."""
+    console.print(escape(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_certificate(certificate: dict[str, Any]) -> None:
     """The table of a ``certificate.json`` on standard output."""
-    console = Console(width=None if Console().is_terminal else 120)
-    table = Table(title=f"certificate of {certificate['play']} play, {certificate['questions']} held-out questions")
-    for column in ("", "value", "95% interval"):
-        table.add_column(column, justify="left" if not column else "right")
+    rows = []
     for name in ("utility", "accuracy", "generated_tokens"):
         mean = certificate[name]
-        table.add_row(name.replace("_", " "), f"{mean['mean']:.4f}", "{:.4f} – {:.4f}".format(*mean["ci95"]))
+        rows.append([name.replace("_", " "), f"{mean['mean']:.4f}", _interval(mean["ci95"], 4)])
     for name in ("nash_gap", "kkt_gap", "team_gap", "oracle_gap"):
         gap = certificate[name]
-        table.add_row(name.replace("_", " "), f"{gap['plug_in']:.4f}", "{:.4f} – {:.4f}".format(*gap["ci95"]))
-    table.add_row("pass@k", f"{certificate['pass_at_k']:.4f}", "")
+        rows.append([name.replace("_", " "), f"{gap['plug_in']:.4f}", _interval(gap["ci95"], 4)])
+    rows.append(["pass@k", f"{certificate['pass_at_k']:.4f}", ""])
     if certificate["run"]:
         bound = max(player["bound"] for player in certificate["run"]["players"])
         applies = "" if certificate["run"]["bound_applies"] else " (no theorem here)"
-        table.add_row("run's CCE gap", f"{certificate['run']['cce_gap']:.4f}", f"bound {bound:.4f}{applies}")
-    console.print(table)
+        rows.append(["run's CCE gap", f"{certificate['run']['cce_gap']:.4f}", f"bound {bound:.4f}{applies}"])
+    title = f"certificate of {certificate['play']} play, {certificate['questions']} held-out questions"
+    _print_table(_output(), title, ["", "value", "95% interval"], rows)
 
 
 def print_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -148,21 +195,16 @@ def print_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
     measured = [row for row in rows if row.get("certificate")]
     if not measured:
         return
-    console = Console(width=None if Console().is_terminal else 120)
-    table = Table(title=f"gaps over training, {measured[-1]['certificate']['questions']} validation questions")
-    for column in ("step", "utility", "Nash gap", "KKT gap", "team gap", "oracle gap", "CCE gap of the run"):
-        table.add_column(column, justify="right")
+    cells = []
     for row in measured:
         certificate = row["certificate"]
         gaps = [f"{certificate[name]['plug_in']:.4f}" for name in ("nash_gap", "kkt_gap", "team_gap", "oracle_gap")]
         run = certificate["run"]
-        table.add_row(
-            str(row["step"]),
-            f"{certificate['utility']['mean']:+.4f}",
-            *gaps,
-            f"{run['cce_gap']:.4f}" if run else "–",
-        )
-    console.print(table)
+        cce = f"{run['cce_gap']:.4f}" if run else "-"
+        cells.append([str(row["step"]), f"{certificate['utility']['mean']:+.4f}", *gaps, cce])
+    headings = ["step", "utility", "Nash gap", "KKT gap", "team gap", "oracle gap", "CCE gap of the run"]
+    title = f"gaps over training, {measured[-1]['certificate']['questions']} validation questions"
+    _print_table(_output(), title, headings, cells)
 
 
 _LABELS = {
@@ -174,10 +216,16 @@ _LABELS = {
 _NAMED_BY_METHOD = ("self_consistency", "self_consistency_next", "best_fixed")
 
 
-def _label(name: str, figures: dict[str, Any]) -> str:
+def _label(name: str, figures: dict[str, Any], team: str) -> str:
     """What a row is called; self-consistency by its number of votes, the best fixed controller by its name."""
+    if name == "after":
+        return team
     return figures["method"] if name in _NAMED_BY_METHOD else _LABELS.get(name, name)
 
 
 def _rate(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: Sequence[float], digits: int) -> str:
+    return "[" + ", ".join(f"{bound:.{digits}f}" for bound in bounds) + "]"

@@ -1,0 +1,97 @@
+"""Tables at a terminal: whole at any width, harmless whatever they hold, and no failure of the work they show."""
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracer_agents.cli import status_of
+from tracer_agents.training.terminal import RichDisplay, print_certificate, print_gaps, print_summary
+
+NAMES = ["self_consistency@10", "self_consistency@11", "best_fixed:stop_on_agreement", "best_fixed:stop_on_verdict"]
+
+
+def metrics(method: str, value: float) -> dict[str, Any]:
+    return {
+        "method": method, "accuracy": value, "accuracy_ci95": [value - 0.01, value + 0.01], "greedy_accuracy": None,
+        "utility": value, "generated_tokens_per_question": 12345.6, "correction_rate": value, "preservation_rate": None,
+        "speak_rate": value, "n": 500, "samples": 1, "unanswered": 0, "unmatched": 0,
+    }  # fmt: skip
+
+
+def summary(names: list[str] = NAMES, task: str = "arithmetic") -> dict[str, Any]:
+    figures = {name: metrics(name, 0.5 + index / 1000) for index, name in enumerate(names)}
+    return {
+        "task": task, "seed": 0, "before": None, "after": metrics("team", 0.987), "baselines": {},
+        "models": figures, "controllers": {"play": "current"}, "stage_seconds": {"load": 1.0},
+        "comparisons": [{"metric": "accuracy", "b": names[0], "difference": 0.1, "ci95": [0, 0.2], "p": 0.01}],
+    }  # fmt: skip
+
+
+GAP = {"plug_in": 0.1, "ci95": [0.0, 0.2]}
+CERTIFICATE = {
+    "play": "current", "questions": 8, "pass_at_k": 0.9, "run": None,
+    **{name: {"mean": 0.5, "ci95": [0.4, 0.6]} for name in ("utility", "accuracy", "generated_tokens")},
+    **{name: GAP for name in ("nash_gap", "kkt_gap", "team_gap", "oracle_gap")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_every_name_and_figure_is_whole_at_any_width(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_summary(summary(), Path("out"))
+    printed = capsys.readouterr().out
+    tables = [row for row in printed.splitlines() if row[:1] in "┃│┡╇┏└├"]
+    assert max(map(len, tables)) <= width
+    assert "…" not in printed
+    first = "".join(row.split("│")[1].strip() for row in printed.splitlines() if row.startswith("│"))
+    assert all(name in first for name in NAMES)
+    for index in range(len(NAMES)):
+        assert f"{0.5 + index / 1000:.3f}" in printed
+        assert f"[{0.49 + index / 1000:.3f}, {0.51 + index / 1000:.3f}]" in printed
+    assert "accuracy" in printed
+    assert "unmatched" in printed
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_certificates_and_gaps_are_whole(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_certificate(CERTIFICATE)
+    print_gaps([{"step": 4, "certificate": CERTIFICATE}, {"step": 5, "certificate": None}])
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    for heading in ("oracle gap", "0.1000", "[0.0000, 0.2000]", "CCE gap of the run", "generated tokens"):
+        assert heading in printed
+
+
+def test_what_comes_from_outside_has_no_power_over_the_terminal(capsys):
+    hostile = ["\x1b[2J\x1b]0;owned\x07model", "a\rb", "\u202eright to left", "[bold]markup[/]"]
+    print_summary(summary(hostile, task="hub:\x1b[31m/x"), Path("out\x1b[5m"))
+    with RichDisplay() as display:
+        display.note("\x1b[31mnote")
+    printed = "".join(capsys.readouterr())
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", printed) if sys.stderr.isatty() else printed
+    assert not set(plain) & {"\x1b", "\r", "\x07", "\u202e"}
+    assert "\\x1b[2J" in plain
+    assert "[bold]markup[/]" in plain
+
+
+def test_a_terminal_of_few_characters_shows_what_it_can(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    assert status_of(lambda: print_summary(summary(["日本", "λ-model"]), Path("out"))) == 0
+    printed = raw.getvalue().decode("latin-1")
+    assert "[0.490, 0.510]" in printed
+    assert "files: out" in printed
+
+
+def test_a_reader_that_has_gone_is_no_failure(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(open(writer, "wb"), encoding="utf-8"))  # noqa: SIM115
+    assert status_of(lambda: print_summary(summary(), Path("out"))) == 0
+    sys.stdout.close()
