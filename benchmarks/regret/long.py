@@ -82,7 +82,7 @@ def section(folder: Path) -> str:
         "histories, final correctness in expectation. In the last column: the utterances that full expansion of the "
         "same questions would generate. Questions are fresh in every batch, so RM+ keeps the lucky half of the noise "
         "and plain RM averages it away (section *Fresh questions every batch*); `consensus`, which forgets, learns "
-        "fastest where `recall` has the most infosets, and a network generalises over them. One seed.\n\n"
+        "fastest where `recall` has the most infosets. One seed, which matters most to the network.\n\n"
         + table(
             ("R", "learner", "optimum", "gap at the start", "gap after training", "utterances", "in full expansion"),
             rows,
