@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -526,3 +527,83 @@ def test_the_shell_completes_settings_their_values_and_presets(tmp_path):
             check=False,
         )
         assert done.stdout == f"plain,{completed}\n"
+
+
+# stopped from outside
+
+
+@pytest.mark.parametrize("place", ["step", "checkpoint"])
+def test_sigterm_ends_a_run_cleanly_and_resume_goes_on(settings_file, run, tmp_path, monkeypatch, capsys, place):
+    """As Slurm does before it kills: between figures, or while a checkpoint is being written."""
+    from tracer_agents.generation.weights import WholeModel
+    from tracer_agents.training.trainer import Trainer
+
+    kind, name = (Trainer, "step") if place == "step" else (WholeModel, "save")
+    before, calls = getattr(kind, name), []
+
+    def stopped(self: Any, *arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return before(self, *arguments)
+
+    monkeypatch.setattr(kind, name, stopped)
+    out = tmp_path / "run"
+    arguments = ["train", "--config", str(settings_file), "--seed", "1", "--out", str(out)]
+    assert main([*arguments, "--trainer.checkpoint_every=1"]) == 143
+    message = " ".join(capsys.readouterr().err.split())
+    assert f"terminated; finished steps are on disk, go on with: tracer train --resume --out {out}" in message
+    assert not [path for path in out.rglob("*") if ".draft" in path.name]
+    assert not (out / "summary.json").exists()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    monkeypatch.setattr(kind, name, before)
+    assert main(["train", "--resume", "--out", str(out)]) == 0
+    figures = [
+        {k: v for k, v in row.items() if k not in ("timing", "certificate")} for row in rows(out / "metrics.jsonl")
+    ]
+    assert figures == [
+        {k: v for k, v in row.items() if k not in ("timing", "certificate")} for row in rows(run / "metrics.jsonl")
+    ]
+
+
+@pytest.mark.parametrize("command", ["eval", "certify"])
+def test_what_cannot_be_resumed_does_not_advise_it(command, run, tmp_path, monkeypatch, capsys):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracer_agents.training.experiment.run_evaluation", interrupted)
+    monkeypatch.setattr("tracer_agents.evaluation.certify.certify_run", interrupted)
+    out = ["--out", str(tmp_path / "e")] if command == "eval" else []
+    assert main([command, str(run), *out]) == 130
+    message = capsys.readouterr().err
+    assert "interrupted" in message
+    assert "--resume" not in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+def test_folders_that_cannot_be_used_are_named(tmp_path, capsys, mode):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(mode)
+    try:
+        assert "closed" in fails(capsys, "eval", "--model", "tiny", "--out", closed / "e")
+        assert "closed" in fails(capsys, "train", "demo", "--out", closed)
+    finally:
+        closed.chmod(0o700)
+
+
+def test_a_damaged_checkpoint_is_named_and_an_older_one_taken_if_asked_for(run, tmp_path, capsys):
+    from shutil import copytree
+
+    out = copytree(run, tmp_path / "run")
+    weights = out / "checkpoints" / "step_4" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    for arguments in (["train", "--resume", "--out", out], ["eval", out, "--out", tmp_path / "e"], ["certify", out]):
+        assert f"{weights}: damaged" in fails(capsys, *arguments)
+    assert main(["train", "--resume", "--allow-older", "--out", str(out)]) == 0
+    assert f"note: {weights}: damaged" in " ".join(capsys.readouterr().err.split())
+    assert (out / "transcripts.jsonl").read_bytes() == (run / "transcripts.jsonl").read_bytes()

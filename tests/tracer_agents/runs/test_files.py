@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from tracer_agents.runs.files import (
     append_lines,
     keep_lines,
     locked,
+    read_json,
     read_lines,
+    write_json,
     write_lines,
     write_text,
 )
@@ -109,3 +112,32 @@ def test_a_figure_that_is_no_number_is_never_written(tmp_path, flaw):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write(file, [{"loss": 1.0}, {"loss": flaw}])
     assert list(read_lines(file)) == [{"loss": None}]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_an_error_of_one_line():
+    with pytest.raises(RunError, match="/dev/full: cannot be written: No space left on device"):
+        append_lines(Path("/dev/full"), ROWS)
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[" * 100_000, b"\xff", b"nul"])
+def test_damaged_json_is_named(tmp_path, content):
+    (tmp_path / "state.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"state\.json: damaged"):
+        read_json(tmp_path / "state.json")
+    with pytest.raises(RunError, match=r"absent\.json: cannot be read: No such file"):
+        read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("row", [b"{\n", b"[1]\n", b"\xff\n", b"[" * 100_000 + b"\n", b"\n"])
+def test_a_damaged_row_is_named_by_its_number(tmp_path, row):
+    (tmp_path / "log.jsonl").write_bytes(b'{"a": 1}\n' + row)
+    with pytest.raises(RunError, match=r"log\.jsonl:2: damaged"):
+        list(read_lines(tmp_path / "log.jsonl"))
+
+
+def test_lone_surrogates_come_back(tmp_path):
+    rows = [{"text": "a\ud800b"}]
+    append_lines(tmp_path / "log.jsonl", rows)
+    write_json(tmp_path / "value.json", rows)
+    assert list(read_lines(tmp_path / "log.jsonl")) == rows == read_json(tmp_path / "value.json")
