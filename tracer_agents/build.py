@@ -301,9 +301,25 @@ def _transport(config: Config, weights: Weights, names: list[str], folder: Path)
 
 
 def build_speakers(
-    config: Config, policy: Policy, backend: GenerationBackend, task: Task, *, temperature: float
+    config: Config,
+    policy: Policy,
+    backend: GenerationBackend,
+    task: Task,
+    *,
+    temperature: float,
+    context: int | None = None,
 ) -> ModelSpeakers:
-    """Everybody's proposers and reviewers."""
+    """Everybody's proposers and reviewers.
+
+    Raises:
+        ConfigError: completions may be longer than the context.
+    """
+    context = min((limit for limit in (context_of(policy.model), context) if limit is not None), default=None)
+    if context is not None and config.speakers.max_new_tokens >= context:
+        raise ConfigError(
+            f"speakers.proposer_max_new_tokens, speakers.reviewer_max_new_tokens: completions of up to "
+            f"{config.speakers.max_new_tokens} tokens leave no room for a prompt in a context of {context}; lower them"
+        )
     return ModelSpeakers(
         backend=backend,
         chat=policy.chat,
@@ -311,7 +327,7 @@ def build_speakers(
         style=policy.style,
         proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,
         reviewer_max_new_tokens=config.speakers.reviewer_max_new_tokens,
-        context=context_of(policy.model),
+        context=context,
         policy=config.speakers.policy,
         temperature=temperature,
     )
@@ -372,8 +388,9 @@ def build(config: Config, weights: Path | None = None) -> Parts:
     task = build_task(config)
     policy = load_policy(config, weights)
     backend = build_backend(config, policy)
+    context = backend.context
     training, evaluation, greedy = (
-        build_speakers(config, policy, backend, task, temperature=temperature)
+        build_speakers(config, policy, backend, task, temperature=temperature, context=context)
         for temperature in (1.0, config.speakers.temperature, 0.0)
     )
     return Parts(

@@ -46,6 +46,7 @@ class FinishReason(StrEnum):
     STOP = "stop"  # its speaker ended it
     LENGTH = "length"  # a limit cut it
     FAILED = "failed"  # an engine outside this process never delivered it
+    TOO_LONG = "too_long"  # the question does not fit into the model's context: nothing was generated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,7 @@ class Utterance:
     generated_tokens: int = 0
     prompt_tokens: int = 0
     finish_reason: FinishReason = FinishReason.STOP
+    omitted_characters: int = 0  # of quoted texts, which the prompt left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Utterance, t
 from tracer_env.rewards import proposer_reward
 from tracer_env.tasks.base import Grade
 
+_NOTHING_SAID = (FinishReason.FAILED, FinishReason.TOO_LONG)  # there are no tokens to learn from
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -81,7 +83,7 @@ def sample_groups(
         _Completion(tree, tree.request(dialogue.prefix[: turn.round - 1]), turn.utterance)
         for tree, dialogue in zip(trees, dialogues, strict=True)
         for turn in dialogue.turns
-        if turn.utterance
+        if turn.utterance and turn.utterance.finish_reason not in _NOTHING_SAID
     ]
     wanted = [
         (played.tree, replace(played.request, candidate=candidate))
@@ -92,7 +94,7 @@ def sample_groups(
     further = [
         _Completion(tree, request, utterance)
         for (tree, request), utterance in zip(wanted, answers, strict=True)
-        if utterance.finish_reason is not FinishReason.FAILED
+        if utterance.finish_reason not in _NOTHING_SAID
     ]
     completions = spoken + further
     lifts = _uplifts(completions, speakers, grade) if uplift else [0.0] * len(completions)
@@ -165,5 +167,5 @@ def _uplifts(completions: Sequence[_Completion], speakers: Speakers, grade: Grad
     lifts: list[float | None] = [0.0] * len(completions)
     for index, utterance, grade_after, grade_before in zip(reviews, refreshed, new, old, strict=True):
         lift = proposer_reward(grade_after is Grade.RIGHT) - proposer_reward(grade_before is Grade.RIGHT)
-        lifts[index] = None if utterance.finish_reason is FinishReason.FAILED else lift
+        lifts[index] = None if utterance.finish_reason in _NOTHING_SAID else lift
     return lifts

@@ -45,6 +45,13 @@ class Generation:
     policy_version: int
 
 
+def not_generated(request: GenerationRequest, reason: FinishReason, version: int) -> Generation:
+    """What stands for a completion that did not come, without tokens."""
+    return Generation(
+        prompt_ids=request.prompt_ids, output_ids=(), logps=(), text="", finish_reason=reason, policy_version=version
+    )
+
+
 class GenerationBackend(Protocol):
     """An engine that completes prompts."""
 
@@ -66,6 +73,11 @@ class Engine(GenerationBackend, WeightReceiver, Protocol):
 
     It is a context manager: connections and folders of its own are gone when it ends.
     """
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens of a prompt with its completion; None: no limit is known."""
+        ...
 
     def gate(self, learners: Mapping[str, Learner], probes: Probes) -> list[Check]:
         """Examines whether the engine generates from exactly the policies of the ``learners``, which are by policy.

@@ -37,6 +37,10 @@ class ScriptedBackend:
         """No checks: a script has no weights."""
         return []
 
+    @property
+    def context(self) -> None:
+        """No limit."""
+
     def __enter__(self) -> Self:
         return self
 

@@ -16,7 +16,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
-from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.weights import Weights
@@ -109,34 +109,37 @@ class TransformersBackend:
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """One completion per request, in order, in length-bucketed batches that mix policies.
 
+        A row that may not fit into the model's context ends with ``FinishReason.TOO_LONG``; the others are generated.
+
         Raises:
-            GenerationFailed: a policy is unknown, prompt and completion do not fit into the model's context, or the
-                model's log-probabilities are not finite.
+            GenerationFailed: a policy is unknown, or the model's log-probabilities are not finite.
         """
         unknown = {request.policy for request in requests} - set(self._weights.names)
         if unknown:
             raise GenerationFailed(f"no policy {sorted(unknown)[0]!r}; speakers.policy makes {[*self._weights.names]}")
-        self._check_lengths(requests)
-        done: list[Generation | None] = [None] * len(requests)
-        for rows in self._buckets(requests):
-            for row, generation in zip(rows, self._generate_batch([requests[row] for row in rows]), strict=True):
-                done[row] = generation
-        return [generation for generation in done if generation is not None]
+        done = {
+            row: not_generated(request, FinishReason.TOO_LONG, self._version)
+            for row, request in enumerate(requests)
+            if not self._fits(request)
+        }
+        for rows in self._buckets(requests, [row for row in range(len(requests)) if row not in done]):
+            done |= zip(rows, self._generate_batch([requests[row] for row in rows]), strict=True)
+        return [done[row] for row in range(len(requests))]
 
-    def _check_lengths(self, requests: Sequence[GenerationRequest]) -> None:
-        context = context_of(self._model)
-        longest = max((len(r.prompt_ids) + r.max_new_tokens for r in requests), default=0)
-        if context is not None and longest > context:
-            raise GenerationFailed(
-                f"a prompt and its completion may take {longest} tokens, but the model's context holds {context}: "
-                "lower speakers.proposer_max_new_tokens and speakers.reviewer_max_new_tokens, or shorten the questions"
-            )
+    @property
+    def context(self) -> int | None:
+        """The most tokens of a prompt with its completion; None: no limit."""
+        return context_of(self._model)
 
-    def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
+    def _fits(self, request: GenerationRequest) -> bool:
+        context = self.context
+        return context is None or len(request.prompt_ids) + request.max_new_tokens <= context
+
+    def _buckets(self, requests: Sequence[GenerationRequest], rows: Sequence[int]) -> Iterator[list[int]]:
         def size(row: int) -> tuple[int, int]:
             return requests[row].max_new_tokens, len(requests[row].prompt_ids)
 
-        order = sorted(range(len(requests)), key=size)
+        order = sorted(rows, key=size)
         yield from (order[first : first + self._batch_size] for first in range(0, len(order), self._batch_size))
 
     @torch.inference_mode()

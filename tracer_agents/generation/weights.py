@@ -166,7 +166,7 @@ class LoraAdapters:
                     self._peft = get_peft_model(model, config, adapter_name=name)
                 else:
                     self._peft.add_adapter(name, config)
-        if self._peft.peft_config[names[0]].target_parameters:
+        if getattr(self._peft.peft_config[names[0]], "target_parameters", None):
             raise ValueError(_EXPERTS)
         self._peft.eval()
         self._switch(names[0])

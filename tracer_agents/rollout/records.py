@@ -1,6 +1,6 @@
 """The record of one finished dialogue: what ``transcripts.jsonl`` holds and every metric is computed from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from enum import Enum, StrEnum
 from typing import Any, Protocol
@@ -13,12 +13,16 @@ from tracer_env.tasks.base import Grade
 
 
 class Outcome(StrEnum):
-    """How a dialogue ended: its answer's grade, or failed where an engine did not deliver an utterance."""
+    """How a dialogue ended: its answer's grade, or why there is none.
+
+    Failed: an engine did not deliver an utterance. Too long: the question does not fit into the model's context.
+    """
 
     RIGHT = "right"
     WRONG = "wrong"
     UNGRADABLE = "ungradable"
     FAILED = "failed"
+    TOO_LONG = "too_long"
 
 
 class Kind(StrEnum):
@@ -50,6 +54,7 @@ class TurnRecord:
     prompt_tokens: int
     generated_tokens: int
     finish_reason: FinishReason | None
+    omitted_characters: int = 0  # of quoted texts, which the prompt left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +89,12 @@ class DialogueRecord:
         return self.turns[0].right is True
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, a line of ``transcripts.jsonl``."""
-        return asdict(self)
+        """Plain data, a line of ``transcripts.jsonl``; ``omitted_characters`` only where there are some."""
+        row = asdict(self)
+        for turn in row["turns"]:
+            if not turn["omitted_characters"]:
+                del turn["omitted_characters"]
+        return row
 
 
 class Judge(Protocol):
@@ -109,9 +118,8 @@ def record_dialogues(
 
 def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **labels: Any) -> DialogueRecord:
     turns, right = [], False
-    failed = any(
-        turn.utterance is not None and turn.utterance.finish_reason is FinishReason.FAILED for turn in final.turns
-    )
+    reasons = {turn.utterance.finish_reason for turn in final.turns if turn.utterance is not None}
+    failed = FinishReason.FAILED in reasons
     for turn in final.turns:
         if turn.role is Role.PROPOSER and turn.utterance is not None:
             answer = turn.utterance.answer
@@ -124,10 +132,18 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
         gold=episode.question.gold,
         answer=final.answer,
         correct=not failed and is_right(grades, final),
-        grade=Outcome.FAILED if failed else Outcome(grade),
+        grade=_outcome(final, grade, reasons),
         turns=tuple(turns),
         **labels,
     )
+
+
+def _outcome(final: Dialogue, grade: Grade, reasons: Set[FinishReason]) -> Outcome:
+    if FinishReason.FAILED in reasons:
+        return Outcome.FAILED
+    if final.answer is None and FinishReason.TOO_LONG in reasons:
+        return Outcome.TOO_LONG
+    return Outcome(grade)
 
 
 def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
@@ -152,6 +168,7 @@ def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
         prompt_tokens=utterance.prompt_tokens if utterance else 0,
         generated_tokens=utterance.generated_tokens if utterance else 0,
         finish_reason=utterance.finish_reason if utterance else None,
+        omitted_characters=utterance.omitted_characters if utterance else 0,
     )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracer_agents.config import PolicyScheme, policy_of
+from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationBackend, GenerationRequest
 from tracer_agents.speakers.chat import Chat
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, Messages, messages
 from tracer_agents.types import SpeakRequest
-from tracer_env.dialogue import Dialogue, Role, Utterance
+from tracer_env.dialogue import Dialogue, FinishReason, Role, Utterance
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.spaces import MAX_CHARS, usable_text
 from tracer_env.tasks.base import Task
@@ -19,6 +20,32 @@ class ModelUtterance(Utterance):
     """An utterance that remembers the tokens it was sampled as: what GSPO trains on."""
 
     generation: Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A prompt as token ids, and how many characters of quoted texts it left out."""
+
+    ids: tuple[int, ...]
+    omitted_characters: int
+
+
+_LONGEST_QUOTES = [  # characters of a solution and of a review, from the most to the least that is shown
+    *((MAX_QUOTED_CHARACTERS, longest) for longest in (MAX_QUOTED_CHARACTERS, 3_000, 1_500, 750, 300, 100)),
+    *((longest, 100) for longest in (3_000, 1_500, 750, 300, 100)),
+]
+_UNSAID = ModelUtterance(
+    text="",
+    finish_reason=FinishReason.TOO_LONG,
+    generation=Generation(
+        prompt_ids=(),
+        output_ids=(),
+        logps=(),
+        text="",
+        finish_reason=FinishReason.TOO_LONG,
+        policy_version=-1,  # no weights were asked
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +88,8 @@ class ModelSpeakers:
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
         reviewer_max_new_tokens: the longest review.
         policy: who shares a policy with whom.
-        context: the model's context, tokens, or None for no limit; a prompt that leaves no room for its completion
-            loses its beginning.
+        context: the engine's context, tokens, or None for no limit. Of quoted texts a prompt leaves out what does not
+            fit; a speaker whose question does not fit says nothing, for that reason.
         temperature: of sampling; 0 is greedy.
     """
 
@@ -81,28 +108,57 @@ class ModelSpeakers:
         return self.complete([view_of(request.state, request.noise_seed) for request in requests])
 
     def complete(self, views: Sequence[View]) -> list[ModelUtterance]:
-        """One utterance per view, in order, in one call of the engine."""
-        prompts: dict[tuple, tuple[int, ...]] = {}
-        requests = []
+        """One utterance per view, in order, in one call of the engine; those whose question is too long say nothing."""
+        prompts: dict[tuple, Prompt | None] = {}
+        requests: list[GenerationRequest] = []
         for view in views:
             key = (view.role, view.question, view.solution, view.review, view.others)
             if key not in prompts:
-                prompts[key] = self.prompt_ids(view)
-            requests.append(
-                GenerationRequest(
-                    prompt_ids=prompts[key],
-                    seed=view.seed,
-                    max_new_tokens=self._limit(view.role),
-                    temperature=self.temperature,
-                    policy=policy_of(self.policy, view.role, view.agent),
-                )
-            )
-        generations = self.backend.generate(requests)
-        return [self._parse(view, generation) for view, generation in zip(views, generations, strict=True)]
+                prompts[key] = self._prompt(view)
+            if (prompt := prompts[key]) is not None:
+                requests.append(self._request(view, prompt))
+        generations = iter(self.backend.generate(requests))
+        shown = [prompts[view.role, view.question, view.solution, view.review, view.others] for view in views]
+        return [
+            _UNSAID if prompt is None else self._parse(view, prompt, next(generations))
+            for view, prompt in zip(views, shown, strict=True)
+        ]
 
     def prompt_ids(self, view: View) -> tuple[int, ...]:
-        """The prompt as token ids, through the model's chat template."""
-        shown = messages(
+        """The prompt as token ids, through the model's chat template.
+
+        Raises:
+            GenerationFailed: the question does not fit into the context.
+        """
+        prompt = self._prompt(view)
+        if prompt is None:
+            raise GenerationFailed(
+                f"the question and the longest completion do not fit into the context of {self.context} tokens: lower "
+                "speakers.proposer_max_new_tokens and speakers.reviewer_max_new_tokens, or shorten the question"
+            )
+        return prompt.ids
+
+    def _prompt(self, view: View) -> "Prompt | None":
+        """The longest prompt that leaves room for a completion: reviews are shortened first; None: there is none."""
+        room = None
+        if self.context is not None:  # roles share a batch
+            room = self.context - max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
+        alone = view.role is Role.PROPOSER and view.review is None and not view.others  # it is shown no solution
+        quotes = [] if alone else [len(text) for text in (view.solution, *view.others) if text is not None]
+        review = len(view.review or "")
+        tried: set[tuple[int, ...]] = set()
+        for longest in _LONGEST_QUOTES:
+            cut = (*(max(0, length - longest[0]) for length in quotes), max(0, review - longest[1]))
+            if cut in tried:
+                continue
+            tried.add(cut)
+            ids = self.chat.encode(self._messages(view, longest))
+            if room is None or len(ids) <= room:
+                return Prompt(ids=ids, omitted_characters=sum(cut))
+        return None
+
+    def _messages(self, view: View, longest: tuple[int, int]) -> Messages:
+        return messages(
             self.style,
             question=view.question,
             role=view.role,
@@ -110,15 +166,22 @@ class ModelSpeakers:
             review=view.review,
             others=view.others,
             answer_format=self.task.answer_format,
+            longest=longest,
         )
-        ids = self.chat.encode(shown)
-        longest = max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)  # roles share a batch
-        return ids if self.context is None else ids[-(self.context - longest) :]
+
+    def _request(self, view: View, prompt: "Prompt") -> GenerationRequest:
+        return GenerationRequest(
+            prompt_ids=prompt.ids,
+            seed=view.seed,
+            max_new_tokens=self._limit(view.role),
+            temperature=self.temperature,
+            policy=policy_of(self.policy, view.role, view.agent),
+        )
 
     def _limit(self, role: Role) -> int:
         return self.proposer_max_new_tokens if role is Role.PROPOSER else self.reviewer_max_new_tokens
 
-    def _parse(self, view: View, generation: Generation) -> ModelUtterance:
+    def _parse(self, view: View, prompt: "Prompt", generation: Generation) -> ModelUtterance:
         proposes = view.role is Role.PROPOSER
         text = usable_text(self.chat.thought + generation.text, MAX_CHARS)  # as the environment takes it
         return ModelUtterance(
@@ -128,5 +191,6 @@ class ModelSpeakers:
             generated_tokens=len(generation.output_ids),
             prompt_tokens=len(generation.prompt_ids),
             finish_reason=generation.finish_reason,
+            omitted_characters=prompt.omitted_characters,
             generation=generation,
         )

@@ -38,6 +38,7 @@ def messages(
     review: str | None,
     answer_format: str,
     others: Sequence[str] = (),
+    longest: tuple[int, int] | None = None,
 ) -> Messages:
     """The chat messages for the active speaker, to be rendered with a generation prompt.
 
@@ -49,6 +50,7 @@ def messages(
         review: the last review of the pending solution, or None.
         answer_format: how a solution must end, e.g. ``"#### <number>"`` or ``"\\boxed{…}"`` (``"chat"`` only).
         others: in a debate, the other agents' last solutions; ``solution`` is then the speaker's own.
+        longest: characters that are quoted of a solution, and of a review; the middle of a longer one is left out.
 
     Raises:
         ConfigError: an unknown style, or a reviewer or debater without a solution.
@@ -56,24 +58,26 @@ def messages(
     if style not in _STYLES:
         raise ConfigError(f"the prompt style must be one of {tuple(_STYLES)}, got {style!r}")
     solve, review_, revise, debate = _STYLES[style]
+    of_solution, of_review = longest or (MAX_QUOTED_CHARACTERS, MAX_QUOTED_CHARACTERS)
     if others:
         if solution is None:
             raise ConfigError("a debater needs a solution of its own before it is shown the others'")
-        return debate(question, quoted(solution), [quoted(other) for other in others], answer_format)
+        shown = [quoted(other, of_solution) for other in others]
+        return debate(question, quoted(solution, of_solution), shown, answer_format)
     if role is Role.REVIEWER:
         if solution is None:
             raise ConfigError("a reviewer needs a pending solution; in round 1 there is none")
-        return review_(question, quoted(solution))
+        return review_(question, quoted(solution, of_solution))
     if solution is None or review is None:
         return solve(question, answer_format)
-    return revise(question, quoted(solution), quoted(review), answer_format)
+    return revise(question, quoted(solution, of_solution), quoted(review, of_review), answer_format)
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, longest: int = MAX_QUOTED_CHARACTERS) -> str:
     """Another agent's text made safe to show: without its thoughts, bounded, and unable to close its quote."""
     text = spoken(text)
-    if len(text) > MAX_QUOTED_CHARACTERS:
-        half = (MAX_QUOTED_CHARACTERS - len(_OMITTED)) // 2
+    if len(text) > longest:
+        half = (longest - len(_OMITTED)) // 2
         text = text[:half] + _OMITTED + text[-half:]
     return _FORGERY.sub("‹", text).strip()
 

@@ -1,5 +1,7 @@
 """The in-process engine: what a row says depends on the row alone, and its log-probabilities are the learner's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.learners.batches import Sample, micro_batches
 from tracer_agents.learners.policy import GSPOLearner
-from tracer_env.dialogue import Role
+from tracer_env.dialogue import FinishReason, Role
 
 LIMIT = 24
 
@@ -183,9 +185,13 @@ def test_nothing_asked_nothing_generated(backend):
     assert backend().generate([]) == []
 
 
-def test_a_prompt_that_leaves_no_room_is_refused(backend):
-    with pytest.raises(GenerationFailed, match=r"513 tokens.*holds 512"):
-        backend().generate([GenerationRequest(prompt_ids=(5,) * 500, seed=0, max_new_tokens=13)])
+def test_a_row_that_does_not_fit_is_told_apart_and_the_others_are_generated(backend, requests, generations):
+    long = GenerationRequest(prompt_ids=(5,) * 500, seed=0, max_new_tokens=13)
+    first, second, third = backend().generate([requests[0], long, requests[1]])
+    assert (second.finish_reason, second.output_ids, second.logps, second.text) == (FinishReason.TOO_LONG, (), (), "")
+    assert [first.output_ids, third.output_ids] == [row.output_ids for row in generations[:2]]
+    [fits] = backend().generate([replace(long, max_new_tokens=12)])
+    assert fits.finish_reason is not FinishReason.TOO_LONG
 
 
 def test_log_probabilities_that_are_no_numbers_are_refused(small_config, requests):

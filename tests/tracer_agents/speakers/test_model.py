@@ -1,6 +1,7 @@
 """From a state to a prompt, and from a completion to an utterance."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,11 @@ from tracer_agents.build import load_policy
 from tracer_agents.config import load_config
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.scripted import ScriptedBackend
+from tracer_agents.rollout.records import Outcome, record_dialogues, record_from_json
 from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.model import ModelSpeakers, view_of
 from tracer_agents.types import Episode, SpeakRequest
-from tracer_env.dialogue import Mode, Role, Rules, Utterance, Verdict, initial, transition
+from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Question
 
@@ -121,14 +123,59 @@ def test_what_is_trained_on_stays_the_engines(speakers):
     assert utterance.generation.output_ids == tuple(b"\0#### 7")
 
 
-def test_prompts_too_long_lose_their_beginning(speakers, tokenizer):
-    short, asked = speakers("", context=60)
-    short.speak([after(), after("s" * 100)])
-    whole, full = speakers("")
-    whole.speak([after(), after("s" * 100)])
-    assert asked[0].prompt_ids == full[0].prompt_ids[-20:]
-    assert asked[1].prompt_ids == full[1].prompt_ids[-20:]  # whoever may say more sets the room, as roles share a batch
-    assert tokenizer.decode(asked[1].prompt_ids).endswith("<|user|>Review.<|end|><|assistant|>")
+LONG = "".join(f"{step}. Ana has {step} pens and buys {step} more.\n" for step in range(60)) + "#### 7"
+
+
+def test_what_does_not_fit_is_left_out_of_the_middle_of_quoted_texts(speakers, tokenizer):
+    """Of a review first, then of solutions; the question, and how texts begin and end, stay."""
+    made, asked = speakers("", context=340)
+    whole, cut, revised = made.speak([after("s"), after(LONG), after(LONG, "Step 1 is wrong. " * 60)])
+    assert [len(request.prompt_ids) <= 300 for request in asked] == [True] * 3
+    assert (whole.omitted_characters, whole.finish_reason) == (0, FinishReason.STOP)
+    for utterance, request in zip((cut, revised), asked[1:], strict=True):
+        shown = tokenizer.decode(request.prompt_ids)
+        assert shown.startswith("<|user|>How many?<|end|><|assistant|>0. Ana has 0 pens")
+        assert "[…]" in shown
+        assert "#### 7<|end|>" in shown
+        assert 0 < utterance.omitted_characters < len(LONG) + 17 * 60
+    assert tokenizer.decode(asked[2].prompt_ids).endswith("is wrong.<|end|><|user|>Revise.<|end|><|assistant|>")
+
+
+def test_a_review_is_shortened_before_the_solution(speakers, tokenizer):
+    made, asked = speakers("", context=340)
+    [utterance] = made.speak([after("0 + 7 = 7\n#### 7", "Step 1 is wrong. " * 60)])
+    assert "0 + 7 = 7\n#### 7<|end|>" in tokenizer.decode(asked[0].prompt_ids)
+    assert 0 < utterance.omitted_characters < 17 * 60
+
+
+def test_a_question_that_does_not_fit_is_an_outcome_of_its_own(speakers):
+    """The engine is not asked, nobody else's utterance is lost, and the record says why."""
+    made, asked = speakers("#### 7", context=340)
+    long = replace(EPISODE, question=replace(EPISODE.question, text="How many pens? " * 100))
+    state = transition(initial(Rules(), long.question.text), Mode.SPEAK)
+    said, unsaid = made.speak([after(), SpeakRequest(episode=long, state=state)])
+    assert (said.answer, len(asked)) == ("7", 1)
+    assert (unsaid.text, unsaid.answer, unsaid.generated_tokens) == ("", None, 0)
+    assert unsaid.finish_reason is FinishReason.TOO_LONG
+    final = initial(Rules(rounds=1), long.question.text)
+    final = transition(transition(final, Mode.SPEAK), unsaid)
+    [record] = record_dialogues([long], [final], Arithmetic(), method="team", phase="test", seed=0)
+    assert (record.grade, record.correct) == (Outcome.TOO_LONG, False)
+    assert record_from_json(json.loads(json.dumps(record.as_json()))) == record
+
+
+def test_what_was_left_out_is_in_the_record(speakers):
+    made, _ = speakers("Verdict: RIGHT", context=340)
+    request = after(LONG)
+    [review] = made.speak([request])
+    final = transition(request.state, review)
+    while len(final.turns) < final.rules.rounds:
+        final = transition(final, Mode.SKIP)
+    [record] = record_dialogues([EPISODE], [final], Arithmetic(), method="team", phase="test", seed=0)
+    rows = record.as_json()["turns"]
+    assert rows[1]["omitted_characters"] == review.omitted_characters > 0
+    assert "omitted_characters" not in rows[0]
+    assert record_from_json(json.loads(json.dumps(record.as_json()))) == record
 
 
 def test_thoughts_are_neither_graded_nor_quoted(speakers, tokenizer):

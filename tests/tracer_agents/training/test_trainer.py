@@ -1,5 +1,6 @@
 """The training step: what it draws, what it learns, and that it goes on to the same bits."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tracer_agents.credit.groups import sample_groups
 from tracer_agents.credit.rewards import Penalties
 from tracer_agents.errors import GenerationFailed, ParityFailed
 from tracer_agents.rollout.tree import expand, set_apart
+from tracer_agents.speakers.model import View
 from tracer_agents.training.report import StepReport
 from tracer_agents.training.trainer import Explorer, Trainer
 from tracer_agents.types import Speakers, SpeakRequest
@@ -127,6 +129,24 @@ def test_half_precision_trains_on_numbers(trainer, tmp_path, dtype):
     assert all(torch.isfinite(tensor).all() for tensor in weights(made))
     assert not equal(before, weights(made))
     made.save(tmp_path, 1)
+
+
+def test_questions_that_do_not_fit_teach_nothing_and_stop_nothing(trainer, tmp_path):
+    made = trainer({"trainer.questions_per_step": 6})
+    speakers = made.parts.training_speakers
+    questions = made.parts.task.draw("train", 0, 40, seed=0)
+    lengths = [
+        len(speakers.prompt_ids(View(role=Role.PROPOSER, question=each.text, solution=None, review=None, seed=0)))
+        for each in questions
+    ]
+    context = int(np.median(lengths)) + speakers.proposer_max_new_tokens
+    made.parts = replace(made.parts, training_speakers=replace(speakers, context=context))
+    report = made.step(1)
+    assert report.failed_questions == ()
+    assert 0 < report.groups < trainer({"trainer.questions_per_step": 6}).step(1).groups
+    assert report.gspo.refused_minibatches == 0
+    assert report.gspo.optimiser_steps > 0
+    json.dumps(report.as_json(), allow_nan=False)
 
 
 def test_an_engine_without_numbers_stops_training_before_a_checkpoint(trainer, monkeypatch):

@@ -21,7 +21,7 @@ from typing import Self
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
-from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.sglang.parity import Subject, examine
 from tracer_agents.generation.sglang.weights import WeightTransport
@@ -86,6 +86,12 @@ class SGLangBackend:
 
     def __exit__(self, *exception: object) -> None:
         self._resources.close()
+
+    @property
+    def context(self) -> int | None:
+        """The shortest context of the servers that say theirs; None: none does."""
+        limits = [limit for served in self._served() for worker in served.workers if (limit := _context(worker))]
+        return min(limits, default=None)
 
     # weights
 
@@ -183,7 +189,7 @@ class SGLangBackend:
         """One completion per request, in order; those that never came have ``FinishReason.FAILED``.
 
         Raises:
-            GenerationFailed: nothing came at all, or a server refused a request as malformed.
+            GenerationFailed: nothing came at all; or all that did not come was refused as malformed.
         """
         unknown = {request.policy for request in requests} - set(self.policies)
         if unknown:
@@ -195,16 +201,19 @@ class SGLangBackend:
         if self._label is None:
             self.sync(0)
         done: dict[int, Completion] = {}
+        refused: dict[int, GenerationFailed] = {}  # as malformed: asking again would not help
         suspects: set[str] = set()
         fault: EngineFault | None = None
         for attempt in range(self._patience.attempts):
             if attempt:
                 self._sleep(self._patience.backoff_seconds * 2 ** (attempt - 1))
-            missing = [row for row in range(len(requests)) if row not in done]
-            answers, fault = self._ask(requests, missing, suspects, fault)
+            missing = [row for row in range(len(requests)) if row not in done and row not in refused]
+            answers, fault = self._ask(requests, missing, suspects, refused, fault)
             done |= answers
-            if len(done) == len(requests):
+            if len(done) + len(refused) == len(requests):
                 break
+        if not done and refused:
+            raise next(iter(refused.values()))
         if not done:
             raise GenerationFailed(f"no completion came in {self._patience.attempts} attempts; the last fault: {fault}")
         return self._generations(requests, done)
@@ -214,6 +223,7 @@ class SGLangBackend:
         requests: Sequence[GenerationRequest],
         rows: Sequence[int],
         suspects: set[str],
+        refused: dict[int, GenerationFailed],
         fault: EngineFault | None,
     ) -> tuple[dict[int, Completion], EngineFault | None]:
         """One round: the completions that came, by row, and the last fault met."""
@@ -234,6 +244,10 @@ class SGLangBackend:
                 answers = [self._current(answer, worker) for answer in worker.complete(order)]
             except EngineFault as error:
                 answers = [error]
+            except GenerationFailed as refusal:
+                with lock:
+                    refused.update(dict.fromkeys(places, refusal))
+                return
             with lock:
                 for row, answer in zip(places, answers, strict=False):
                     if isinstance(answer, Completion):
@@ -295,6 +309,8 @@ class SGLangBackend:
     def _generations(self, requests: Sequence[GenerationRequest], done: Mapping[int, Completion]) -> list[Generation]:
         texts = self._tokenizer.batch_decode([list(c.output_ids) for c in done.values()], skip_special_tokens=True)
         decoded = dict(zip(done, texts, strict=True))
+        label = self._label
+        assert label is not None  # generate syncs first
         return [
             Generation(
                 prompt_ids=request.prompt_ids,
@@ -305,17 +321,13 @@ class SGLangBackend:
                 policy_version=self._versions[done[row].version],
             )
             if row in done
-            else self._failed(request)
+            else not_generated(request, FinishReason.FAILED, self._versions[label])
             for row, request in enumerate(requests)
         ]
 
-    def _failed(self, request: GenerationRequest) -> Generation:
-        assert self._label is not None  # generate syncs first
-        return Generation(
-            prompt_ids=request.prompt_ids,
-            output_ids=(),
-            logps=(),
-            text="",
-            finish_reason=FinishReason.FAILED,
-            policy_version=self._versions[self._label],
-        )
+
+def _context(worker: Worker) -> int | None:
+    try:
+        return worker.context()
+    except GenerationFailed:
+        return None  # whether it answers at all is the gate's question

@@ -125,6 +125,12 @@ class Worker:
         info = self._json("info", "GET", "/server_info", None, self.deadlines.status)
         return info if isinstance(info, dict) else {}
 
+    def context(self) -> int | None:
+        """The most tokens of a prompt with its completion that the server takes; None: it does not say."""
+        info = self.info()
+        limits = [info.get(name) for name in ("context_length", "max_req_input_len", "max_total_num_tokens")]
+        return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         """The ids that the server's own tokenizer gives a text, special tokens recognised, none added."""
         body = {"model": "default", "prompt": text, "add_special_tokens": False}

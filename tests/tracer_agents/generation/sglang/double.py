@@ -46,6 +46,7 @@ class State:
         self.calls: list[str] = []
         self.device = "cpu"
         self.workers: list[str] = []
+        self.further: dict = {}  # what else /server_info says
         self.lock = threading.Lock()
 
     def strikes(self, fault: str) -> bool:
@@ -69,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/model_info":
             self._answer({"weight_version": STATE.version})
         elif self.path == "/server_info":
-            self._answer({"device": STATE.device})
+            self._answer({"device": STATE.device, **STATE.further})
         elif self.path == "/health_generate":
             self._answer({}, 503 if STATE.strikes("unready") else 200)
         elif self.path == "/workers" and STATE.workers:
@@ -87,7 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             STATE.faults[body["fault"]] = body["times"]
             self._answer({})
         elif path == "/set":
-            STATE.device, STATE.workers = body.get("device", "cpu"), body.get("workers", [])
+            STATE.device, STATE.workers = body.pop("device", "cpu"), body.pop("workers", [])
+            STATE.further = body
             self._answer({})
         elif path == "/reset":
             STATE.__init__()

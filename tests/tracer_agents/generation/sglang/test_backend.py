@@ -182,3 +182,21 @@ def test_adapters_that_were_loaded_half_way_are_loaded_again(adapters, server):
     assert server.get("/calls")["adapters"] == [f"{backend._label}-{policy}" for policy in learners]
     requests = _requests(3, policy="reviewer")
     _assert_true_samples(backend.generate(requests), requests, learners["reviewer"])
+
+
+def test_one_refused_prompt_costs_its_own_rows_alone(fleet, server, learner):
+    backend = fleet({"shared": [server]})
+    backend.sync(1)
+    server.plant("malformed", times=1)
+    requests = _requests(12)
+    generations = backend.generate(requests)
+    kept = [row for row, generation in enumerate(generations) if generation.finish_reason is not FinishReason.FAILED]
+    assert len(kept) == 9
+    _assert_true_samples([generations[row] for row in kept], [requests[row] for row in kept], learner)
+
+
+def test_the_shortest_context_of_the_servers_is_known(fleet, doubles):
+    assert fleet({"shared": doubles}).context is None  # neither says one
+    doubles[0].post("/set", context_length=4096)
+    doubles[1].post("/set", context_length=None, max_req_input_len=1018)
+    assert fleet({"shared": doubles}).context == 1018
