@@ -1,14 +1,22 @@
 """Tests of what the documentation says: its code runs, its links lead somewhere, its settings exist."""
 
+import ast
+import importlib.util
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from benchmarks.__main__ import _parser as benchmarks_parser
+from tracer_agents.cli import tracer
 from tracer_agents.config import Config, load_config
+from tracer_agents.config.options import given_settings, take_settings
+from tracer_env.errors import TracerError
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -115,10 +123,34 @@ def test_links_lead_to_files(page):
 
 def commands_of(page: Path) -> Iterator[list[str]]:
     """The words of every ``tracer`` command on the page."""
-    for block in re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), flags=re.S | re.M):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("$ tracer "):
-                yield shlex.split(line.removeprefix("$ tracer "), comments=True)
+    for words in shell_lines(page):
+        if words[0] == "tracer":
+            yield words[1:]
+
+
+def shell_lines(page: Path) -> Iterator[list[str]]:
+    """The words of every command in a page's console blocks and code spans, or in the head of a YAML file.
+
+    What a synopsis leaves open, in brackets, is left out; so are variables before a command.
+    """
+    text = page.read_text("utf-8")
+    if page.suffix == ".yaml":
+        typed_lines = [match[1] for match in re.finditer(r"^#   ?(\S.*)$", text, flags=re.M)]
+    else:
+        blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.S | re.M)
+        shown = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        typed_lines = [line.removeprefix("$ ") for line in shown if line.startswith("$ ")]
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+        typed_lines += [
+            span for span in re.findall(r"`([^`\n]+)`", prose) if re.match(r"(pip|tracer|python -m) ", span)
+        ]
+    for line in typed_lines:
+        words = shlex.split(
+            re.sub(r"\[[^]]*\]", "", line) if "[PRESET]" in line or "[--" in line else line, comments=True
+        )
+        words = [word for word in words if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+        if words and words[0] in ("tracer", "python", "pip", "make"):
+            yield words
 
 
 def exists(setting: str) -> bool:
@@ -151,12 +183,112 @@ def test_a_setting_that_does_not_exist_is_noticed():
     assert not exists("nothing.steps")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(commands_of(page))], ids=label)
-def test_commands_on_a_page_are_known(page, capsys):
-    from tracer_agents.cli import main
+COMMANDED = [*PAGES, *sorted(ROOT.glob("tracer_agents/presets/*.yaml")), *sorted(ROOT.glob("configs/*.yaml"))]
+COMMANDED = [page for page in COMMANDED if any(shell_lines(page))]
 
-    for words in commands_of(page):
-        assert main([words[0], "--help"]) == 0
-        known = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
-        used = {word.partition("=")[0] for word in words[1:] if word.startswith("--") and "." not in word}
-        assert used <= known
+
+@pytest.mark.parametrize("page", COMMANDED, ids=label)
+def test_commands_on_a_page_can_be_typed(page):
+    for words in shell_lines(page):
+        check_command(words)
+
+
+def check_command(words: list[str]) -> None:
+    """Reads a command as its program would, without doing what it says."""
+    match words:
+        case ["tracer", "--version"] | ["tracer", "--help"] | ["tracer"]:
+            return
+        case ["tracer", name, *rest]:
+            command = tracer.commands[name]
+            if rest and not any(word in ("--help", "…") for word in rest):
+                read_command(command, rest)
+        case ["python", "-m", "benchmarks", name, *rest]:
+            settings, others = take_settings([name, *rest])
+            incomplete = name == "run" and "--out" not in others  # as running text may be
+            benchmarks_parser().parse_args([*others, "--out", "x"] if incomplete else others)
+            assert load_config(preset="demo", overrides=settings)
+        case ["python", "-m", module, *rest]:
+            check_module(module, rest)
+        case ["python", script, *_]:
+            assert (ROOT / script).is_file(), script
+        case ["make", *targets]:
+            makefile = (ROOT / "Makefile").read_text("utf-8")
+            assert all(re.search(rf"^{target}\b.*:", makefile, flags=re.M) for target in targets), targets
+        case ["pip", "install", *packages]:
+            check_packages(packages)
+
+
+def read_command(command: click.Command, words: list[str]) -> None:
+    """Parses the words; commands in running text may leave out what a reader knows to add."""
+    try:
+        context = command.make_context(command.name, list(words))
+    except click.MissingParameter:
+        return
+    except click.BadOptionUsage as error:
+        if "requires an argument" not in error.message:
+            raise
+        return
+    load_config(preset=context.params.get("preset"), overrides=given_settings(context))
+
+
+def check_module(module: str, words: list[str]) -> None:
+    """Whether the module is there and knows the options; its options stand in its source, or in its package's."""
+    place = ROOT.joinpath(*module.split("."))
+    sources = [path for path in (place.with_suffix(".py"), place / "__main__.py") if path.is_file()]
+    first = module.partition(".")[0]
+    assert sources or (not (ROOT / first).is_dir() and importlib.util.find_spec(first)), module
+    for source in sources:
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        text = source.read_text("utf-8")
+        assert [option for option in options if f'"{option}"' not in text] == [], module
+
+
+def check_packages(words: list[str]) -> None:
+    """This project is on no index: it is installed from a clone, with extras that exist."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for word in words:
+        assert not word.startswith("tracer"), word
+        for extra in re.findall(r"^\.\[(.*)\]$", word):
+            assert set(extra.split(",")) <= set(extras), word
+
+
+def test_commands_that_cannot_be_typed_are_noticed():
+    for wrong in (
+        "pip install 'tracer-debate[marl]'",
+        "pip install -e '.[nothing]'",
+        "tracer train demo --out x --trainer.stepz 3",
+        "tracer train dmo --out x",
+        "tracer serve M --context-length 4096",
+        "python -m benchmarks run --nothing --out x",
+        "python -m benchmarks.nothing",
+        "make nothing",
+    ):
+        with pytest.raises((AssertionError, click.UsageError, SystemExit, TracerError)):
+            check_command(shlex.split(wrong))
+    check_command(shlex.split("tracer serve MODEL --python P -- --context-length 4096"))
+
+
+def imported_names(code: str) -> set[str]:
+    """Names that a block's imports bind."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {(alias.asname or alias.name).partition(".")[0] for node in nodes for alias in node.names}
+
+
+def borrowed_imports(page: Path) -> list[str]:
+    """Names that one section of a page uses and another one, not the page's beginning, imports."""
+    parts = re.split(r"^## ", page.read_text("utf-8"), flags=re.M)
+    codes = ["\n".join(re.findall(r"^```python\n(.*?)^```", part, flags=re.S | re.M)) for part in parts]
+    imports = [imported_names(code) for code in codes]
+    return [
+        f"{part.partition(chr(10))[0]}: {node.id}"
+        for number, (part, code) in enumerate(zip(parts, codes, strict=True))
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Name)
+        and node.id not in imports[0] | imports[number]
+        and any(node.id in names for names in imports)
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)], ids=label)
+def test_a_section_imports_what_it_uses(page):
+    assert borrowed_imports(page) == []

@@ -85,7 +85,7 @@ def test_a_new_measurement_replaces_only_the_same_run(tmp_path):
 @pytest.mark.slow  # a minute where the machine is busy
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_another_library_learns_through_its_own_pettingzoo_support(library):
-    pytest.importorskip(library, reason=f"{library} is not installed (pip install 'tracer-debate[marl]')")
+    pytest.importorskip(library, reason=f"{library} is not installed (pip install -e '.[marl]' in a clone)")
     peer = import_module(f"benchmarks.peers.{library}_controllers")
 
     progress = peer.train(STEPS[library], seed=0)
