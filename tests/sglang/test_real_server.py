@@ -211,3 +211,12 @@ def test_serve_stops_its_server_when_it_is_told_to(spec):
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+def test_a_real_pretrained_model_passes_the_gate(settings, spec, smollm2, tmp_path):
+    with (tmp_path / "log.txt").open("wb") as log, running(spec(smollm2), log=log) as server:
+        config = settings({"speakers.model": str(smollm2), "speakers.style": "chat", "backend.url": server.spec.url})
+        with build(config) as parts:
+            require(parts.gate(config))
+            generations = parts.backend.generate(_requests(parts, 1, copies=2))
+            assert _differences(parts, generations).max() < 1e-3
