@@ -26,6 +26,7 @@ GOLD = ("gold", "gt", "ground_truth", "answer", "target")
 VERDICT = ("result", "is_correct", "correct", "score")
 CLOSE = Fraction(1, 1000)
 
+_PROBLEM = re.compile(r"^## Problem \S+\n(?= {2}\w)", re.MULTILINE)
 _GOLD = re.compile(r"^ {2}Ground Truth: (.*?)\n\n## Response", re.MULTILINE | re.DOTALL)
 _RIGHT = re.compile(r"^ {2}Is Correct: (True|False)$", re.MULTILINE)
 _RESPONSE = re.compile(r"^--- LLM Response ---\n(.*?)^--- End LLM Response ---", re.MULTILINE | re.DOTALL)
@@ -76,9 +77,7 @@ def recorded(path: Path) -> Iterator[Recorded]:
 
 def _from_report(path: Path) -> Iterator[Recorded]:
     """The last response to every problem of a report."""
-    for number, problem in enumerate(
-        re.split(r"^## Problem ", path.read_text("utf-8"), flags=re.MULTILINE)[1:], start=1
-    ):
+    for number, problem in enumerate(_PROBLEM.split(path.read_text("utf-8"))[1:], start=1):
         gold, rights, responses = _GOLD.search(problem), _RIGHT.findall(problem), _RESPONSE.findall(problem)
         if not (gold and rights and responses):
             raise DataError(f"{path}, problem {number}: no ground truth, verdict or response")

@@ -16,7 +16,7 @@ _OPENING = re.compile(
     r"|clearly)\b|[\s:#,=-])*+",
     re.IGNORECASE,
 )
-_LETTER = re.compile(r"\((?P<enclosed>[A-Za-z])\)|(?<![\w(.'-])(?P<bare>[A-Za-z])(?=$|[).,:;/&?!\s\]|])")
+_LETTER = re.compile(r"\((?P<enclosed>[A-Za-z])\)|(?<![\w.'-])(?P<bare>[A-Za-z])(?=$|[).,:;/&?!\s\]|])")
 _NO_CHOICE = re.compile(r"\)?\s{0,3}(?:[=≈+*^]|/\s?\d|-\s?\w)")  # a quantity, a compound
 _ARTICLE = re.compile(
     r"\s+(?!(?:because|since|as|is|and|or|so|with|which|for|but|due|seems|would|must|follows)\b)[a-z]{2,}"
@@ -24,7 +24,7 @@ _ARTICLE = re.compile(
 _LIST = re.compile(
     r"[).\]]{0,2}\s*"
     r"(?:,(?!\s*\(?[A-Za-z]\)?\s+(?:is|was|has|fails?|would|does|cannot)\b)\s*(?:and|or)?|/|&|\+|\band\b|\bor\b)"
-    r"\s*(?:option|choice)?\s*(?=\(?[A-Za-z]\b(?![-=']))",
+    r"\s*(?:option|choice|maybe|possibly|perhaps)?\s*(?=\(?[A-Za-z]\b(?![-=']))",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(

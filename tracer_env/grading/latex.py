@@ -37,7 +37,12 @@ _RULES = tuple(
         (r"√(\[\d\])?\s?(\d{1,64}(?:\.\d{1,64})?|[A-Za-z]|\\[a-z]+)", r"\\sqrt\1{\2}"),
         (r"√", r"\\sqrt"),
         (r"\\(?:text)?color\s?\{[^{}]*\}", ""),
-        (r"\\(?:left|right|displaystyle|textstyle|q?quad|limits|[Bb]ig[lr]?|bf|rm|mathstrut)(?![A-Za-z])\.?", " "),
+        (r"\\underline\s?\{([^{}]*)\}", r"\1"),
+        (r"(?<=\d)\s?(?:degrees?|deg)(?![A-Za-z])", r"^\\circ "),
+        (
+            r"\\(?:left|right|displaystyle|textstyle|q?quad|limits|[Bb]ig[lr]?|bf|rm|mathstrut|small|[Ll]arge)(?![A-Za-z])\.?",
+            " ",
+        ),
         (r"\\\$|\$|(?<!\\)\\[()\[\]]", ""),
         (r"\\!", ""),
         (r"(?<!\\)\\[,;: ]|~", " "),
@@ -61,14 +66,18 @@ _RULES = tuple(
         (r"\\rangle(?![A-Za-z])", ")"),
     )
 )
-_LEADING = re.compile(r"^(?:\s|=|\\approx(?![A-Za-z])|\\text\s?\{\s?(?:approx\w*\.?|about)\s?\})+")
+_LEADING = re.compile(
+    r"^(?:\s|=|\\therefore(?![A-Za-z])|\\text\s?\{[^{}]{0,60}(?:\bis|[:=])\s?\}(?=\s*\S)|\\approx(?![A-Za-z])|\\text\s?\{\s?(?:approx\w*\.?|about)\s?\})+"
+)
 _REMARK = re.compile(r"(?<=[^\s])\s*\\text\s?\{\s?\(.*$")
 _PREDICATE = re.compile(r".*(?:\\text\s?\{\s?|\b)(?:is|are|equals)\s+(?!not\b)(?P<rest>[^{}]{1,60})\}?$", re.DOTALL)
 _ONLY_TEXT = re.compile(r"\\text\s{0,4}\{([^{}]*)\}")
 _NONE = re.compile(
     r"(?:there (?:is|are) )?no (?:real |such )?(?:solutions?|values?)(?: exists?)?|(?:the )?empty ?set", re.IGNORECASE
 )
-_LABEL = re.compile(r"(?:\\text\s?\{\s?)?\(?([A-H])\)\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$", re.DOTALL)
+_LABEL = re.compile(
+    r"(?:\\text\s?\{\s?)?\(?([A-H])(?:\)|\.(?=\s[A-Za-z]))\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$", re.DOTALL
+)
 _COMMAND_SPACE = re.compile(r"(\\[A-Za-z]++)\s++(?=[A-Za-z])")
 _SHORT_FRACTION = re.compile(r"\\(frac|binom)\s*+(\{[^{}]*\}|\d)\s*+(\{[^{}]*\}|\d)")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*+(\d)")
@@ -161,7 +170,8 @@ def _predicate(text: str) -> str:
 def _without_units_of_text(text: str) -> str:
     only_text = _ONLY_TEXT.fullmatch(text)
     if only_text:
-        text = _ARTICLE.sub("", " ".join(only_text[1].strip().rstrip(".,;:").split()), count=1)
+        words = re.sub(r"(?<=[a-z]), (?=[a-z])", " ", only_text[1].strip().rstrip(".,;:"))
+        text = _ARTICLE.sub("", " ".join(words.split()), count=1)
     return " ".join(text.split())
 
 

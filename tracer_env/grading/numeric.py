@@ -35,12 +35,13 @@ _CLAUSE = re.compile(
 _DENIAL = re.compile(r"\W{0,4}(?:not|unknown|unclear|undefined|undetermined|indeterminate|impossible)\b", re.IGNORECASE)
 _NEGATIVE = re.compile(r"^(\W{0,4})(?:negative|minus)\s+(?=[\d.])", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]{0,200}\)")
-_QUANTITY = re.compile(r"\s*\S{0,2}\d[\d,.]*\s*[A-Za-z]{2,20}\s*$")
+_QUANTITY = re.compile(r"\s*\S{0,2}\d[\d,.]*\s*(?:[A-Za-z]{2,20}|\\?%)\s*$")
 _BEFORE = re.compile(
-    r"\b(?:the|in|of|for|with|after|before|at|on|by|from|than|per|each|every|all|both|these|those|his|her|their|its|when|if|over"
-    r"|under|within|during|day|step|grade|class|page)\s+(?:[a-z]+\s)?$",
+    r"\b(?:(?:the|all|both|these|those|his|her|their|its)\s+(?:[a-z]+\s)?|(?:in|of|for|with|after|before|at|on|by|from|than|per|each"
+    r"|every|when|if|over|under|within|during|day|step|grade|class|page)\s+)$",
     re.IGNORECASE,
 )
+_INTRODUCTION = re.compile(r"\W*(?:of|in|after|at|with|for|from|by|on|during|over|within)\s", re.IGNORECASE)
 _VERB = re.compile(
     r"\s*(?:[A-Za-z]+\s+){0,2}(?:has|have|had|is|are|was|were|gets?|got|gives?|makes?|can|could|will|would|divided|times|plus|minus"
     r"|multiplied|leaves?|equals?|sells?|pays?|earns?|needs?|takes?)\b"
@@ -139,6 +140,8 @@ def _main_clause(text: str) -> str | None:
     numbered = [(before.strip(" ,"), clause) for before, clause in clauses if _NUMBER.search(clause)]
     if not numbered:
         return None
+    if len(numbered) > 1 and not numbered[0][0] and _INTRODUCTION.match(numbered[0][1]):
+        numbered = numbered[1:]
     if not _NUMBER.match(text.lstrip(" *_(")):
         for wanted in (("so", "thus", "hence", "therefore"), ("",)):
             for before, clause in numbered:
@@ -180,16 +183,21 @@ def _of_clause(text: str) -> str | None:
 
 
 def _objects(text: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The numbers that are neither a sentence's subject nor in an adjunct; all of them if none is left."""
+    """The numbers that are neither a sentence's subject nor in an adjunct; else the subjects; else all."""
     kept: list[re.Match[str]] = []
+    subjects: list[re.Match[str]] = []
     dropped_before = False
     for index, number in enumerate(numbers):
         before = text[numbers[index - 1].end() if index else 0 : number.start("numeral")]
         joined = dropped_before and re.search(r"\b(?:and|or)\s*$", before) is not None
-        dropped_before = joined or _BEFORE.search(before) is not None or _VERB.match(text, number.end()) is not None
+        adjunct = joined or _BEFORE.search(before) is not None
+        subject = _VERB.match(text, number.end()) is not None
+        dropped_before = adjunct or subject
         if not dropped_before:
             kept.append(number)
-    return kept or numbers
+        elif not adjunct:
+            subjects.append(number)
+    return kept or subjects or numbers
 
 
 def _calculated(text: str) -> str | None:

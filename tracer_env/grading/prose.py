@@ -8,7 +8,7 @@ from tracer_env.grading.text import first_sentence, strong
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$(?!\s?\d[\d,.]*\s(?!\s?[-+*/=<>\\]))(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _SUBORDINATE = re.compile(
-    r",?\s(?:because|since|when|where|if|given|assuming|so that|as|after|before|which|while|i\.e\.|for)\s"
+    r",?\s(?:because|since|when|where|if|given|assuming|so that|as|after|before|which|while|i\.e\.|for(?!.*\bis\b))\s"
     r"|[,;:]\s+(?=(?!and\b|or\b)[A-Za-z]{2,})"
 )
 _LINK = re.compile(r"\b(?:is|are|equals?|be)\b|(?<![<>!])=|\\approx(?![A-Za-z])")
@@ -17,7 +17,7 @@ _FUNCTIONS = r"sqrt|pi\b|sin|cos|tan|cot|sec|csc|log|ln\b|frac"
 _UNIT_WORDS = r"square|cubic|sq"
 _FORMULA = re.compile(rf"(?![aAI]\s+[A-Za-z]{{2}})(?:[-+.\d(\[{{|\\=√€£¥₹]|(?:{_FUNCTIONS})|[A-Za-z](?![A-Za-z]))")
 _FORMULA_END = re.compile(
-    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\("
+    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\(|(?<=[A-Za-z]{{3}}):"
 )
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
 _NO_SOLUTION = re.compile(r"[*\s]{0,8}(?:there (?:is|are) )?(no (?:real )?solutions?)[*\s.!]{0,8}", re.IGNORECASE)
@@ -94,8 +94,7 @@ def _filled(items: str, holes: object) -> list[str]:
 def _of_plain(text: str) -> str | None:
     text = text.strip().lstrip("*: ")
     if not _FORMULA.match(text) or re.match(r"\d[\d.,]*\s+(?:has|have|is|are|gets?)\s", text):
-        alone = len(re.findall(r"\d[\d.,]*", text)) == 1 and not _RANGE.search(text)
-        return canonical_latex(stated_number(text) or "") if alone or _SAYS.search(text) else None
+        return canonical_latex(stated_number(text) or "") if _SAYS.search(text) or not _RANGE.search(text) else None
     return canonical_latex(_cut(_AND.sub(",", text)))
 
 

@@ -48,7 +48,7 @@ _ASIDE = (
 )
 _PHRASE = re.compile(
     rf"(?<![A-Za-z])(?:answers?|ans|(?:correct|right|best)\s(?:option|choice|letter))(?![A-Za-z]){_ASIDE}{{0,2}}[*_\s]{{0,6}}"
-    rf"(?:(?<![A-Za-z]){_BE}(?!\s+(?:not|never|wrong|incorrect|correct|right)(?![A-Za-z]))|[:=|→]|->|(?<=\s)-+(?=\s)"
+    rf"(?:(?<![A-Za-z]){_BE}(?!\s+(?:not|never|wrong|incorrect|correct|right)(?![A-Za-z]))|'s(?=\s)|[:=|→]|->|(?<=\s)-+(?=\s)"
     r"|(?<=\n)(?=\S))",
     re.IGNORECASE,
 )
@@ -67,12 +67,16 @@ _CHATTER = re.compile(
 )
 _CONCLUSION = re.compile(
     r"(?:(?:so|thus|hence|therefore|finally|altogether|in total|in conclusion|consequently|then)\b,?"
-    r"|the (?:total|sum|result|value|product|difference|remainder|number|final \w+)\b)"
+    r"|the (?:total|sum|result|solution|value|product|difference|remainder|number|final \w+)\b)"
     rf"[^=\n]{{0,120}}?(?:\b(?:{_BE}|gets?|have|has|obtain|find)|=)(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
 _BOLD_ALONE = re.compile(r"[-*•\s]*\*\*(?P<rest>[^*\n]{1,60})\*\*[.!\s]*")
-_LABELLED = re.compile(r"[-*•\s]*(?:solution|result|total|conclusion)[*_\s]*[:=](?P<rest>.*)", re.IGNORECASE)
+_IS_ANSWER = re.compile(
+    r"(?:(?:so|thus|hence|therefore),?\s)?(?P<rest>.{1,80}?)\s+is\s+(?:the|our|my)\s(?:final |correct )?answer\b.*",
+    re.IGNORECASE,
+)
+_LABELLED = re.compile(r"[-*•\s]*(?:solution|result|total|conclusion|final)[*_\s]*[:=](?P<rest>.*)", re.IGNORECASE)
 _IS_BOLD = re.compile(rf"[A-Z][^\n]*\b{_BE}\s+(?P<rest>\*\*[^*\n]{{1,200}}\*\*)[.!\s]*$")
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bNo)(?<!\bvs)(?<!\bMrs)(?<!\bi\.e)(?<!\be\.g)(?<!\bsq)[.!?;](?=[*_]{0,2}(?:\s|$))"
@@ -166,7 +170,7 @@ def conclusion(text: str) -> str | None:
         return labelled["rest"].strip(" *_")
     sentences = [sentence.strip() for sentence in _SENTENCE_END.split(last) if sentence.strip(" *_")]
     end = sentences[-1].lstrip("*_ ") if sentences else ""
-    concluded = _CONCLUSION.match(end) or _IS_BOLD.match(end)
+    concluded = _IS_ANSWER.match(end) or _CONCLUSION.match(end) or _IS_BOLD.match(end)
     return concluded["rest"].strip() if concluded else None
 
 

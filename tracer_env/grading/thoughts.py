@@ -3,11 +3,10 @@
 import re
 
 _NAMES = r"(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+_QUOTES = ("``", '""', "''", "‘’", "“”")
 _MARK = re.compile(
-    rf"(?P<quote>[`\"'‘“]?)(?:"
     rf"(?P<open><{_NAMES}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>(?:analysis|commentary)\b)"
-    rf"|(?P<close></{_NAMES}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final(?:<\|message\|>)?)"
-    r")(?P<unquote>[`\"'’”]?)",
+    rf"|(?P<close></{_NAMES}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final(?:<\|message\|>)?)",
     re.IGNORECASE,
 )
 
@@ -24,14 +23,14 @@ def spoken(text: str) -> str:
     pieces: list[str] = []
     thinking, position = False, 0
     for mark in _MARK.finditer(text):
-        if mark["quote"] and mark["unquote"]:
+        if text[max(0, mark.start() - 1) : mark.start()] + text[mark.end() : mark.end() + 1] in _QUOTES:
             continue
         if mark["open"]:
             if not thinking:
-                pieces.append(text[position : mark.start() + len(mark["quote"])])
+                pieces.append(text[position : mark.start()])
             thinking = True
             continue
         if not thinking:
             pieces.clear()
-        thinking, position = False, mark.end() - len(mark["unquote"])
+        thinking, position = False, mark.end()
     return "" if thinking else "".join([*pieces, text[position:]])

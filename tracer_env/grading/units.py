@@ -5,8 +5,9 @@ import re
 _WORDS = """
 mm cm km in ft yd mi inch inche foot feet yard mile meter metre centimeter centimetre millimeter kilometer kilometre
 kg mg lb oz gram kilogram pound ounce ton ml cc liter litre milliliter gallon quart pint cup sec min hr second minute
-hour day week month year cent dollar euro buck degree deg radian unit mph kph am pm percent usd eur gbp hz joule
-newton watt people person men women boy girl student child children way time point apple egg ball marble book coin
+hour day week month year cent dollar euro buck degree deg radian unit celsius fahrenheit mph kph am pm percent usd eur
+gbp hz joule newton watt people person men women boy girl student child children way time point apple egg ball marble
+book coin
 """
 _LONG = rf"(?:(?:{'|'.join(_WORDS.split())})s?|per cent|[ap]\.m\.)(?![A-Za-z])"
 _NAME = rf"(?:{_LONG}|[mghsLNJW](?![A-Za-z]))"
