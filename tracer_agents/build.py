@@ -274,7 +274,7 @@ def _served(
         groups.setdefault(urls, []).append(name)
     served: dict[str, ServedPolicy] = {}
     for urls, names in groups.items():
-        workers = tuple(Worker(url, client, deadlines) for url in urls)
+        workers = tuple(Worker(url, client, deadlines, vocabulary=_embedding_rows(weights.model)) for url in urls)
         group = ServedPolicy(workers=workers, weights=_transport(config, weights, names, folder))
         served |= dict.fromkeys(names, group)
     urls = [url for group in groups for url in group]

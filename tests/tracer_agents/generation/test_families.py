@@ -272,10 +272,13 @@ TRAINED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_exported_is_what_was_trained_or_refused(load, tmp_path, name, trained):
     """The merged model, read by plain transformers, says what the policy says."""
+    policy, refusal = None, ""
     try:
         policy = load(name, TRAINED[trained])
     except ConfigError as error:
-        assert "speakers.lora_targets: " in str(error)  # noqa: PT017
+        refusal = str(error)
+    if policy is None:
+        assert "speakers.lora_targets: " in refusal
         return
     assert trained != "nothing"
     generator = torch.Generator().manual_seed(1)

@@ -132,7 +132,7 @@ def _ends(subject: Subject, label: str) -> _Finding:
 def _adapter(subject: Subject, label: str) -> _Finding:
     """Asked under perturbed weights: an untrained adapter changes nothing."""
     name = "adapter is applied"
-    if subject.worker.info().get("device") == "cpu":
+    if subject.worker.info().device == "cpu":
         return name, "not applicable", "cpu: SGLang has no LoRA there, servers hold merged weights"
     if subject.adapter(label) is None:
         return name, "not applicable", "weights are sent whole"

@@ -4,16 +4,28 @@ Everything a server can do wrong becomes an ``EngineFault`` here, with the stage
 do about it is the backend's business. This process never imports SGLang.
 """
 
-import json
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
+from tracer_agents.generation.sglang.replies import (
+    BadReply,
+    Loaded,
+    ModelInfo,
+    RouterUrls,
+    RouterWorkers,
+    Row,
+    ServerInfo,
+    Shape,
+    Tokens,
+    parse,
+    read,
+    shorten,
+)
 from tracer_env.dialogue import FinishReason
 
 
@@ -87,12 +99,14 @@ class Worker:
         url: its address, e.g. ``http://127.0.0.1:31000``.
         client: shared connections; closed by whoever opened it.
         deadlines: of each stage.
+        vocabulary: how many token ids the model knows; None: whatever the server says.
     """
 
-    def __init__(self, url: str, client: httpx.Client, deadlines: Deadlines) -> None:
+    def __init__(self, url: str, client: httpx.Client, deadlines: Deadlines, *, vocabulary: int | None = None) -> None:
         self.url = url.rstrip("/")
         self.deadlines = deadlines
         self._client = client
+        self._vocabulary = vocabulary
 
     def complete(self, order: Order) -> list[Completion | EngineFault]:
         """``order.copies`` completions; a flawed one is a fault in its place.
@@ -117,25 +131,32 @@ class Worker:
 
     def version(self) -> str:
         """The label of the weights that the server holds."""
-        info = self._json("version", "GET", "/model_info", None, self.deadlines.status)
-        return str(_field(info, "weight_version"))
+        return str(self._get("version", "/model_info", ModelInfo).weight_version)
 
-    def info(self) -> dict[str, Any]:
-        """What the server says about itself: SGLang's version, device, dtype, launch flags."""
-        info = self._json("info", "GET", "/server_info", None, self.deadlines.status)
-        return info if isinstance(info, dict) else {}
+    def info(self) -> ServerInfo:
+        """What the server says about itself."""
+        return self._get("info", "/server_info", ServerInfo)
 
     def context(self) -> int | None:
         """The most tokens of a prompt with its completion that the server takes; None: it does not say."""
         info = self.info()
-        limits = [info.get(name) for name in ("context_length", "max_req_input_len", "max_total_num_tokens")]
-        return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+        limits = (info.context_length, info.max_req_input_len, info.max_total_num_tokens)
+        return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """The ids that the server's own tokenizer gives a text, special tokens recognised, none added."""
         body = {"model": "default", "prompt": text, "add_special_tokens": False}
-        tokens = _field(self._json("tokenize", "POST", "/tokenize", body, self.deadlines.status), "tokens")
-        return tuple(int(token) for token in tokens or ())
+        answer = self._json("tokenize", "POST", "/tokenize", body, self.deadlines.status)
+        return tuple(self._shaped("tokenize", Tokens, answer).tokens)
+
+    def _get(self, stage: str, path: str, shape: type[Shape]) -> Shape:
+        return self._shaped(stage, shape, self._json(stage, "GET", path, None, self.deadlines.status))
+
+    def _shaped(self, stage: str, shape: type[Shape], answer: Any) -> Shape:
+        try:
+            return read(shape, answer)
+        except BadReply as error:
+            raise self._fault(stage, str(error)) from error
 
     def load(self, path: str, body: Mapping[str, Any]) -> None:
         """Posts new weights, or a step of it; the server must say that it succeeded.
@@ -144,8 +165,8 @@ class Worker:
             EngineFault: it failed, or did not answer within ``deadlines.sync``.
         """
         answer = self._json("sync", "POST", path, body, self.deadlines.sync, refusal_is_final=False)
-        if not (isinstance(answer, dict) and answer.get("success")):
-            raise self._fault("sync", f"{path} answered {_shorten(json.dumps(answer))}")
+        if not self._shaped("sync", Loaded, answer).success:
+            raise self._fault("sync", f"{path} answered {shorten(repr(answer))}")
 
     def flush(self) -> None:
         """Empties the prefix cache; the server must be idle."""
@@ -157,9 +178,9 @@ class Worker:
     ) -> Any:
         raw = self._bytes(stage, method, path, body, seconds, refusal_is_final=refusal_is_final)
         try:
-            return json.loads(raw)
-        except ValueError as error:
-            raise self._fault(stage, f"the answer is not JSON: {_shorten(raw.decode(errors='replace'))}") from error
+            return parse(raw)
+        except BadReply as error:
+            raise self._fault(stage, str(error)) from error
 
     def _bytes(
         self, stage: str, method: str, path: str, body: Any, seconds: float, *, refusal_is_final: bool = True
@@ -176,36 +197,29 @@ class Worker:
                         raise self._gone(stage, f"no complete answer within {seconds:g} s")
         except httpx.TimeoutException as error:
             raise self._gone(stage, f"no answer within {seconds:g} s ({type(error).__name__})") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._gone(stage, f"{type(error).__name__}: {error}") from error
         answer = b"".join(chunks)
         if response.is_success:
             return answer
-        status = f"status {response.status_code}: {_shorten(answer.decode(errors='replace'))}"
+        status = f"status {response.status_code}: {shorten(answer.decode(errors='replace'))}"
         if response.status_code < 500 and refusal_is_final:
             raise GenerationFailed(f"{self.url} refused the request at stage {stage!r}: {status}")
         raise self._gone(stage, status) if response.status_code == 503 else self._fault(stage, status)
 
-    def _read(self, row: Any, order: Order) -> Completion | EngineFault:
-        meta = _field(row, "meta_info")
-        ids = _field(row, "output_ids")
-        triples = _field(meta, "output_token_logprobs")
-        if not isinstance(ids, list) or not isinstance(triples, list) or not ids:
-            return self._fault("generate", "a completion has no output_ids or no output_token_logprobs")
+    def _read(self, value: Any, order: Order) -> Completion | EngineFault:
         try:
-            logps = tuple(float(triple[0]) for triple in triples)
-            aligned = [int(triple[1]) for triple in triples] == ids
-        except (TypeError, ValueError, IndexError):
-            return self._fault("generate", "a log-probability is not a number")
-        if not all(math.isfinite(logp) for logp in logps):
-            return self._fault("generate", "a log-probability is not finite")
-        if not aligned:
+            row = read(Row, value)
+        except BadReply as error:
+            return self._fault("generate", f"a completion is unusable: {error}")
+        ids, meta = row.output_ids, row.meta_info
+        if [token for _, token in meta.output_token_logprobs] != ids:
             return self._fault("generate", "log-probabilities and output_ids name different tokens")
-        version = _one_version(meta)
-        if version is None:
+        if self._vocabulary is not None and max(ids) >= self._vocabulary:
+            return self._fault("generate", f"token {max(ids)} is outside the model's vocabulary of {self._vocabulary}")
+        if meta.version is None:
             return self._fault("generate", "the weights changed while a completion was being generated")
-        kind = _field(_field(meta, "finish_reason"), "type")
-        ended = ids[-1] in order.stops
+        kind, ended = meta.finish_reason.type, ids[-1] in order.stops
         if (
             kind not in (FinishReason.STOP, FinishReason.LENGTH)
             or (kind == FinishReason.STOP) != ended
@@ -213,15 +227,15 @@ class Worker:
         ):
             return self._fault(
                 "generate",
-                f"a completion of {len(ids)} tokens (at most {order.max_new_tokens}) finished by {kind!r} with token "
-                f"{ids[-1]}; the end tokens are {list(order.stops)}",
+                f"a completion of {len(ids)} tokens (at most {order.max_new_tokens}) finished by {shorten(repr(kind))} "
+                f"with token {ids[-1]}; the end tokens are {list(order.stops)}",
             )
         return Completion(
             output_ids=tuple(ids),
-            logps=logps,
+            logps=tuple(logp for logp, _ in meta.output_token_logprobs),
             stopped=ended,
-            version=version,
-            cached_tokens=int(_field(meta, "cached_tokens") or 0),
+            version=meta.version,
+            cached_tokens=meta.cached_tokens or 0,
         )
 
     def _fault(self, stage: str, what: str) -> EngineFault:
@@ -236,11 +250,11 @@ def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:
 
     Weights, flushes and version checks must reach every one of them, which a router does not do.
     """
-    for path, read in (("/workers", _router_workers), ("/list_workers", _router_urls)):
+    for path, listed in (("/workers", _router_workers), ("/list_workers", _router_urls)):
         try:
             response = client.get(url.rstrip("/") + path, timeout=deadlines.connect)
-            servers = read(response.json()) if response.is_success else []
-        except (httpx.HTTPError, ValueError):
+            servers = listed(parse(response.content)) if response.is_success else []
+        except (httpx.HTTPError, httpx.InvalidURL, BadReply):
             continue
         if servers:
             return servers
@@ -248,24 +262,8 @@ def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:
 
 
 def _router_workers(answer: Any) -> list[str]:
-    return [str(_field(worker, "url")) for worker in _field(answer, "workers") or ()]
+    return [worker.url for worker in read(RouterWorkers, answer).workers]
 
 
 def _router_urls(answer: Any) -> list[str]:
-    return [str(url) for url in _field(answer, "urls") or ()]
-
-
-def _one_version(meta: Any) -> str | None:
-    """The one label of a completion's weights; None if they changed under way."""
-    spans = _field(meta, "weight_versions")
-    seen = {str(_field(span, "version")) for span in spans} if isinstance(spans, Sequence) and spans else set()
-    seen.add(str(_field(meta, "weight_version")))
-    return seen.pop() if len(seen) == 1 else None
-
-
-def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else None
-
-
-def _shorten(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return read(RouterUrls, answer).urls
