@@ -133,6 +133,13 @@ _COLUMNS_OF_RECORDED = {  # completions recorded elsewhere: nobody reviewed or r
 }
 
 
+_MUCH_CUT_OFF = 0.1  # of the utterances: the limit then shapes what is measured
+
+
+def _cut_off(rows: Mapping[str, Any]) -> bool:
+    return any(m.get("truncation_rate", 0) > _MUCH_CUT_OFF for m in rows.values())
+
+
 def print_summary(summary: dict[str, Any], out: Path) -> None:
     """The table of a run's ``summary.json`` on standard output."""
     console = _output()
@@ -144,6 +151,8 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     n = next(iter(rows.values()))["n"]
     team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
     columns = _COLUMNS_OF_RECORDED if summary.get("models") else _COLUMNS
+    if _cut_off(rows):
+        columns = {**columns, "cut off": lambda m: _rate(m.get("truncation_rate"))}
     _print_table(
         console,
         f"{summary['task']}, {n} held-out questions, seed {summary['seed']}",
@@ -163,6 +172,13 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
             )
     if summary.get("certificate"):
         print_certificate(summary["certificate"])
+    if _cut_off(rows):
+        _print(
+            console,
+            f"warning: the column 'cut off' has rows above {_MUCH_CUT_OFF:.0%}: the token limit ended so many "
+            "utterances that it shapes these figures; raise speakers.proposer_max_new_tokens and "
+            "speakers.reviewer_max_new_tokens",
+        )
     _print(console, "time: " + ", ".join(f"{name} {value:.0f} s" for name, value in summary["stage_seconds"].items()))
     _print(console, f"files: {out}")
 

@@ -57,6 +57,14 @@ def test_every_name_and_figure_is_whole_at_any_width(width, capsys, monkeypatch)
     assert "unmatched" in printed
 
 
+@pytest.mark.parametrize(("rate", "warned"), [(0.1, False), (0.59, True)])
+def test_many_utterances_that_were_cut_off_are_told(rate, warned, capsys):
+    cut = {**summary(), "models": {}, "baselines": {"single": {**metrics("single", 0.5), "truncation_rate": rate}}}
+    print_summary(cut, Path("out"))
+    printed = capsys.readouterr().out
+    assert ("0.590" in printed, "raise speakers.proposer_max_new_tokens" in printed) == (warned, warned)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_certificates_and_gaps_are_whole(width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
