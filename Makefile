@@ -12,13 +12,16 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # One thread: several small processes at once would slow each other down many times over.
 test slow: export OMP_NUM_THREADS := 1
 
+# Two processes, a file's tests in one of them: fixtures of a module are made once.
+PARALLEL := --numprocesses 2 --dist loadfile
+
 .PHONY: run test check slow docs venv-sglang test-sglang test-full wheel clean
 
 run: $(STAMP)  ## train and evaluate the embedded default, print its results
 	$(BIN)/tracer train demo --out $(RUN)
 
 test: $(STAMP) check  ## lint, types, import contracts, then every fast test with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -27,7 +30,7 @@ check: $(STAMP)
 	$(BIN)/pyright
 
 slow: $(STAMP)  ## tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 docs: $(STAMP)  ## the documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet
