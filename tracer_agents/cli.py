@@ -201,6 +201,7 @@ def _overrides(ctx: click.Context, *, task: str | None, **named: Any) -> dict[st
 @click.option("--model", help="'tiny', a folder or a hub name: untrained controllers that always speak.")
 @click.option("--speaker", type=click.Choice(["replay"]), help="replay: grade recorded completions.")
 @click.option("--completions", type=_PATH, help="A JSONL file of recorded completions.")
+@click.option("--resume", is_flag=True, help="Go on with the evaluation in --out, question by question.")
 @click.option("--limit", type=int, help="How many held-out questions (evaluation.questions).")
 @_config
 @_task
@@ -215,6 +216,7 @@ def evaluate(
     model: str | None,
     speaker: str | None,
     completions: Path | None,
+    resume: bool,
     limit: int | None,
     file: Path | None,
     task: str | None,
@@ -230,6 +232,8 @@ def evaluate(
         raise ConfigError("give exactly one of RUN, --model NAME_OR_PATH or --speaker replay")
     if (speaker is None) != (completions is None):
         raise ConfigError("--speaker replay and --completions FILE go together")
+    if resume and completions is not None:
+        raise ConfigError("grading recorded completions starts anew: drop --resume and choose another --out")
     overrides = _overrides(ctx, task=task, **{"task.eval_data": data, "seed": seed, "evaluation.questions": limit})
     if run is not None:
         if file is not None:
@@ -238,12 +242,13 @@ def evaluate(
     if model is not None:
         overrides = {"speakers.model": model, **overrides}
     config = load_config(file=file, overrides=overrides)
-    with stoppable("an evaluation starts anew: run the same command with another --out"):
+    again = "run the same command with another --out" if completions else "go on with the same command and --resume"
+    with stoppable(f"what is answered is on disk, {again}"):
         with RichDisplay() as display:
             if completions is not None:
                 summary = run_replay(config, out, completions=completions, display=display)
             else:
-                summary = run_evaluation(config, out, run=run, display=display)
+                summary = run_evaluation(config, out, run=run, display=display, resume=resume)
         print_summary(summary.as_json(), out)
 
 
@@ -281,11 +286,12 @@ def certify(*, run: Path, questions: int) -> None:
     from tracer_agents.runs.curves import draw_gaps
     from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.team import Team
-    from tracer_agents.training.terminal import print_certificate, print_gaps
+    from tracer_agents.training.terminal import RichDisplay, print_certificate, print_gaps
 
     with stoppable("the run is as it was; certify starts anew"):
         directory = RunDirectory(run)
-        with Team.load(run) as team:
+        with RichDisplay() as display, Team.load(run) as team:
+            display.stage("certify")
             measured = certify_run(directory, team.config, team.parts, team.controller, questions=questions)
         certificate = measured.as_json()
         draw_gaps(directory.metrics(), certificate, directory.folder / "certificate.png")

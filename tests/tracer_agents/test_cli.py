@@ -567,18 +567,57 @@ def test_sigterm_ends_a_run_cleanly_and_resume_goes_on(settings_file, run, tmp_p
     ]
 
 
-@pytest.mark.parametrize("command", ["eval", "certify"])
-def test_what_cannot_be_resumed_does_not_advise_it(command, run, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_resumed_does_not_advise_it(run, monkeypatch, capsys):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tracer_agents.training.experiment.run_evaluation", interrupted)
     monkeypatch.setattr("tracer_agents.evaluation.certify.certify_run", interrupted)
-    out = ["--out", str(tmp_path / "e")] if command == "eval" else []
-    assert main([command, str(run), *out]) == 130
+    assert main(["certify", str(run)]) == 130
     message = capsys.readouterr().err
-    assert "interrupted" in message
+    assert "interrupted; the run is as it was" in message
     assert "--resume" not in message
+
+
+def test_a_killed_evaluation_goes_on_question_by_question(run, tmp_path, monkeypatch, capsys):
+    """Killed in its second part, with a torn row: only what is missing is played, and the end is the same."""
+    from tracer_agents.evaluation.examiner import Examiner
+
+    monkeypatch.setattr("tracer_agents.training.experiment.QUESTIONS_PER_PART", 2)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert main(["eval", str(run), "--out", str(whole)]) == 0
+    assert "4/6 questions" in capsys.readouterr().err
+    played, team = [], Examiner.team
+
+    def killed(self: Examiner, *arguments: Any, **named: Any) -> Any:
+        if len(played) == 2:
+            raise KeyboardInterrupt
+        played.append([episode.question.id for episode in self.episodes])
+        return team(self, *arguments, **named)
+
+    monkeypatch.setattr(Examiner, "team", killed)
+    assert main(["eval", str(run), "--out", str(out)]) == 130
+    assert "go on with the same command and --resume" in capsys.readouterr().err
+    with (out / "transcripts.jsonl").open("ab") as file:
+        file.write(b'{"method": "team", "pha')
+    played.clear()
+    assert main(["eval", str(run), "--resume", "--out", str(out)]) == 0
+    assert len(played) == 1
+    assert (out / "transcripts.jsonl").read_bytes() == (whole / "transcripts.jsonl").read_bytes()
+    first, second = (RunDirectory(each).summary() for each in (whole, out))
+    assert {**first, "stage_seconds": {}} == {**second, "stage_seconds": {}}
+
+
+def test_what_an_evaluation_goes_on_from_must_be_its_own(run, tmp_path, capsys, small_folder):
+    out = tmp_path / "out"
+    arguments = ["eval", run, "--limit", "2", "--evaluation.greedy", "false", "--out", out]
+    assert "no config.yaml" in fails(capsys, *arguments, "--resume")
+    assert main([str(each) for each in arguments]) == 0
+    assert "holds an evaluation run" in fails(capsys, "train", "--resume", "--out", out)
+    settings = ["--config", out / "config.yaml", "--model", small_folder]
+    assert "was measuring other weights" in fails(capsys, "eval", *settings, "--resume", "--out", out)
+    text = (out / "transcripts.jsonl").read_bytes()
+    (out / "transcripts.jsonl").write_bytes(text.replace(b'"seed": 1', b'"seed": 2', 1))
+    assert "transcripts.jsonl: damaged" in fails(capsys, *arguments, "--resume")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tracer_agents.config import Config, dump_config, load_config
 from tracer_agents.controllers.tabular import PLAYS, Play
@@ -21,12 +21,14 @@ from tracer_agents.runs.files import (
     read_lines,
     write_json,
     write_text,
+    writing,
 )
 from tracer_env.errors import ConfigError
 
+Kind = Literal["training", "evaluation", "replay"]
 SCHEMA_VERSION = 2
 _EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")
-_FILES = (*_EVIDENCE, "config.yaml", "run.json", "certificate.json", "certificate.png", "tb")
+_FILES = (*_EVIDENCE, "config.yaml", "run.json", "certificate.json", "certificate.png", "progress.json", "tb")
 _SECTIONS = {
     "seed",
     "task",
@@ -58,8 +60,16 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
-    def create(cls, folder: Path, config: Config) -> Iterator["RunDirectory"]:
+    def create(
+        cls, folder: Path, config: Config, *, kind: Kind = "training", measures: str | None = None
+    ) -> Iterator["RunDirectory"]:
         """Starts a new run and holds its lock; one that failed before it recorded anything is begun again.
+
+        Args:
+            folder: where the run is to be.
+            config: its settings.
+            kind: what the run does.
+            measures: the weights that an evaluation measures, by their digest or name.
 
         Raises:
             RunError: the folder holds a run already, or files of the same names, or another process is writing it.
@@ -74,6 +84,8 @@ class RunDirectory:
             settings = dump_config(config)
             about = {
                 "schema_version": SCHEMA_VERSION,
+                "kind": kind,
+                "measures": measures,
                 "versions": _versions(),
                 "config_sha256": hashlib.sha256(settings.encode()).hexdigest(),
             }
@@ -94,12 +106,21 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
-    def resume(cls, folder: Path, config: Config, *, allow_older: bool = False) -> Iterator["RunDirectory"]:
+    def resume(
+        cls,
+        folder: Path,
+        config: Config,
+        *,
+        allow_older: bool = False,
+        kind: Kind = "training",
+        measures: str | None = None,
+    ) -> Iterator["RunDirectory"]:
         """Reopens a run and holds its lock.
 
         Args:
             folder: the run.
             config: its settings, which must be those that it was started with.
+            kind, measures: what it does, and the weights that it measures, as they were.
             allow_older: go on from the newest whole checkpoint where newer ones are damaged or lost; these are
                 renamed, and what was wrong with them is in ``notes``.
 
@@ -107,7 +128,11 @@ class RunDirectory:
             RunError: the folder holds no run, one with other settings, or another process is writing it; or what the
                 run would go on from is damaged.
         """
-        stored = cls(folder).config()
+        stored, about = cls(folder).config(), cls(folder)._about()
+        if about is not None and about.get("kind") != kind:
+            raise RunError(f"{folder}: holds an {about.get('kind')} run, which this command cannot go on with")
+        if about is not None and about.get("measures") != measures:
+            raise RunError(f"{folder}: was measuring other weights ({about.get('measures')}); choose another --out")
         if stored != config:
             changed = [name for name in Config.model_fields if getattr(stored, name) != getattr(config, name)]
             raise RunError(
@@ -200,7 +225,7 @@ class RunDirectory:
         """Drops the lines after ``step`` and returns the others."""
         return keep_lines(self.folder / "metrics.jsonl", lambda row: row.get("step", step + 1) <= step)
 
-    # transcripts.jsonl: one row per dialogue; the dialogues of one (phase, method) are written together
+    # transcripts.jsonl: one row per dialogue
 
     def add_records(self, records: Sequence[DialogueRecord]) -> None:
         """Appends finished dialogues."""
@@ -225,6 +250,30 @@ class RunDirectory:
     def keep_records(self, phases: set[str]) -> dict[tuple[str, str], list[DialogueRecord]]:
         """Drops the dialogues of other phases and returns those kept."""
         keep_lines(self.folder / "transcripts.jsonl", lambda row: row.get("phase") in phases)
+        return self.records()
+
+    def mark(self) -> None:
+        """Notes what is recorded, for ``cut_to_mark``."""
+        path = self.folder / "transcripts.jsonl"
+        write_json(self.folder / "progress.json", {"bytes": path.stat().st_size, "sha256": digest(path)})
+
+    def cut_to_mark(self) -> dict[tuple[str, str], list[DialogueRecord]]:
+        """Drops what was recorded after the last mark, all of it where there is none, and returns the rest.
+
+        Raises:
+            RunError: what was noted is damaged.
+        """
+        path, noted = self.folder / "transcripts.jsonl", self.folder / "progress.json"
+        mark = read_json(noted) if noted.exists() else {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        if path.exists() or noted.exists():
+            try:
+                whole = path.exists() and digest(path, mark["bytes"]) == mark["sha256"]
+                with writing(path), path.open("ab") as file:
+                    file.truncate(mark["bytes"] if whole else None)
+            except (KeyError, TypeError, ValueError) as error:
+                raise RunError(f"{noted}: damaged, {error}; choose another --out") from error
+            if not whole:
+                raise RunError(f"{path}: damaged, not as {noted.name} noted it; choose another --out")
         return self.records()
 
     # summary.json

@@ -32,6 +32,7 @@ from tracer_env.tasks.base import Task
 
 _BATCH = 1000  # held-out questions drawn at once for recorded completions
 Dialogues = Mapping[str, Sequence[DialogueRecord]]
+QUESTIONS_PER_PART = 64  # of an evaluation: what a kill may cost, and enough for a full batch
 
 
 def run_training(config: Config, out: Path, *, resume: bool, display: Display, allow_older: bool = False) -> Summary:
@@ -142,19 +143,29 @@ class _Training:
         return certificate
 
 
-def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Display) -> Summary:
+def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Display, resume: bool = False) -> Summary:
     """``tracer eval``: the team of a trained ``run``, or a bare model that always speaks, on held-out questions.
 
+    Args:
+        config: the settings.
+        out: the evaluation's folder.
+        run: the trained run; None: the model of the settings.
+        display: shows how the evaluation gets on.
+        resume: go on with the evaluation that ``out`` holds; questions that the team has played are not played again.
+
     Raises:
-        RunError: ``out`` holds a run already, or ``run`` holds none.
+        RunError: ``out`` holds a run already, or none to resume, or ``run`` holds none.
         ConfigError: the settings contradict those that ``run`` was trained with.
     """
     stages = Stages(display)
     if run is not None:
         require_same_team(RunDirectory(run).config(), config)
-    with RunDirectory.create(out, config) as directory, ExitStack() as resources:
+    weights = None if run is None else RunDirectory(run).checkpoints.latest()
+    origin = describe(config, weights or model_folder(config.speakers.model))
+    measures = origin["model_sha256"] or config.speakers.model
+    opened = RunDirectory.resume if resume else RunDirectory.create
+    with opened(out, config, kind="evaluation", measures=measures) as directory, ExitStack() as resources:
         with stages("load"):
-            weights = None if run is None else RunDirectory(run).checkpoints.latest()
             parts = resources.enter_context(build(config, weights=weights))
             if run is None:
                 controller, play = AlwaysSpeak(), "always_speak"
@@ -163,12 +174,13 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
                 play = controller.play
             examiner = Examiner.on_test(config, parts)
         _pass_gate(config, parts, stages)
-        after = _measure(examiner, controller, directory, stages)
+        with stages("after"):
+            after = _measure_in_parts(examiner, controller, directory, display)
         figures_after = examiner.metrics(after)
         tokens = figures_after.generated_tokens_per_question
         baselines = _measure_baselines(examiner, directory, stages, tokens=tokens)
         summary = Summary(
-            origin=describe(config, weights or model_folder(config.speakers.model)),
+            origin=origin,
             stage_seconds=stages.seconds,
             after=figures_after,
             baselines=examiner.baseline_figures(baselines),
@@ -179,6 +191,25 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
     return summary
 
 
+def _measure_in_parts(
+    examiner: Examiner, controller: Controller, run: RunDirectory, display: Display
+) -> dict[str, list[DialogueRecord]]:
+    """The team's dialogues, some questions at a time, each part on disk before the next; recorded ones are kept."""
+    played = {method: records for (_, method), records in run.cut_to_mark().items()}
+    done, total, tokens = len(played.get(TEAM, ())), len(examiner.episodes), 0
+    while done < total:
+        part = replace(examiner, episodes=examiner.episodes[done : done + QUESTIONS_PER_PART])
+        new = part.team(controller, phase="after")
+        for method, records in new.items():
+            played.setdefault(method, []).extend(records)
+            tokens += sum(record.generated_tokens for record in records)
+        run.add_records([record for records in new.values() for record in records])
+        run.mark()
+        done += len(part.episodes)
+        display.questions(done, total, tokens)
+    return played
+
+
 def run_replay(config: Config, out: Path, *, completions: Path, display: Display) -> ReplaySummary:
     """``tracer eval --speaker replay``: grades recorded completions of one or several models.
 
@@ -186,7 +217,7 @@ def run_replay(config: Config, out: Path, *, completions: Path, display: Display
     question also ``self_consistency`` and ``pass_at_k``, over as many samples as every question has.
     """
     stages = Stages(display)
-    with RunDirectory.create(out, config) as directory:
+    with RunDirectory.create(out, config, kind="replay") as directory:
         with stages("load"):
             task = build_task(config)
             speakers = load_replay(completions, task)

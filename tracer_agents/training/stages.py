@@ -23,6 +23,10 @@ class Display(Protocol):
         """Something that a person should know."""
         ...
 
+    def questions(self, done: int, total: int, tokens: int) -> None:
+        """So many questions have been played in this stage, with so many generated tokens in this process."""
+        ...
+
 
 class Silent:
     """Shows nothing."""
@@ -34,6 +38,9 @@ class Silent:
         """Nothing."""
 
     def note(self, text: str) -> None:
+        """Nothing."""
+
+    def questions(self, done: int, total: int, tokens: int) -> None:
         """Nothing."""
 
 

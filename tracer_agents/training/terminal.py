@@ -8,7 +8,15 @@ from typing import Any, Self
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging
@@ -81,6 +89,7 @@ class RichDisplay:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
             console=_Terminal(stderr=True),
         )
@@ -111,6 +120,14 @@ class RichDisplay:
         self._progress.update(self._task, completed=report.step, total=steps, figures=figures)
         if not self._progress.console.is_terminal and (report.step % 10 == 0 or report.step == steps):
             self._progress.console.print(f"step {report.step}/{steps}  {figures}", highlight=False)
+
+    def questions(self, done: int, total: int, tokens: int) -> None:
+        """Shows how an evaluation gets on, and how fast."""
+        seconds = self._progress.tasks[0].elapsed or 0.0
+        figures = f"{tokens / seconds:.0f} tokens/s" if seconds else ""
+        self._progress.update(self._task, completed=done, total=total, figures=figures)
+        if not self._progress.console.is_terminal:
+            self._progress.console.print(f"{done}/{total} questions  {figures}", highlight=False)
 
     def note(self, text: str) -> None:
         """Shows what a person should know."""
@@ -167,7 +184,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
             low, high = comparison["ci95"]
             _print(
                 console,
-                f"{team} minus {comparison['b']}: accuracy {comparison['difference']:+.3f} "
+                f"{team} minus {_label(comparison['b'], rows[comparison['b']], team)}: accuracy {comparison['difference']:+.3f} "
                 f"[{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}",
             )
     if summary.get("certificate"):

@@ -53,7 +53,7 @@ def test_every_name_and_figure_is_whole_at_any_width(width, capsys, monkeypatch)
     for index in range(len(NAMES)):
         assert f"{0.5 + index / 1000:.3f}" in printed
         assert f"[{0.49 + index / 1000:.3f}, {0.51 + index / 1000:.3f}]" in printed
-    assert "accuracy" in printed
+    assert f"minus {NAMES[0]}: accuracy +0.100" in printed
     assert "unmatched" in printed
 
 
