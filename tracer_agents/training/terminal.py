@@ -182,11 +182,9 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     for comparison in summary.get("comparisons", []):
         if comparison["metric"] == "accuracy":
             low, high = comparison["ci95"]
-            _print(
-                console,
-                f"{team} minus {_label(comparison['b'], rows[comparison['b']], team)}: accuracy {comparison['difference']:+.3f} "
-                f"[{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}",
-            )
+            other = _label(comparison["b"], rows[comparison["b"]], team)
+            difference = f"{comparison['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}"
+            _print(console, f"{team} minus {other}: accuracy {difference}")
     if summary.get("certificate"):
         print_certificate(summary["certificate"])
     if _cut_off(rows):
