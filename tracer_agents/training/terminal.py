@@ -182,7 +182,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     for comparison in summary.get("comparisons", []):
         if comparison["metric"] == "accuracy":
             low, high = comparison["ci95"]
-            other = _label(comparison["b"], rows[comparison["b"]], team)
+            other = _label(comparison["b"], rows.get(comparison["b"], {"method": comparison["b"]}), team)
             difference = f"{comparison['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}"
             _print(console, f"{team} minus {other}: accuracy {difference}")
     if summary.get("certificate"):
