@@ -43,10 +43,11 @@ class Team:
         """The team of a run directory, from its newest checkpoint.
 
         Raises:
-            RunError: no run, or no checkpoint in it.
+            RunError: no run, or no checkpoint in it, or its files of questions are others.
         """
         directory = RunDirectory(Path(run))
         config = directory.config()
+        directory.require_data(config)
         checkpoint = directory.checkpoints.latest()
         return cls(config, build(config, weights=checkpoint), load_controller(directory))
 

@@ -88,6 +88,7 @@ class RunDirectory:
                 "measures": measures,
                 "versions": _versions(),
                 "config_sha256": hashlib.sha256(settings.encode()).hexdigest(),
+                "data_sha256": _data_digests(config),
             }
             write_json(folder / "run.json", about)
             write_text(folder / "config.yaml", settings)
@@ -140,6 +141,7 @@ class RunDirectory:
             )
         with locked(folder):
             run = cls(folder, keep_checkpoints=config.trainer.keep_checkpoints)
+            run.require_data(config)
             run.notes = [f"{path}: empty, passed over" for path in run.checkpoints.empty()]
             if allow_older:
                 run.notes += run.checkpoints.set_aside()
@@ -184,6 +186,22 @@ class RunDirectory:
         if about is None and not _names_every_section(path):
             raise RunError(f"{path}: damaged, it does not hold all sections of the settings; restore it or train anew")
         return config
+
+    def require_data(self, config: Config) -> None:
+        """Refuses other files of questions than those that the run began with, where ``config`` names the same paths.
+
+        Raises:
+            RunError: a relative path leads elsewhere from this folder, or the file has changed.
+        """
+        begun = (self._about() or {}).get("data_sha256", {})
+        stored = self.config().task
+        for name, sha in _data_digests(config).items():
+            path = getattr(config.task, name)
+            if path == getattr(stored, name) and begun.get(name, sha) != sha:
+                raise RunError(
+                    f"task.{name}: {Path(path).absolute()} is not the file that the run in {self.folder} began with; "
+                    "go back to the folder in which the run was started, or restore the file"
+                )
 
     def _about(self) -> dict[str, Any] | None:
         """What ``run.json`` holds; None: an earlier version wrote the run."""
@@ -341,6 +359,12 @@ def weights_digest(folder: Path) -> str | None:
         return digests[0] if digests else None
     sums = "".join(f"{sha}  {path.relative_to(folder)}\n" for sha, path in zip(digests, files, strict=True))
     return hashlib.sha256(sums.encode()).hexdigest()
+
+
+def _data_digests(config: Config) -> dict[str, str]:
+    """SHA-256 of the files of questions that are there, by the name of their setting."""
+    paths = {name: Path(path) for name in ("data", "eval_data") if (path := getattr(config.task, name)) is not None}
+    return {name: digest(path) for name, path in paths.items() if path.is_file()}
 
 
 def _versions() -> dict[str, str | None]:

@@ -154,12 +154,14 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         resume: go on with the evaluation that ``out`` holds; questions that the team has played are not played again.
 
     Raises:
-        RunError: ``out`` holds a run already, or none to resume, or ``run`` holds none.
+        RunError: ``out`` holds a run already, or none to resume, or ``run`` holds none, or
+            its files of questions are others.
         ConfigError: the settings contradict those that ``run`` was trained with.
     """
     stages = Stages(display)
     if run is not None:
         require_same_team(RunDirectory(run).config(), config)
+        RunDirectory(run).require_data(config)
     weights = None if run is None else RunDirectory(run).checkpoints.latest()
     origin = describe(config, weights or model_folder(config.speakers.model))
     measures = origin["model_sha256"] or config.speakers.model

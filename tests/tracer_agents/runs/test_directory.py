@@ -155,3 +155,26 @@ def test_the_digest_of_weights_is_that_of_sha256sum(tmp_path):
     (tmp_path / "b.safetensors").write_bytes(b"b")
     sums = f"{first}  a.safetensors\n{hashlib.sha256(b'b').hexdigest()}  b.safetensors\n"
     assert weights_digest(tmp_path) == hashlib.sha256(sums.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["data", "eval_data"])
+def test_another_file_of_questions_by_the_same_name_is_refused(tmp_path, monkeypatch, name):
+    """A relative path leads elsewhere from another folder."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "q.jsonl").write_text(json.dumps({"question": folder, "answer": "1"}) + "\n")
+    config = load_config(overrides={"task": {"name": "jsonl", name: "q.jsonl"}})
+    monkeypatch.chdir(tmp_path / "here")
+    with RunDirectory.create(tmp_path / "run", config):
+        pass
+    run = RunDirectory(tmp_path / "run")
+    run.require_data(config)
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(RunError, match=f"task.{name}: .*there/q.jsonl is not the file that the run .* began with"):
+        run.require_data(config)
+    with (
+        pytest.raises(RunError, match="go back to the folder in which the run was started, or restore the file"),
+        RunDirectory.resume(tmp_path / "run", config),
+    ):
+        pytest.fail("a run on other questions")
+    run.require_data(load_config(overrides={"task": {"name": "jsonl", name: str(tmp_path / "there" / "q.jsonl")}}))
