@@ -43,8 +43,11 @@ def _consensus_key(state: Dialogue) -> InfosetKey:
 
 
 def _recall_key(state: Dialogue) -> InfosetKey:
-    """One code per finished round: 0 skipped; a proposal 1 unparsed, 2+k its answer is the k-th distinct one;
-    a review 1 RIGHT, 2 WRONG, 3 unparsed. The position tells round and agent."""
+    """One code per finished round, whose position tells round and agent.
+
+    0: skipped; a proposal: 1 unparsed, 2 + k its answer is the k-th distinct one; a review: 1 RIGHT, 2 WRONG, 3
+    unparsed.
+    """
     classes: dict[str, int] = {}
     codes = []
     for turn in state.turns:

@@ -107,8 +107,10 @@ class _PlayerPaths:
 
 
 def _actions_above(trie: Trie, slots: np.ndarray) -> np.ndarray:
-    """The actions (2 · infoset + action) on the way to each slot, root first, (depth, slots), filled up at the end
-    with 2 · infosets."""
+    """The actions (2 · infoset + action) on the way to each slot, root first, (depth, slots).
+
+    They are filled up at the end with 2 · infosets.
+    """
     filler = 2 * trie.n_infosets
     out = np.full((len(trie.levels), len(slots)), filler, dtype=np.int64)
     level = np.zeros(trie.n_nodes, dtype=np.int64)
