@@ -137,9 +137,10 @@ def shell_lines(page: Path) -> Iterator[list[str]]:
     if page.suffix == ".yaml":
         typed_lines = [match[1] for match in re.finditer(r"^#   ?(\S.*)$", text, flags=re.M)]
     else:
-        blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.S | re.M)
+        fenced = re.findall(r"^```(.*?)\n(.*?)^```", text, flags=re.S | re.M)
+        blocks = [block for language, block in fenced if language in ("", "console", "bash", "sh", "shell")]
         shown = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-        typed_lines = [line.removeprefix("$ ") for line in shown if line.startswith("$ ")]
+        typed_lines = [line.removeprefix("$ ") for line in shown if re.match(r"\$ |(pip|tracer|python|make) ", line)]
         prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
         typed_lines += [
             span for span in re.findall(r"`([^`\n]+)`", prose) if re.match(r"(pip|tracer|python -m) ", span)
