@@ -42,6 +42,7 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _INTRODUCTION = re.compile(r"\W*(?:of|in|after|at|with|for|from|by|on|during|over|within)\s", re.IGNORECASE)
+_WAYS = re.compile(r"\s+(?:different |distinct |possible )?ways\b")
 _VERB = re.compile(
     r"\s*(?:[A-Za-z]+\s+){0,2}(?:has|have|had|is|are|was|were|gets?|got|gives?|makes?|can|could|will|would|divided|times|plus|minus"
     r"|multiplied|leaves?|equals?|sells?|pays?|earns?|needs?|takes?)\b"
@@ -184,6 +185,9 @@ def _of_clause(text: str) -> str | None:
 
 def _objects(text: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
     """The numbers that are neither a sentence's subject nor in an adjunct; else the subjects; else all."""
+    ways = [number for number in numbers if _WAYS.match(text, number.end())]
+    if ways:
+        return ways
     kept: list[re.Match[str]] = []
     subjects: list[re.Match[str]] = []
     dropped_before = False

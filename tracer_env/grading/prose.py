@@ -82,13 +82,8 @@ def _of_pieces(text: str, pieces: list[str]) -> str | None:
     )
     if items is None:
         return canonical_latex(next(holes))
-    return canonical_latex(
-        _SEPARATOR.sub(",", items["list"]).replace(_HOLE, "%s") % tuple(_filled(items["list"], holes))
-    )
-
-
-def _filled(items: str, holes: object) -> list[str]:
-    return [next(holes) for _ in range(items.count(_HOLE))]  # type: ignore[call-overload]
+    listed = _SEPARATOR.sub(",", items["list"])
+    return canonical_latex(re.sub(_HOLE, lambda _: next(holes), listed))
 
 
 def _of_plain(text: str) -> str | None:

@@ -118,6 +118,7 @@ def test_answers_and_golds_must_pair_up():
 
 
 FORMS = [
+    ("Answer: Mr. Rossi can pick 3 boys and 2 girls in 210 different ways.", "210"),
     ("#### 18 / 2", "9"),
     ("#### 20 - 2 = 18", "18"),
     ("#### 3 x 6", "18"),
