@@ -26,11 +26,13 @@ from tracer_agents.training.report import StepReport
 from tracer_agents.training.stages import Display, Stages
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
+from tracer_env.cost import external_count, utterance_count
 from tracer_env.errors import DataError
 from tracer_env.seeding import EPISODES
 from tracer_env.tasks.base import Task
 
 _BATCH = 1000  # held-out questions drawn at once for recorded completions
+_WORTH_A_NOTE = 64  # utterances per question: what 7 rounds take
 Dialogues = Mapping[str, Sequence[DialogueRecord]]
 QUESTIONS_PER_PART = 64  # of an evaluation: what a kill may cost, and enough for a full batch
 
@@ -51,7 +53,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
     """
     resumed = RunDirectory.resume(out, config, allow_older=allow_older)
     with resumed if resume else RunDirectory.create(out, config) as run, ExitStack() as resources:
-        for note in run.notes:
+        for note in (*run.notes, *expansion_notes(config)):
             display.note(note)
         stages = Stages(display)
         with stages("load"):
@@ -141,6 +143,16 @@ class _Training:
             certificate = certify_run(self.run, self.config, self.parts, controller, questions=questions)
             draw_gaps(self.run.metrics(), certificate.as_json(), self.run.folder / "certificate.png")
         return certificate
+
+
+def expansion_notes(config: Config) -> list[str]:
+    """How many utterances each question of a step takes, where dialogues are long enough for it to matter."""
+    rules = config.dialogue.rules
+    if config.controllers.expansion == "full":
+        utterances = utterance_count(rules)
+    else:
+        utterances = max(external_count(rules, player).most for player in range(rules.n_agents))
+    return [f"up to {utterances:,} utterances per question of a step"] if utterances > _WORTH_A_NOTE else []
 
 
 def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Display, resume: bool = False) -> Summary:
