@@ -105,7 +105,7 @@ def test_templates_that_cannot_work_are_refused_before_the_model_is_loaded(
     small_config, changed_model, monkeypatch, template, message
 ):
     folder = changed_model(template=template)
-    monkeypatch.setattr("tracer_agents.build._model", None)
+    monkeypatch.setattr("tracer_agents.build.policy._model", None)
     with pytest.raises(ConfigError, match=message):
         load_policy(small_config({"speakers.model": folder}))
 

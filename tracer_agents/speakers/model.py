@@ -138,6 +138,10 @@ class ModelSpeakers:
             )
         return prompt.ids
 
+    def fits(self, view: View) -> bool:
+        """Whether the question leaves room for a completion."""
+        return self._prompt(view) is not None
+
     def _prompt(self, view: View) -> "Prompt | None":
         """The longest prompt that leaves room for a completion: reviews are shortened first; None: there is none."""
         room = None

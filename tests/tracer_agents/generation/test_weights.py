@@ -8,9 +8,10 @@ from torch import nn
 
 from tracer_agents.build import load_policy
 from tracer_agents.errors import GenerationFailed, RunError, TrainingDiverged
+from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.transformers import TransformersBackend
-from tracer_agents.generation.weights import LoraAdapters, Shelf, WholeModel
+from tracer_agents.generation.weights import Shelf, WholeModel
 from tracer_env.errors import ConfigError
 
 TEXT = "<|user|>Ana has 7 pens. How many pens does she have now?<|end|><|assistant|>"

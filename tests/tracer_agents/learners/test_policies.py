@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tracer_agents.config import GSPOConfig
-from tracer_agents.generation.weights import LoraAdapters
+from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policies import PolicyLearners, pooled
 from tracer_agents.learners.policy import GSPOLearner, GSPOStats
