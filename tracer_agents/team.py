@@ -11,6 +11,7 @@ from tracer_agents.config import Config
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.files import reading
 from tracer_agents.speakers.model import View
 from tracer_env import debate_v0
 from tracer_env.dialogue import Mode, Role
@@ -117,4 +118,7 @@ def load_controller(run: RunDirectory) -> TabularController:
     if play == "validated":
         play = run.deployed_play()
     infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
-    return TabularController(infosets, RegretTables.load(run.checkpoints.latest() / "controllers.npz"), play)
+    path = run.checkpoints.latest() / "controllers.npz"
+    with reading(path):
+        tables = RegretTables.load(path)
+    return TabularController(infosets, tables, play)

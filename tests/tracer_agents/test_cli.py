@@ -646,3 +646,22 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken_if_asked_for(run, 
     assert main(["train", "--resume", "--allow-older", "--out", str(out)]) == 0
     assert f"note: {weights}: damaged" in " ".join(capsys.readouterr().err.split())
     assert (out / "transcripts.jsonl").read_bytes() == (run / "transcripts.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["controllers.npz", "regret.npz", "optimiser.pt", "state.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+def test_damage_that_no_manifest_tells_is_named_when_it_is_met(run, tmp_path, capsys, name, damage):
+    """Runs of versions that wrote none."""
+    from shutil import copytree
+
+    out = copytree(run, tmp_path / "run")
+    for path in [out / "run.json", *out.rglob("manifest.json")]:
+        path.unlink()
+    path = out / "checkpoints" / "step_4" / name
+    path.write_bytes(path.read_bytes()[:20]) if damage == "cut" else path.unlink()
+    message = fails(capsys, "train", "--resume", "--out", out)
+    assert str(path.parent) in message
+    if name == "controllers.npz":
+        assert str(path) in fails(capsys, "eval", out, "--out", tmp_path / "e")
+    if name == "regret.npz":
+        assert str(path) in fails(capsys, "certify", out)

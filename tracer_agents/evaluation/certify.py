@@ -9,7 +9,7 @@ from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.game.run_regret import RunRegret
 from tracer_agents.rollout.tree import expand, set_apart
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.runs.files import write_json
+from tracer_agents.runs.files import reading, write_json
 from tracer_env.seeding import certificate_stream
 from tracer_env.tasks.base import Split
 
@@ -26,7 +26,9 @@ def certify_run(
         config, parts, controller: the run's.
         questions: ≥ 2 held-out questions to expand, 2^(R−1) utterances each.
     """
-    regret = RunRegret.load(run.checkpoints.latest() / "regret.npz")
+    path = run.checkpoints.latest() / "regret.npz"
+    with reading(path):
+        regret = RunRegret.load(path)
     certificate = _certify(config, parts, controller, regret, split="test", questions=questions, phase="certificate")
     write_json(run.folder / "certificate.json", certificate.as_json())
     return certificate

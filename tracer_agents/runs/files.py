@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 from tracer_agents.errors import RunError
+from tracer_env.errors import TracerError
 
 _LOCK_ATTEMPTS, _LOCK_SECONDS = 20, 2.0
 
@@ -138,6 +141,22 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what readers of arrays and tensors raise about a damaged file into an error that names it.
+
+    Raises:
+        RunError: the file, or one in the folder, is missing or damaged.
+    """
+    try:
+        yield
+    except TracerError:
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, BadZipFile, UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{path}: missing or damaged: {reason}") from error
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.runs.files import read_json, write_json
+from tracer_agents.runs.files import read_json, reading, write_json
 from tracer_agents.speakers.model import ModelUtterance
 from tracer_agents.training.report import Played, StepReport, credit_figures, play_figures
 from tracer_agents.training.schedule import Schedule
@@ -135,11 +135,13 @@ class Trainer:
     def load(self, folder: Path) -> int:
         """Takes up a checkpoint's tables, optimiser and counters (its weights are already loaded); returns its step."""
         state = read_json(folder / "state.json")
-        self.parts.learner.load(folder)
-        self.tables = RegretTables.load(folder / "controllers.npz")
-        self.regret = RunRegret.load(folder / "regret.npz")
-        self._label(state["policy_version"])
-        return state["step"]
+        with reading(folder):
+            self.parts.learner.load(folder)
+            self.tables = RegretTables.load(folder / "controllers.npz")
+            self.regret = RunRegret.load(folder / "regret.npz")
+            step, version = int(state["step"]), int(state["policy_version"])
+        self._label(version)
+        return step
 
     # the parts of a step
 
