@@ -1,10 +1,9 @@
 """Puts the table of all settings into the documentation while MkDocs builds it (a MkDocs hook)."""
 
-import json
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from itertools import groupby
+from typing import Any
 
-from tracer_agents.config import Config
+from tracer_agents.config.options import Setting, sections, settings
 
 MARKER = "<!-- settings -->"
 
@@ -15,28 +14,19 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def settings_tables() -> str:
-    """A Markdown table for every section of ``Config``, fields in the order of the code."""
-    seed = Config.model_fields["seed"]
-    parts = [f"`seed` (default `{seed.default}`): {seed.description}.", ""]
-    for name, section in Config.model_fields.items():
-        fields = getattr(section.annotation, "model_fields", None)
-        if fields is None:
+    """A Markdown table for every section of ``Config``, fields in the order of the code, as ``--help`` has them."""
+    parts: list[str] = []
+    for section, members in groupby(settings(), key=lambda setting: setting.section):
+        if not section:
+            parts += [f"`{setting.name}` (default `{setting.default}`): {setting.meaning}." for setting in members]
+            parts.append("")
             continue
-        parts += [f"### {name}", "", str(section.annotation.__doc__), "", "| setting | default | |", "|---|---|---|"]
-        for field, info in fields.items():
-            choices = f" ({', '.join(values)})" if (values := _choices(info.annotation)) else ""
-            default = info.get_default(call_default_factory=True)
-            shown = default if isinstance(default, str) else json.dumps(default)
-            meaning = f"{info.description}{choices}".replace("|", r"\|")
-            parts.append(f"| `{name}.{field}` | `{shown}` | {meaning} |")
+        parts += [f"### {section}", "", sections()[section], "", "| setting | type | default | |", "|---|---|---|---|"]
+        parts += map(_row, members)
         parts.append("")
     return "\n".join(parts)
 
 
-def _choices(annotation: Any) -> list[str]:
-    """The values of a ``Literal``, also within an optional."""
-    if get_origin(annotation) is Literal:
-        return [f"`{value}`" for value in get_args(annotation)]
-    if isinstance(annotation, UnionType) or get_origin(annotation) is not None:
-        return [choice for part in get_args(annotation) for choice in _choices(part)]
-    return []
+def _row(setting: Setting) -> str:
+    kind, meaning = (text.replace("|", r"\|") for text in (setting.type, setting.meaning))
+    return f"| `{setting.name}` | `{kind}` | `{setting.default}` | {meaning} |"

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 def test_every_setting_has_a_row_with_its_default_and_meaning():
     rows = [line.split(" | ") for line in settings_tables().splitlines() if line.startswith("| `")]
 
-    shown = {row[0].strip("| `"): (row[1].strip("`"), row[2].strip("| ")) for row in rows}
+    shown = {row[0].strip("| `"): (row[1].strip("`"), row[2].strip("`"), row[3].strip("| ")) for row in rows}
 
     names = {
         f"{name}.{field}"
@@ -19,10 +19,10 @@ def test_every_setting_has_a_row_with_its_default_and_meaning():
         for field in getattr(section.annotation, "model_fields", {})
     }
     assert set(shown) == names
-    assert shown["speakers.temperature"][0] == "1.0"
-    assert shown["controllers.train"] == ("true", "whether controllers learn")
-    assert shown["task.data"][0] == "null"
-    assert shown["dialogue.schedule"][1].endswith("(`rotate`, `parity`)")
+    assert shown["speakers.temperature"][1] == "1.0"
+    assert shown["controllers.train"] == (r"true\|false", "true", "whether controllers learn")
+    assert shown["task.data"][1] == "null"
+    assert shown["dialogue.schedule"][0] == r"rotate\|parity"
 
 
 def test_the_page_of_settings_has_the_tables():
