@@ -6,7 +6,6 @@ The game is that of ``benchmarks/peers/controllers_game.py``.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import Any
 
 from benchmarks.peers.controllers_game import SHARE, Progress, goal, optimum, uniform
 from tracer_agents.cli import status_of
+from tracer_agents.runs.files import read_json, write_json
 
 LIBRARIES = ("ours", "tianshou", "torchrl")
 STEPS, SEEDS = 20_000, (0, 1, 2)
@@ -28,14 +28,14 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="decisions after which a learner gives up")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     arguments = parser.parse_args(words)
-    runs = json.loads(arguments.json.read_text("utf-8"))["runs"] if arguments.json.exists() else []
+    runs = read_json(arguments.json)["runs"] if arguments.json.exists() else []
     game = {"uniform": uniform(), "optimum": optimum(), "share": SHARE, "goal": goal()}
     for library in arguments.library:
         for seed in arguments.seeds:
             latest = measured(library, arguments.steps, seed)
             runs = [run for run in runs if (run["library"], run["seed"]) != (library, seed)] + [latest]
             runs.sort(key=lambda run: (LIBRARIES.index(run["library"]), run["seed"]))
-            arguments.json.write_text(json.dumps({**game, "runs": runs}, indent=1) + "\n", "utf-8")
+            write_json(arguments.json, {**game, "runs": runs})
             print({key: latest[key] for key in ("library", "seed", "reached", "steps", "value", "seconds")})
 
 

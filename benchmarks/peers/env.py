@@ -9,7 +9,6 @@ The peers need pygame (``pip install pygame``).
 """
 
 import argparse
-import json
 import platform
 import statistics
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 from pettingzoo import AECEnv
 
 from tracer_agents.cli import status_of
+from tracer_agents.runs.files import write_json
 from tracer_env import debate_v0
 
 SCHEMA_VERSION = 1
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         packages = {name: version(name) for name in ("pettingzoo", "gymnasium", "numpy")}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         record = {"schema_version": SCHEMA_VERSION, **machine, "packages": packages, "results": results}
-        options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(options.json, record)
     return 0
 
 

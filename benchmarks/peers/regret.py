@@ -18,6 +18,7 @@ from tracer_agents.cli import status_of
 from tracer_agents.controllers.regret import RegretMatchingPlus
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
+from tracer_agents.runs.files import write_json
 from tracer_env.infosets import INFOSETS, InfosetName
 
 AGREEMENT_ITERATIONS = 100
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--infoset", default="recall", choices=INFOSETS)
     arguments = parser.parse_args()
     figures = measure(arguments.infoset)
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(arguments.json, figures)
     print(json.dumps(figures, indent=2))
 
 

@@ -1,6 +1,5 @@
 """Time a regret iteration takes as questions grow, and the memory and time that building the game takes."""
 
-import json
 import resource
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.trie import Histories, merge
+from tracer_agents.runs.files import read_json
 from tracer_agents.speakers.tabular import TabularSpeaker
 
 ROUNDS, BUDGET, PRICE = 5, 500, 0.1
@@ -54,7 +54,7 @@ def section(folder: Path) -> str:
         )
     )
     if (folder / SPEED_FILE).exists():
-        text += "\n\n" + _beside_openspiel(json.loads((folder / SPEED_FILE).read_text()))
+        text += "\n\n" + _beside_openspiel(read_json(folder / SPEED_FILE))
     return text
 
 

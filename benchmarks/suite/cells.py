@@ -1,6 +1,5 @@
 """The jobs of a benchmark: what each needs, what it leaves on disk, and how it goes on after a kill."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.runs.files import append_lines, locked, write_lines, write_text
+from tracer_agents.runs.files import append_lines, locked, write_json, write_lines
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split
@@ -117,7 +116,7 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
         "training_questions": prepared.training_questions,
         "timing": {"seconds": round(time.perf_counter() - start, 1), "questions": len(episodes) - answered},
     }
-    write_text(folder / "cell.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / "cell.json", facts)
 
 
 def _check(path: Path, records: Sequence[DialogueRecord], points: Sequence[Point], episodes: Sequence[Episode]) -> None:

@@ -118,6 +118,7 @@ def test_unreadable_files_are_named(tmp_path, content, problem):
     with pytest.raises(ConfigError, match=problem) as error:
         load_config(file=file)
     assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_missing_and_empty_files(tmp_path):
