@@ -10,21 +10,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import torch
+from transformers import AutoConfig
 
 from tracer_agents.build import TINY, build
 from tracer_agents.config import Config
 from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.runs.files import read_json
 from tracer_env.errors import ConfigError, TracerError
 
 _PACKAGES = ("torch", "transformers", "peft", "pettingzoo", "gymnasium", "numpy")
 _GIB = 1024**3
 _CACHE_TOKENS = 8192  # of a server's prefix cache, at the least
 # Of a parameter: weight, gradient and two moments; in half precision also a float32 master with its gradient.
-# per parameter: weight, gradient and two moments in float32; half precision keeps a float32 master beside 2 + 2 bytes
-_ADAMW_BYTES = {"float32": 16, "bfloat16": 16, "float16": 16}
+_ADAMW_BYTES = {"float32": 16, "bfloat16": 20, "float16": 20}
+_INNER = ("intermediate_size", "ffn_dim", "n_inner")  # how families call the width of the feed-forward layer
+_LONGEST_CONTEXT = 2**20  # of models without a limit
 _WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -209,19 +210,21 @@ def _shape(model: str) -> ModelShape | None:
     path = folder / "config.json"
     if not path.is_file():
         return SHAPES.get(model)
-    read = read_json(path)
+    try:
+        config = AutoConfig.from_pretrained(str(folder)).get_text_config(decoder=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"speakers.model: {path} cannot be read: {error}") from error
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    bytes_each = _WEIGHT_BYTES.get(str(read.get("dtype") or read.get("torch_dtype")), 4)
-    heads = read.get("num_key_value_heads") or read["num_attention_heads"]
-    size = read.get("head_dim") or read["hidden_size"] // read["num_attention_heads"]
+    hidden, attending = config.hidden_size, getattr(config, "num_attention_heads", 1)
+    size = getattr(config, "head_dim", None) or hidden // attending
+    kv = (getattr(config, "num_key_value_heads", None) or attending) * size
+    inner = next((value for name in _INNER if (value := getattr(config, name, None))), 4 * hidden)
     return ModelShape(
-        parameters=weights / bytes_each,
-        layers=read["num_hidden_layers"],
-        kv_width=heads * size,
-        linear_width=_linear_width(
-            read["hidden_size"], read["num_attention_heads"] * size, heads * size, read["intermediate_size"]
-        ),
-        context=read["max_position_embeddings"],
+        parameters=weights / _WEIGHT_BYTES.get(str(config.dtype).removeprefix("torch."), 4),
+        layers=config.num_hidden_layers,
+        kv_width=kv,
+        linear_width=_linear_width(hidden, attending * size, kv, inner),
+        context=getattr(config, "max_position_embeddings", None) or _LONGEST_CONTEXT,
     )
 
 

@@ -1,5 +1,7 @@
 """What the doctor says of memory, and what a server is to load."""
 
+import json
+
 import pytest
 
 from tracer_agents.build import TINY, build, load_policy
@@ -7,6 +9,7 @@ from tracer_agents.config import load_config
 from tracer_agents.doctor import Finding, _shape, examine_setup, served_model
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
+from tracer_env.errors import ConfigError
 
 
 def memory(**sections) -> str:
@@ -89,3 +92,38 @@ def test_a_run_is_served_by_its_checkpoint_or_by_the_model_under_its_adapters(sm
     assert served_model(str(tmp_path / "run")) == expected
     assert served_model("tiny") == str(TINY)
     assert served_model("OWNER/NAME") == "OWNER/NAME"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model_type": "opt", "ffn_dim": 48, "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4},
+        {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4},
+        {"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "n_head": 4},
+        {
+            "model_type": "gemma3",
+            "text_config": {
+                "model_type": "gemma3_text",
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 4,
+                "head_dim": 8,
+                "intermediate_size": 48,
+            },
+        },
+    ],
+    ids=lambda settings: settings["model_type"],
+)
+def test_the_shape_of_any_family_is_read_from_its_folder(tmp_path, settings):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    shape = _shape(str(tmp_path))
+    assert (shape.layers, shape.kv_width) == (2, 32)
+    assert shape.linear_width in (4 * 64 + 3 * 80, 4 * 64 + 3 * 160)
+    assert shape.context > 0
+
+
+def test_a_folder_that_is_no_models_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"speakers\.model: .*config\.json cannot be read"):
+        _shape(str(tmp_path))
