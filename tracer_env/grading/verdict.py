@@ -7,7 +7,7 @@ from tracer_env.grading.quotes import own_lines
 
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 _STATEMENT = re.compile(
-    r"(?:^|[.!?;]\s|[—–])[\s>#*_|\-+•\d.()]{0,12}"
+    r"(?:^|[.!?;]\s|[—–])[^A-Za-z\"'`“”«»‘’]{0,12}"
     r"(?:(?:so|thus|hence|therefore|my|our|the|final|overall|(?:in )?conclusion|finally|in summary|and)"
     r"[\s,:*_]{1,4}){0,4}"
     r"verdict[\W_]{1,8}(?:right|wrong)(?![A-Za-z])(?P<after>.{0,200})",
@@ -15,7 +15,7 @@ _STATEMENT = re.compile(
 )
 _OPENED = re.compile(r"^[\s#*_|\-]{0,8}(?:(?:my|the|final|overall)\s)?verdict[*_]{0,2}\s?[:=]", re.IGNORECASE)
 _UNDECIDED = re.compile(
-    r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8})?(?:right|wrong)\b|[/|>→-]{1,2}\W{0,4}(?:right|wrong)\b"
+    r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8}|maybe |perhaps )?(?:right|wrong)\b|(?:[/|>→-]{1,2}|~~)\W{0,4}(?:right|wrong)\b"
     r"|(?:if|unless|provided|assuming|maybe|perhaps|probably|possibly|i guess|i think|not sure|unsure|or not)\b)",
     re.IGNORECASE,
 )

@@ -35,6 +35,11 @@ def test_parse_verdict(review, verdict):
 
 
 FORMS = [
+    ("✅ Verdict: RIGHT", "RIGHT"),
+    ("Verdict: RIGHT... or maybe WRONG", None),
+    ("Verdict: ~~RIGHT~~ WRONG", None),
+    ("Verdict: RIGHT, however step 2 is wrong", "RIGHT"),
+    ("No verdict: WRONG format", None),
     ('The solver says "Verdict: RIGHT" but step 2 fails.', None),
     ("Verdict: RIGHT or WRONG", None),
     ("Verdict: RIGHT/WRONG", None),
