@@ -15,7 +15,8 @@ _STATEMENT = re.compile(
 )
 _OPENED = re.compile(r"^[\s#*_|\-]{0,8}(?:(?:my|the|final|overall)\s)?verdict[*_]{0,2}\s?[:=]", re.IGNORECASE)
 _UNDECIDED = re.compile(
-    r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8}|maybe |perhaps )?(?:right|wrong)\b|(?:[/|>→-]{1,2}|~~)\W{0,4}(?:right|wrong)\b"
+    r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8}|maybe |perhaps )?(?:right|wrong)\b"
+    r"|(?:[/|>→-]{1,2}|~~)\W{0,4}(?:right|wrong)\b"
     r"|(?:if|unless|provided|assuming|maybe|perhaps|probably|possibly|i guess|i think|not sure|unsure|or not)\b)",
     re.IGNORECASE,
 )
