@@ -3,6 +3,9 @@
 Importing this package registers ``tracer/debate_v0`` with PettingZoo, for both of its APIs, and does nothing else.
 """
 
+# PettingZoo has no stubs:
+# pyright: reportMissingTypeStubs=false
+
 import pettingzoo
 
 __all__: list[str] = []  # its modules are its doors: ``tracer_env.debate_v0`` first of all

@@ -1,5 +1,8 @@
 """The debate with its speakers folded in: only the controllers are left to act."""
 
+# PettingZoo has no stubs:
+# pyright: reportMissingTypeStubs=false
+
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Protocol, Self

@@ -8,6 +8,9 @@ The machine knows nothing of gold answers, rewards, models or PettingZoo: ``init
 ``transition`` and ``is_terminal`` are the whole game, and every loop in the project runs on them.
 """
 
+# Arguments from outside are checked, whatever their annotations say:
+# pyright: reportUnnecessaryIsInstance=false
+
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property

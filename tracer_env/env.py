@@ -3,6 +3,9 @@
 ``tracer_env.debate_v0`` is the public door and the environment's page.
 """
 
+# Arguments from outside are checked, whatever their annotations say:
+# pyright: reportUnnecessaryIsInstance=false
+
 import secrets
 from collections.abc import Callable, Mapping
 from functools import cached_property

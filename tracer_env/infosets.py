@@ -49,7 +49,7 @@ def _recall_key(state: Dialogue) -> InfosetKey:
     unparsed.
     """
     classes: dict[str, int] = {}
-    codes = []
+    codes: list[int] = []
     for turn in state.turns:
         utterance = turn.utterance
         if utterance is None:

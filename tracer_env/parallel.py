@@ -1,5 +1,8 @@
 """Turn-based environments through PettingZoo's parallel API: each step, only the active agent acts."""
 
+# PettingZoo has no stubs:
+# pyright: reportMissingTypeStubs=false
+
 import copy
 from collections.abc import Mapping
 from typing import Any, Self

@@ -1,5 +1,8 @@
 """Text as a Gymnasium space: what speakers may say, and how an unruly string is made one of them."""
 
+# Arguments from outside are checked, whatever their annotations say:
+# pyright: reportUnnecessaryIsInstance=false
+
 import re
 from typing import Any, Self
 

@@ -1,5 +1,8 @@
 """The bookkeeping of a turn-based PettingZoo environment whose agents all finish together."""
 
+# PettingZoo has no stubs:
+# pyright: reportMissingTypeStubs=false
+
 import copy
 from collections.abc import Mapping
 from functools import cached_property
@@ -118,7 +121,8 @@ def fork(env: AECEnv[str, Any, Any]) -> Any:
     if isinstance(env, BaseWrapper):
         twin = copy.deepcopy(env, {id(env.env): fork(env.env)})
         if isinstance(twin, OrderEnforcingWrapper):
-            twin._has_updated = True  # a fork made inside a loop over agent_iter may be played in a loop of its own
+            # A fork made inside a loop over agent_iter may be played in a loop of its own.
+            twin._has_updated = True  # pyright: ignore[reportPrivateUsage]  # PettingZoo asks nobody else
         return twin
     if isinstance(env, TurnBasedEnv):
         return env.fork()

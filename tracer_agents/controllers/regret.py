@@ -160,8 +160,10 @@ class DiscountedRegretMatching:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The discounted sum of instant regrets."""
         total = regret + instant
-        up, down = float(iteration) ** self.alpha, float(iteration) ** self.beta
-        return np.where(total > 0, total * (up / (up + 1)), total * (down / (down + 1))), memory
+        up: float = float(iteration) ** self.alpha
+        down: float = float(iteration) ** self.beta
+        kept: np.ndarray = np.where(total > 0, total * (up / (up + 1)), total * (down / (down + 1)))
+        return kept, memory
 
     def average_weight(self, iteration: int) -> float:
         """t^γ."""

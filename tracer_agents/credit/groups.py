@@ -126,10 +126,10 @@ def _paid(completion: _Completion, right: bool, lift: float, penalties: Penaltie
     return Candidate(request=completion.request, utterance=utterance, reward=reward, uplift=lift)
 
 
-def _group_key(candidate: Candidate) -> tuple:
+def _group_key(candidate: Candidate) -> tuple[str, int, Role, tuple[str, ...]]:
     """(question, agent, role, what determines the exact prompt)."""
     state = candidate.request.state
-    shown: tuple = ()
+    shown: tuple[str, ...] = ()
     if state.role is Role.REVIEWER or state.reviews_of_pending():
         turns = (state.pending, *state.reviews_of_pending()[-1:])
         shown = tuple(turn.utterance.text for turn in turns if turn and turn.utterance)

@@ -4,6 +4,9 @@ Prices, question weights and bootstrap games are products with these matrices; t
 is sampled (one tree per question) or enumerated with weights (tabular speakers).
 """
 
+# SciPy has no annotations:
+# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false
+
 from dataclasses import dataclass
 from pathlib import Path
 

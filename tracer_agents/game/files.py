@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def save_arrays(path: str | Path, arrays: Mapping[str, ArrayLike]) -> None:
 
 
 @contextmanager
-def loaded_arrays(path: str | Path, *, what: str, remedy: str) -> Iterator[Mapping[str, np.ndarray]]:
+def loaded_arrays(path: str | Path, *, what: str, remedy: str) -> Generator[Mapping[str, np.ndarray]]:
     """The file's arrays, read and checked inside the ``with`` block; nothing in it is executed.
 
     Args:

@@ -105,8 +105,9 @@ def _maxima(trie: Trie, leaves: np.ndarray, strategy: np.ndarray, free: np.ndarr
     sigma, chooses = strategy[trie.infoset], free[trie.infoset]
     for level in reversed(trie.levels):
         inside = slice(level.start, level.stop)
-        played = np.einsum("nab,na->nb", pairs[inside], sigma[inside])
-        taken = np.where(chooses[inside, None], pairs[inside].max(axis=1), played)
+        played: np.ndarray = np.einsum("nab,na->nb", pairs[inside], sigma[inside])
+        best: np.ndarray = pairs[inside].max(axis=1)
+        taken = np.where(chooses[inside, None], best, played)
         values[level.parents] += np.add.reduceat(taken, level.firsts, axis=0)
     return values
 

@@ -111,7 +111,7 @@ class RunRegret:
         """Where the game's slots lie in the run's merged game, (slots,); new paths get new places."""
         slots = np.zeros(trie.n_slots, dtype=np.int64)
         for node, (above, infoset) in enumerate(zip(trie.above.tolist(), trie.infoset.tolist(), strict=True)):
-            key = trie.keys[infoset]
+            key = trie.keys[int(infoset)]
             place = self._nodes.setdefault((int(slots[above]), key), len(self._nodes))
             slots[1 + 2 * node : 3 + 2 * node] = 1 + 2 * place, 2 + 2 * place
             self._players.setdefault(key, int(trie.player[infoset]))
@@ -143,7 +143,7 @@ class RunRegret:
     def _player(self, player: int, trie: Trie, slot: np.ndarray) -> PlayerRegret:
         free = trie.player == player
         ones = np.ones((trie.n_infosets, 2))  # the others' play is in the leaves already
-        averages = []
+        averages: list[float] = []
         for kind in (0, 1):
             leaves = np.zeros(trie.n_slots)
             leaves[slot] = self._leaves[kind, player]

@@ -8,6 +8,9 @@ In: ``{"gold": latex, "answer": latex, "seconds": float}``. Out: ``{"grade": "ri
 before the first item ``{"ready": true}`` or ``{"error": message}``.
 """
 
+# Sympy and math-verify have no annotations:
+# pyright: basic
+
 import contextlib
 import json
 import logging

@@ -215,7 +215,8 @@ def _rest(text: str, start: int) -> str:
     while not text[start:end].strip(_MARKUP) and end < len(text):
         start, end = end + 1, text.find("\n", end + 1)
         end = len(text) if end < 0 else end
-        start += len(_BULLET.match(text, start, end)[0])  # pyright: ignore[reportOptionalSubscript]
+        if bullet := _BULLET.match(text, start, end):
+            start += len(bullet[0])
     rest = text[start : min(end, start + MAX_STATEMENT_CHARACTERS)].strip()
     if rest.startswith(("** ", "__ ")) or (rest.startswith("**") and rest.count("**") % 2):  # of the marker
         rest = rest[2:].strip()

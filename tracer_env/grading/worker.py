@@ -41,7 +41,7 @@ class MathWorker:
         self.start_seconds = start_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
-        self._stop: weakref.finalize | None = None
+        self._stop: weakref.finalize[..., Any] | None = None
         self._owner = os.getpid()
 
     def compare(self, gold: str, answer: str) -> Grade:

@@ -171,7 +171,8 @@ def _story(rng: Random, level: Level) -> tuple[list[Step], list[str]]:
     name, who = _choice(rng, _NAMES)
     things = _choice(rng, _THINGS)
     total = _between(rng, *level.start)
-    sentences, steps = [f"{name} has {total} {things}."], []
+    sentences = [f"{name} has {total} {things}."]
+    steps: list[Step] = []
     for done in range(_between(rng, *level.changes)):
         phrase, made = _change(rng, level, total, boxes=len(steps) == done)
         sentences.append(f"{who} {phrase}.")

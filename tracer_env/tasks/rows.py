@@ -1,12 +1,15 @@
 """Reads rows of questions from files and hub data sets, and checks them."""
 
+# Of `datasets`, which has no stubs:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tracer_env.errors import DataError
 from tracer_env.spaces import usable_text
@@ -86,12 +89,12 @@ def jsonl_rows(path: str | Path) -> Iterator[Row]:
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(line.decode("utf-8-sig"))
+        value: Any = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON in UTF-8 ({error}); each line must be one JSON object") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise DataError(f"{where}: a {type(value).__name__}; each line must be one JSON object")
-    return value
+    return dict(cast("Mapping[str, Any]", value))
 
 
 def hub_rows(name: str, *, config: str | None, splits: tuple[str, ...]) -> dict[str, list[Row]]:

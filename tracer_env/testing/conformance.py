@@ -4,6 +4,9 @@ The contract is the page of ``tracer_env.debate_v0``: masks, refused actions, fo
 arrives, seeds, and a gold answer that nobody sees. It holds for ``controller_env`` too.
 """
 
+# PettingZoo's spaces and environments have none:
+# pyright: basic
+
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
