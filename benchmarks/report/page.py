@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from urllib.parse import quote
 
@@ -282,11 +283,11 @@ def _prompts(methods: Iterable[Described], speakers: SpeakersConfig) -> list[str
 
 
 def _dialogue_prompts(style: str) -> dict[str, list[dict[str, str]]]:
-    places = {"question": "{question}", "answer_format": "{answer format}"}
+    prompt = partial(messages, style, question="{question}", answer_format="{answer format}")
     return {
-        "propose": messages(style, role=Role.PROPOSER, solution=None, review=None, **places),
-        "review": messages(style, role=Role.REVIEWER, solution="{solution}", review=None, **places),
-        "revise": messages(style, role=Role.PROPOSER, solution="{solution}", review="{review}", **places),
+        "propose": prompt(role=Role.PROPOSER, solution=None, review=None),
+        "review": prompt(role=Role.REVIEWER, solution="{solution}", review=None),
+        "revise": prompt(role=Role.PROPOSER, solution="{solution}", review="{review}"),
     }
 
 
