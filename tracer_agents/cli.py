@@ -304,8 +304,11 @@ def certify(*, run: Path, questions: int) -> None:
 @_out
 def export(*, run: Path, out: Path) -> None:
     """Write the speakers of a RUN as plain model folders, adapters merged, each with a model card."""
+    from transformers.utils import logging
+
     from tracer_agents.training.export import export_run
 
+    logging.disable_progress_bar()  # the folders are what is printed
     with stoppable("nothing was exported"):
         for folder in export_run(run, out):
             click.echo(folder)
