@@ -9,7 +9,7 @@ from tracer_env.grading.base import Grade, grade_equal
 from tracer_env.grading.text import first_sentence, own_text, statements
 
 _DRESS = re.compile(
-    r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed)(?![a-z])\s?\{|\\[()\[\]]|[*$`\"'{}<>]|(?<![A-Za-z])_+|_+(?![A-Za-z])"
+    r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed)(?![a-z])\s?\{|\\[()\[\]]|</?[a-z]{1,6}>|[*$`\"'{}<>«»【】]|(?<![A-Za-z])_+|_+(?![A-Za-z])"
 )
 _OPENING = re.compile(
     r"(?:\b(?:i think|i believe|it is|it's|that|option|choice|letter|answer|the|is|be|simply|therefore|thus|most likely"
@@ -22,26 +22,33 @@ _ARTICLE = re.compile(
     r"\s+(?!(?:because|since|as|is|and|or|so|with|which|for|but|due|seems|would|must|follows)\b)[a-z]{2,}"
 )
 _LIST = re.compile(
-    r"[).\]]{0,2}\s*"
+    r"[).?\]]{0,2}\s*\(?"
     r"(?:,(?!\s*\(?[A-Za-z]\)?\s+(?:is|was|has|fails?|would|does|cannot)\b)\s*(?:and|or)?|/|&|\+|\band\b|\bor\b)"
     r"\s*(?:option|choice|maybe|possibly|perhaps)?\s*(?=\(?[A-Za-z]\b(?![-=']))",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
-    r"[).\]]{0,2}\s*[,;-]*\s*(?:no|wait|actually|sorry|(?:or )?rather(?! than)|i mean)\b", re.IGNORECASE
+    r"[).\]]{0,2}\s*[,;-]*\s*(?:no|wait|hmm+|oh|on second thought|actually|sorry|(?:or )?rather(?! than)|i mean)\b",
+    re.IGNORECASE,
+)
+_REJECTED = re.compile(
+    r"\)?\s+(?:(?:is|are|was|can be)\s+(?:wrong|incorrect|false|not|ruled|eliminated|out|impossible|invalid)"
+    r"|fails|cannot)\b"
 )
 _CHOSEN = re.compile(
     r"(?:(?:which is|that is|i\.e\.|(?:pick|choose|select)s?|chose|matches|corresponds? to|,)\s+(?:the\s+)?"
     r"(?:answer|correct)?\s*(?:option|choice|letter)|leav(?:ing|es)(?:\s+(?:only|us with))?)\s*:?\s*$",
     re.IGNORECASE,
 )
-_EXCLUDED = re.compile(
-    r"(?:\bnot|\bthan|rul(?:es|ed|ing) out|eliminat\w+|exclud\w+|unlike|never)\s+(?:option|choice|the)?\s*$",
+_EXCLUDED = re.compile(  # denied, or part of a name: hepatitis B
+    r"(?:\b(?:not|neither|nor|than|unlike|never|(?:anything|everything|all) but|except"
+    r"|rul(?:es|ed|ing) out|eliminat\w+|exclud\w+)\s+(?:option|choice|the)?"
+    r"|\b(?:vitamin|hepatitis|influenza|type|class|group|phase|kinase|protein|factor|coenzyme)\s)\s*$",
     re.IGNORECASE,
 )
 _NAMED = re.compile(
     r"(?:^|[.;:\n]\s*|\b(?i:so|thus|hence|therefore|option|choice|answer),?\s+)[*\s]{0,4}\(?(?P<letter>[A-Z])\)?[*]{0,2}\s+is\s+"
-    r"(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice))?\s*(?:[.,;!]|$)"
+    r"(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?\s*(?:[.,;!]|$)"
 )
 
 
@@ -78,7 +85,9 @@ class Choice:
                 return letter or None
         if len(text.strip()) <= 8:
             return self._letter(text) or None
-        named = [match["letter"] for match in _NAMED.finditer(text) if match["letter"] in self.letters]
+        named = [
+            letter for match in _NAMED.finditer(text) if (letter := match["letter"] or match["picked"]) in self.letters
+        ]
         return named[-1] if named else None
 
     def gold(self, text: str) -> str | None:
@@ -101,7 +110,11 @@ class Choice:
             if _CORRECTED.match(text, first.end()):
                 return self._chosen(text, first.end()) or ""
             following = _LIST.match(text, first.end())
-            if following and (other := _LETTER.match(text, following.end())) and self._is_choice(text, other):
+            if (
+                following
+                and (other := _LETTER.match(text, following.end()))
+                and self._is_choice(text, other, small=other[0].isupper())
+            ):
                 return self._same(first, other)
             later = self._chosen(text, first.end(), only=_CHOSEN)
             return later or _of(first)
@@ -125,6 +138,8 @@ class Choice:
     def _is_choice(self, text: str, match: re.Match[str], *, small: bool = False) -> bool:
         """Whether a letter names a choice, and is not an article, a symbol or part of a compound."""
         if _of(match) not in self.letters or _NO_CHOICE.match(text, match.end()):
+            return False
+        if _REJECTED.match(text, match.end()):
             return False
         letter = match["enclosed"] or match["bare"]
         if letter.islower() and not (small or match["enclosed"]):

@@ -36,11 +36,14 @@ _RULES = tuple(
         (rf"(?:√|\\sqrt(?=\s?\())(\[\d\])?\s?{_PARENTHESES}", r"\\sqrt\1{\2}"),
         (r"√(\[\d\])?\s?(\d{1,64}(?:\.\d{1,64})?|[A-Za-z]|\\[a-z]+)", r"\\sqrt\1{\2}"),
         (r"√", r"\\sqrt"),
-        (r"\\(?:text)?color\s?\{[^{}]*\}", ""),
+        (r"\\(?:text)?color(?:box)?\s?\{[^{}]*\}|\\fcolorbox\s?\{[^{}]*\}\s?\{[^{}]*\}", ""),
+        (r"\\(?:begin|end)\s?\{(?:align|aligned|equation|gather|gathered|split)\*?\}", " "),
+        (r"&\s?=", "="),
+        (r"\\text\s?\{\s*\}", " "),
         (r"\\underline\s?\{([^{}]*)\}", r"\1"),
         (r"(?<=\d)\s?(?:degrees?|deg)(?![A-Za-z])", r"^\\circ "),
         (
-            r"\\(?:left|right|displaystyle|textstyle|q?quad|limits|[Bb]ig[lr]?|bf|rm|mathstrut|small|[Ll]arge)(?![A-Za-z])\.?",
+            r"\\(?:left|right|displaystyle|textstyle|q?quad|limits|[Bb]ig[lr]?|bf|rm|mathstrut|small|[Ll]arge|LARGE|[Hh]uge|normalsize)(?![A-Za-z])\.?",
             " ",
         ),
         (r"\\\$|\$|(?<!\\)\\[()\[\]]", ""),
@@ -54,7 +57,10 @@ _RULES = tuple(
         (r"\\neq(?![A-Za-z])", r"\\ne"),
         (r"\\(?:mathrm|mathit|text|operatorname)\s?\{\s?([ie])\s?\}", r"\1"),
         (r"\\(?:operatorname|mathrm|text)\s?\{(sin|cos|tan|cot|sec|csc|log|ln|arcsin|arccos|arctan)\}", r"\\\1"),
-        (r"\\(?:mbox|hbox|textbf|textrm|textit|mathrm|mathbf|mathit|operatorname)(?=\s{0,4}\{)", r"\\text"),
+        (
+            r"\\(?:mbox|hbox|textbf|textrm|textit|textsf|texttt|emph|mathrm|mathbf|mathit|mathsf|mathtt|bm|boldsymbol|pmb|operatorname)(?=\s{0,4}\{)",
+            r"\\text",
+        ),
         (r"\^\s?\\text\s?\{\s?(th|st|nd|rd)\s?\}", r"^{\\text{\1}}"),
         (r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|log|ln|arcsin|arccos|arctan)(?=[\s(\d^_])", r"\\\1"),
         (r"\\(?:varnothing|empty)(?![A-Za-z])", r"\\emptyset"),
@@ -67,16 +73,18 @@ _RULES = tuple(
     )
 )
 _LEADING = re.compile(
-    r"^(?:\s|=|\\therefore(?![A-Za-z])|\\text\s?\{[^{}]{0,60}(?:\bis|[:=])\s?\}(?=\s*\S)|\\approx(?![A-Za-z])|\\text\s?\{\s?(?:approx\w*\.?|about)\s?\})+"
+    r"^(?:\s|=|\\therefore(?![A-Za-z])|\\text\s?\{[^{}]{0,60}(?:\bis|[:=])\s?\}(?=\s*\S)|\\(?:approx|sim|simeq)(?![A-Za-z])|\\text\s?\{\s?(?:approx\w*\.?|about)\s?\})+"
 )
 _REMARK = re.compile(r"(?<=[^\s])\s*\\text\s?\{\s?\(.*$")
 _PREDICATE = re.compile(r".*(?:\\text\s?\{\s?|\b)(?:is|are|equals)\s+(?!not\b)(?P<rest>[^{}]{1,60})\}?$", re.DOTALL)
 _ONLY_TEXT = re.compile(r"\\text\s{0,4}\{([^{}]*)\}")
 _NONE = re.compile(
-    r"(?:there (?:is|are) )?no (?:real |such )?(?:solutions?|values?)(?: exists?)?|(?:the )?empty ?set", re.IGNORECASE
+    r"(?:there (?:is|are) )?no (?:real |such )?(?:solutions?|values?)(?: exists?)?|(?:the )?empty ?set",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"(?:\\text\s?\{\s?)?\(?([A-H])(?:\)|\.(?=\s[A-Za-z]))\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$", re.DOTALL
+    r"(?:\\text\s?\{\s?)?\(?([A-H])(?:\)(?!\s*(?:or|and|,|/|&)\s*\(?[A-H]\b)|\.(?=\s[A-Za-z]))\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$",
+    re.DOTALL,
 )
 _COMMAND_SPACE = re.compile(r"(\\[A-Za-z]++)\s++(?=[A-Za-z])")
 _SHORT_FRACTION = re.compile(r"\\(frac|binom)\s*+(\{[^{}]*\}|\d)\s*+(\{[^{}]*\}|\d)")

@@ -16,6 +16,7 @@ _NOISE = re.compile(
 _FRACTION = re.compile(r"\\[dtc]?frac\s{0,4}(?:\{(-?\d{1,18})\}|(\d))\s{0,4}(?:\{(\d{1,18})\}|(\d))")
 _NUMERAL = (
     r"(?:\d{1,3}(?:,\d{3})++(?![\d'])|\d{1,2}(?:,\d{2})++,\d{3}(?!\d)|\d{1,3}(?:'\d{3})++(?!\d)"  # the second is Indian
+    r"|\d{1,3}(?:_\d{3})++(?![\d_])"
     r"|\d{1,3}(?: \d{3})++(?![\d/])|\d++)"
     r"(?:\.\d++)?+|\.\d++"
 )
@@ -32,37 +33,52 @@ _CLAUSE = re.compile(
     r"|i\.e\.),?\s"
     r"|,\s+(?=(?!and\b|or\b)[A-Za-z]))"
 )
-_DENIAL = re.compile(r"\W{0,4}(?:not|unknown|unclear|undefined|undetermined|indeterminate|impossible)\b", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\W{0,4}(?:not|no longer|never|anything but|unknown|unclear|undefined|undetermined|indeterminate|impossible)\b",
+    re.IGNORECASE,
+)
 _NEGATIVE = re.compile(r"^(\W{0,4})(?:negative|minus)\s+(?=[\d.])", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]{0,200}\)")
-_QUANTITY = re.compile(r"\s*\S{0,2}\d[\d,.]*\s*(?:[A-Za-z]{2,20}|\\?%)\s*$")
+_QUANTITY = re.compile(r"\s*\S{0,2}\d[\d,.]*\s*(?:[A-Za-z]{2,20}|\\?%)?\s*$")
+_EQUATION_ASIDE = re.compile(r"\([^()=]{0,100}=[^()]{0,100}\)")
 _BEFORE = re.compile(
     r"\b(?:(?:the|all|both|these|those|his|her|their|its)\s+(?:[a-z]+\s)?|(?:in|of|for|with|after|before|at|on|by|from|than|per|each"
     r"|every|when|if|over|under|within|during|day|step|grade|class|page)\s+)$",
     re.IGNORECASE,
 )
+_DETERMINED = re.compile(r"\b(?:the|all|both|these|those|his|her|their|its|each|every)\s+$", re.IGNORECASE)
+_SHARE = re.compile(r"\s*\\?%?\s+of\s+(?:the\s+)?\S?\d")
 _INTRODUCTION = re.compile(r"\W*(?:of|in|after|at|with|for|from|by|on|during|over|within)\s", re.IGNORECASE)
 _WAYS = re.compile(r"\s+(?:different |distinct |possible )?ways\b")
 _VERB = re.compile(
-    r"\s*(?:[A-Za-z]+\s+){0,2}(?:has|have|had|is|are|was|were|gets?|got|gives?|makes?|can|could|will|would|divided|times|plus|minus"
-    r"|multiplied|leaves?|equals?|sells?|pays?|earns?|needs?|takes?)\b"
+    r"\s*(?:(?!and\b|or\b)[A-Za-z]+\s+){0,2}(?:has|have|had|is|are|was|were|gets?|got|gives?|makes?|can|could|will|would|divided|times|plus|minus"
+    r"|multiplied|leaves?|equals?|sells?|costs?|weighs?|holds?|contains?|requires?|lasts?|covers?|saves?|pays?|earns?|needs?|takes?)\b"
 )
 _GLUE = re.compile(
-    r"\s*(?:,?\s*(?:and|or|to|&)\s*|[-,:/+*×x÷&~|]\s*)?\s*\(?[-+]?\s?|.*\b(?:or|versus|vs)\b.*", re.DOTALL
+    r"\s*(?:\\?%\s*)?(?:,?\s*(?:and|or|to|&)\s*|[-,;:/+*×x÷&~|]\s*)?\s*\(?[-+]?\s?|\s+and\s+[A-Z][a-z]+\s+(?:is|has|gets?|was)\s+|.*\b(?:or|versus|vs)\b.*",
+    re.DOTALL,
 )
 _UNITS = tuple(
     re.compile(rf"\s*(?:{first})s?\b.*?(?=\d)", re.IGNORECASE)
     for first in (
-        "hours?|hrs?|days?|weeks?|minutes?|mins?|years?|months?",
+        "hours?|hrs?|h|days?|weeks?|minutes?|mins?|years?|months?",
         "dollars?|bucks?",
         "feet|foot|ft|yards?",
         "pounds?|lbs?|kg",
     )
 )
 _SMALLER = re.compile(
-    r"\s*(?:hours?|hrs?|days?|minutes?|mins?|seconds?|secs?|months?|cents?|inch(?:es)?|ounces?|oz|grams?)\b", re.I
+    r"\s*(?:hours?|hrs?|days?|minutes?|mins?|seconds?|secs?|months?|cents?|inch(?:es)?|in(?!\s+\w)|m|ounces?|oz|grams?)\b",
+    re.I,
 )
-_SUFFIX = re.compile(r"[,.:]\d|\^")
+_SUFFIX = re.compile(
+    r"[,.:_']\d|\^|[²³⁰-⁹π]|\\pi|\+(?!\s?\d)|[xyzn](?![A-Za-z])|\s+or\s+(?:more|less|fewer|greater)\b"
+    r"|\s+and\s+(?:a|one|two|three)\s+(?:half|third|quarter|fifth)s?\b"
+)
+_BOUND = re.compile(
+    r"\b(?:between|either|(?:more|less|fewer|greater|larger|smaller|higher|lower)\s+than)\W{0,4}$|(?:√|\\sqrt\W{0,2})$",
+    re.I,
+)
 _MULTIPLIER = re.compile(r"(?:(?P<letter>[kKM])(?![\w'])|\s?(?P<word>hundred|thousand|million|billion|trillion)s?\b)")
 _MULTIPLIERS = {"k": 3, "K": 3, "M": 6, "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _OPERAND = r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
@@ -122,6 +138,8 @@ def stated_number(text: str, *, sentence: bool = True) -> str | None:
     if _DENIAL.match(text):
         return None
     text = _NEGATIVE.sub(r"\1-", text)
+    outside = _EQUATION_ASIDE.sub(" ", text)
+    text = outside if _NUMBER.search(outside) else text
     clause = _main_clause(text)
     return None if clause is None else _of_clause(_side(clause))
 
@@ -171,7 +189,7 @@ def _of_clause(text: str) -> str | None:
         return None
     number = numbers[0]
     after = text[number.end() :]
-    if _SUFFIX.match(after) or re.search(r"\b(?:between|either)\s*$", text[: number.start()], re.IGNORECASE):
+    if _SUFFIX.match(after) or _BOUND.search(text[: number.start("numeral")]):
         return ""
     if len(numbers) > 1:
         gap = text[number.end() : numbers[1].start("numeral")]
@@ -194,14 +212,19 @@ def _objects(text: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
     for index, number in enumerate(numbers):
         before = text[numbers[index - 1].end() if index else 0 : number.start("numeral")]
         joined = dropped_before and re.search(r"\b(?:and|or)\s*$", before) is not None
-        adjunct = joined or _BEFORE.search(before) is not None
+        adjunct = joined or _SHARE.match(text, number.end()) is not None or _BEFORE.search(before) is not None
         subject = _VERB.match(text, number.end()) is not None
         dropped_before = adjunct or subject
         if not dropped_before:
             kept.append(number)
         elif not adjunct:
             subjects.append(number)
-    return kept or subjects or numbers
+    free = [
+        number
+        for number, last in zip(numbers, [0, *(number.end() for number in numbers)], strict=False)
+        if not _DETERMINED.search(text[last : number.start("numeral")])
+    ]
+    return kept or subjects or free or numbers
 
 
 def _calculated(text: str) -> str | None:
@@ -234,7 +257,7 @@ def _readable(text: str) -> str:
 
 
 def _canonical(match: re.Match[str], multiplier: re.Match[str] | None = None) -> str | None:
-    numeral, under = re.sub("[,' ]", "", match["numeral"]), (match["under"] or "").replace(",", "")
+    numeral, under = re.sub("[,' _]", "", match["numeral"]), (match["under"] or "").replace(",", "")
     if len(numeral) > MAX_DIGITS or len(under) > MAX_DIGITS:
         return None
     power = int(match["exponent"] or 0)

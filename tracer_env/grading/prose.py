@@ -8,22 +8,28 @@ from tracer_env.grading.text import first_sentence, strong
 
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$(?!\s?\d[\d,.]*\s(?!\s?[-+*/=<>\\]))(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _SUBORDINATE = re.compile(
-    r",?\s(?:because|since|when|where|if|given|assuming|so that|as|after|before|which|while|i\.e\.|for(?!.*\bis\b))\s"
+    r",?\s(?:because|since|when|where|if|given|assuming|so that|as|after|before"
+    r"|which(?!\s(?:equals|simplifies|evaluates|comes))"
+    r"|while|i\.e\.|for(?!.*\bis\b))\s"
     r"|[,;:]\s+(?=(?!and\b|or\b)[A-Za-z]{2,})"
 )
-_LINK = re.compile(r"\b(?:is|are|equals?|be)\b|(?<![<>!])=|\\approx(?![A-Za-z])")
+_LINK = re.compile(r"\b(?:is|are|equals?|be|(?:simplifies|evaluates|comes) to)\b|(?<![<>!])=|\\approx(?![A-Za-z])")
 _SEPARATOR = re.compile(r"\s*,?\s*(?:\band\b|\bor\b|,)\s*")
-_FUNCTIONS = r"sqrt|pi\b|sin|cos|tan|cot|sec|csc|log|ln\b|frac"
+_FUNCTIONS = r"(?:arc)?(?:sqrt|pi|sin|cos|tan|cot|sec|csc|log|ln|frac)(?![A-Za-z])"  # 'since' is none
 _UNIT_WORDS = r"square|cubic|sq"
-_FORMULA = re.compile(rf"(?![aAI]\s+[A-Za-z]{{2}})(?:[-+.\d(\[{{|\\=√€£¥₹]|(?:{_FUNCTIONS})|[A-Za-z](?![A-Za-z]))")
+_FORMULA = re.compile(
+    rf"(?![aAI]\s+[A-Za-z]{{2}})(?:[-+.\d(\[{{|\\=√€£¥₹]|(?:US|USD|EUR|GBP|Rs\.?)\s?\$?\d|(?:{_FUNCTIONS})|[A-Za-z](?![A-Za-z]))"
+)
 _FORMULA_END = re.compile(
-    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\(|(?<=[A-Za-z]{{3}}):"
+    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\((?=[A-Za-z]{{2}})|(?<![-,=+*/<>(\[])\s\(|(?<=[A-Za-z]{{3}}):"
 )
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
 _NO_SOLUTION = re.compile(r"[*\s]{0,8}(?:there (?:is|are) )?(no (?:real )?solutions?)[*\s.!]{0,8}", re.IGNORECASE)
 _AND = re.compile(r",?\s+(?:and|or)\s+(?=[-+\d(\\√]|[A-Za-z](?![A-Za-z]))")
 _SAYS = re.compile(r"\b(?:is|are|has|have|gets?|be|equals?|there)\b|=", re.IGNORECASE)
 _RANGE = re.compile(r"\b(?:except|between|less|greater|more|fewer|than|most|least|all|not|cannot)\b", re.IGNORECASE)
+_BOX_ASIDE = re.compile(r"\([^()\n]{0,80}\\boxed[^()\n]{0,80}\)")
+_COMMA_WITHIN = re.compile(r",\s?\$(?=\s+(?:and\b|or\b|\$))\s*")  # $x=1,$ $x=2$
 _HOLE = "\x00"
 
 
@@ -35,8 +41,8 @@ def stated_formula(text: str) -> str | None:
     ends before the next word; a dollar sign without a second is a currency. A sentence that begins with words states
     its number (``numeric.stated_number``).
     """
-    text = readable(text).strip().lstrip(":*_ ")
-    if "\\boxed" in text:  # an empty one, or the word
+    text = _COMMA_WITHIN.sub("$, ", _BOX_ASIDE.sub("", readable(text))).strip().lstrip(":*_ ")
+    if "\\boxed" in text and "\\boxed" in (text := first_sentence(text)):  # an empty one, or the word
         return None
     bold = [piece for piece in strong(text) if re.search(r"\d|\$|\\", piece)]
     if len(bold) == 1:

@@ -38,6 +38,7 @@ _NOISE = (
     r"|<start_of_turn>(?:model)?|<[|｜](?:begin|start|end|message|channel)[\w▁]{0,20}[|｜]>|<s>|\[/INST\]"
 )
 _TURN_NOISE = re.compile(_NOISE, re.IGNORECASE)
+_ENDING_NOISE = re.compile(r"(?:\s*+<(?:[|｜][\w▁]{1,30}[|｜]|unk|pad)>)++\s*\Z")
 _OPENING_NOISE = re.compile(rf"\A(?:\s*+(?:{_NOISE}))++", re.IGNORECASE)
 
 
@@ -65,7 +66,7 @@ def _one_turn(text: str) -> str:
         return text
     text = _OPENING_NOISE.sub("", text).lstrip()
     end = next((mark.start() for mark in _TURN_END.finditer(text) if text[: mark.start()].strip()), len(text))
-    return _TURN_NOISE.sub("", text[:end])
+    return _ENDING_NOISE.sub("", _TURN_NOISE.sub("", text[:end]))
 
 
 def _unquoted(text: str) -> Iterator[str]:

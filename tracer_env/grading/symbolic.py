@@ -19,6 +19,7 @@ MAX_NESTING = 40  # math-verify's parser may not come back from brackets nested 
 _PRODUCT = re.compile(r"(\\[a-z]{2,8}\^\d\()|((?<![_\d.])\d+(?:\.\d+)?|\)|(?<![A-Za-z\\])i)(?=\()")
 _TYPED_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\(((?:[^()]|\([^()]*\))*)\)")
 _BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
+_LOG_POWER = re.compile(r"\\log_(\w|\{[^{}]*\})\^(\w|\{[^{}]*\})(\([^()]*\)|\{[^{}]*\}|\d+|[a-z])")
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _ALTERNATIVE = re.compile(r"\b(?:not|no|neither|nor|or|and|than|isn|non|never|but|cannot)\b")
 
@@ -132,5 +133,6 @@ def _latex(canonical: str) -> str:
     """What math-verify is given; it would take ``2(9)`` for a mixed number, 11, and cannot read ``sqrt(2)``."""
     if is_words(canonical):
         return f"\\text{{{canonical}}}"
+    canonical = _LOG_POWER.sub(r"(\\log_\1{\3})^\2", canonical)
     canonical = _TYPED_ROOT.sub(r"\\sqrt{\1}", canonical)
     return _PRODUCT.sub(lambda match: match[1] or f"{match[2]}\\cdot ", canonical)

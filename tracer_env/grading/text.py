@@ -22,18 +22,23 @@ _PUNCTUATION = {
     "٬": ",",  # Arabic thousands separator
     "٪": "%",
 }
-_MARKUP = " \t*_:|#~=>-"  # what may stand between a marker and its answer
+_MARKUP = " \t*_:|#~=>`-"  # what may stand between a marker and its answer
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOXED = re.compile(
-    r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s{0,8}"
-    r"(?:(\{)|(\\[dtc]?frac\s?(?:\d\s?\d|\{[^{}]{1,40}\}\s?\{[^{}]{1,40}\}))|([-+]?\d[\d.,]{0,30}(?<![.,])|[A-Za-z](?![A-Za-z])))?"
+    r"\\(?:boxed|fbox|framebox|bbox)(?![A-Za-z])\s{0,8}(?:\[[^\[\]\n]{0,80}\]\s{0,8}){0,2}"
+    r"(?:(\{)|(\\[dtc]?frac\s?(?:\d\s?\d|\{[^{}]{1,40}\}\s?\{[^{}]{1,40}\})|\\(?:sqrt\s?\d|(?:sqrt|text)\s?\{[^{}]{1,40}\}|pi(?![A-Za-z])))|([-+]?\d[\d.,]{0,30}(?<![.,])|[A-Za-z](?![A-Za-z])))?"
 )
-_TAGGED = re.compile(r"<answer>[^\S\n]*(?:((?:(?!</?answer>).)*?)</answer>|([^\n]*))", re.IGNORECASE | re.DOTALL)
+_TAGGED = re.compile(
+    r"<(final[_ -]?)?answer>[^\S\n]*(?:((?:(?!</?(?:final[_ -]?)?answer>).)*?)</(?:final[_ -]?)?answer>|([^\n]*))",
+    re.IGNORECASE | re.DOTALL,
+)
 _A_LINE = re.compile(r"^[ \t*]{0,8}A[*]{0,2}:", re.MULTILINE)
 _HASHES = re.compile(r"#{4,}")
 _HEADING = re.compile(
     r"[*_\s]{0,4}(?:(?:step|part|case|section|method|approach|stage|phase|task|question|problem|example|check|verif\w*"
-    r"|solution|explanation|reasoning|calculat\w*|set|summary|conclusion|note|analysis|given)\b|\d{1,2}[.)]\s+[*_]{0,2}[A-Za-z])",
+    r"|solution|explanation|reasoning|calculat\w*|set|summary|conclusion|note|analysis|given)\b|\d{1,2}[.)]\s+[*_]{0,2}[A-Za-z]"
+    r"|(?P<counted>(?!answer|final|total|result|about|approx|roughly|exactly|only|so|the|a )"
+    r"(?-i:[A-Z][a-z]{2,11})\s\d{1,2}[*_]{0,2}\s*(?:$|[:—–-])))",
     re.IGNORECASE,
 )
 _NUMBER_HEADING = re.compile(r"^[ \t]{0,3}#{1,3}[ \t]+(?=[^A-Za-z\n]{0,30}\d[^A-Za-z\n]{0,30}\s*\Z)", re.MULTILINE)
@@ -43,12 +48,12 @@ _BE = (
 )
 _ASIDE = (
     r"(?:,?\s{0,2}(?:therefore|thus|hence|then|so|now|finally|again|indeed)(?![A-Za-z]),?"
-    r"|\s{0,2}\([^()\n]{0,60}\)|\s{1,2}(?:to|for|of|in|at|that|which|we|you|I|here)\s[^\n.:=?!;]{1,80}?|\s{1,2}\d{1,3}"
+    r"|,\s(?:in|for|to|at|as|of)\s[^\n.,:=?!;]{1,40},|\s{0,2}\([^()\n]{0,60}\)|\s{1,2}(?:to|for|of|in|at|that|which|we|you|I|here)\s[^\n.:=?!;]{1,80}?|\s{1,2}\d{1,3}"
     r"|\s{1,2}(?:choice|option|value|number|letter))"
 )
 _PHRASE = re.compile(
-    rf"(?<![A-Za-z])(?:answers?|ans|(?:correct|right|best)\s(?:option|choice|letter))(?![A-Za-z]){_ASIDE}{{0,2}}[*_\s]{{0,6}}"
-    rf"(?:(?<![A-Za-z]){_BE}(?!\s+(?:not|never|wrong|incorrect|correct|right)(?![A-Za-z]))|'s(?=\s)|[:=|→]|->|(?<=\s)-+(?=\s)"
+    rf"(?<![A-Za-z])(?:answers?|ans|(?:correct|right|best|final)\s(?:option|choice|letter))(?![A-Za-z]){_ASIDE}{{0,2}}[*_\s]{{0,6}}"
+    rf"(?:(?<![A-Za-z]){_BE}(?:\s+as\s+follows)?(?!\s+(?:not|never|wrong|incorrect|correct|right)(?![A-Za-z]))|'s(?=\s)|[:=|→]|->|(?<=\s)-+(?=\s)"
     r"|(?<=\n)(?=\S))",
     re.IGNORECASE,
 )
@@ -59,7 +64,8 @@ _BARE_HEADING = re.compile(
 _BULLET = re.compile(r"[^\S\n]*(?:[-*•]\s+)?")
 _OPEN_MATH = re.compile(r"(\\\[|\$\$|\\\()")
 _NEXT_QUESTION = re.compile(
-    r"^[#*\s]{0,6}(?:Question|Problem|Exercise|Q|User|Human|Input|Instruction)\s{0,2}\d{0,3}[*_]{0,2}:", re.MULTILINE
+    r"^[#*\s]{0,6}(?:(?:Next|New|Another)\s)?(?:[Qq]uestion|Problem|Exercise|Q|User|Human|Input|Instruction)\s{0,2}\d{0,3}[*_]{0,2}:",
+    re.MULTILINE,
 )
 _CHATTER = re.compile(
     r"[*_\s]*(?:let me know|i hope|hope this|feel free|if you (?:have|need|would|'d)|would you like|do you)\b",
@@ -67,7 +73,7 @@ _CHATTER = re.compile(
 )
 _CONCLUSION = re.compile(
     r"(?:(?:so|thus|hence|therefore|finally|altogether|in total|in conclusion|consequently|then)\b,?"
-    r"|the (?:total|sum|result|solution|value|product|difference|remainder|number|final \w+)\b)"
+    r"|the (?:total|sum|result|solutions?|values?|roots?|product|difference|remainder|number|final \w+)\b)"
     rf"[^=\n]{{0,120}}?(?:\b(?:{_BE}|gets?|have|has|obtain|find)|=)(?P<rest>[^\n]*)",
     re.IGNORECASE,
 )
@@ -146,7 +152,7 @@ def statements(text: str, *, a_lines: bool = True) -> list[Statement]:
     marked += [
         (tag.start(), Statement("tag", inside.strip()))
         for tag in _TAGGED.finditer(text)
-        if (inside := tag[1] if tag[1] is not None else tag[2]).strip()
+        if (inside := tag[2] if tag[2] is not None else tag[3]).strip()
     ]
     marked += [(start, Statement("line", rest)) for start, rest in _lines(text, a_lines=a_lines)]
     for marker in (*_PHRASE.finditer(text), *_BARE_HEADING.finditer(text)):
@@ -205,7 +211,7 @@ def _heads(text: str, end: int, rest: str) -> bool:
     heading = _HEADING.match(rest)
     if heading is None:
         return False
-    return body or not heading[0].strip("*_ ")[0].isdigit()
+    return body or not (heading["counted"] or heading[0].strip("*_ ")[0].isdigit())
 
 
 def _rest(text: str, start: int) -> str:
@@ -252,9 +258,13 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
         yield run[0][0], _joined(text, run)
 
 
+_PLACEHOLDER = re.compile(
+    r"[\s\\<\[(]*(?:\\?text\s?\{)?\s*(?:(?:your|the|final|my)[\s_]+){0,2}(?:answer|result)(?:\s+here)?[\s>\])}.]*",
+    re.IGNORECASE,
+)
 _GAP = r"(?:[\s$,&]|\\\\|\\quad|\\q?quad|\\[()\[\],; ])"
 _LISTED = re.compile(
-    rf"(?!\s*\Z){_GAP}{{0,8}}(?:[A-Za-z]{{3,20}}{_GAP}{{0,4}})?(?:,|and|or|\\text\s?\{{\s?(?:and|or)\s?\}}){_GAP}{{0,8}}"
+    rf"(?!\s*\Z){_GAP}{{0,8}}(?:[A-Za-z]{{3,20}}{_GAP}{{0,4}})?(?:[,;]|and|or|\\q?quad|\\text\s?\{{\s?(?:and|or)\s?\}}){_GAP}{{0,8}}"
     rf"(?:and|or)?{_GAP}{{0,8}}(?:[A-Za-z](?:_\{{?\w\}}?)?\s?=\s?)?{_GAP}{{0,4}}"
 )
 _VARIABLE = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s?=\s?\Z")
@@ -287,7 +297,7 @@ def _single_boxes(text: str) -> Iterator[tuple[int, int, str]]:
             inside, after = text[box.end() : end].strip(), end + 1
         else:
             inside, after = box[2] or box[3] or "", box.end()
-        if inside:
+        if inside and not _PLACEHOLDER.fullmatch(inside):
             outer = after
             yield box.start(), after, _unboxed(inside)
 

@@ -17,7 +17,14 @@ _OPENED = re.compile(r"^[\s#*_|\-]{0,8}(?:(?:my|the|final|overall)\s)?verdict[*_
 _UNDECIDED = re.compile(
     r"\W{0,6}(?:\?|(?:or|and|vs|versus)\b\W{0,6}(?:verdict\W{0,8}|maybe |perhaps )?(?:right|wrong)\b"
     r"|(?:[/|>→-]{1,2}|~~)\W{0,4}(?:right|wrong)\b"
-    r"|(?:if|unless|provided|assuming|maybe|perhaps|probably|possibly|i guess|i think|not sure|unsure|or not)\b)",
+    r"|(?:if|unless|provided|assuming|maybe|perhaps|probably|possibly|i guess|i think|not sure|unsure|or not|except"
+    r"|apart from)\b|(?<![.!;:]\s)(?<![.!;:(—–-])(?:right|wrong)\b(?!\s+(?:answer|value|result))"
+    r"|[^.!?]{0,120}\b(?:unsure|not (?:entirely |fully |quite )?(?:sure|certain))\b)",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"verdict[\W_]{1,8}right\b[^.!?]{0,80}\b(?:but|although|though|however|yet)\b[^.!?]{0,80}"
+    r"(?<!not )(?<!n't )\b(?:wrong|incorrect|mistaken|fails?)\b",
     re.IGNORECASE,
 )
 _AGAIN = re.compile(r"verdict[\W_]{1,8}(right|wrong)(?![A-Za-z])", re.IGNORECASE)
@@ -49,7 +56,7 @@ def _stated(row: str) -> set[str] | None:
     statements = list(_STATEMENT.finditer(row))
     if not statements:
         return set() if _OPENED.match(row) else None
-    if any(_UNDECIDED.match(statement["after"]) for statement in statements):
+    if _TAKEN_BACK.search(row) or any(_UNDECIDED.match(statement["after"]) for statement in statements):
         return set()
     return {verdict.upper() for verdict in _AGAIN.findall(row)}
 
