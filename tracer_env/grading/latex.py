@@ -16,6 +16,7 @@ _SYMBOLS = {
     "∜": "√[4]", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "θ": r"\theta ",
     "λ": r"\lambda ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "φ": r"\phi ", "ω": r"\omega ",
     "Δ": r"\Delta ", "Ω": r"\Omega ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "𝑖": "i",
+    "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
 }  # fmt: skip
 _SYMBOL = re.compile("|".join(_SYMBOLS))
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ", "0123456789+-()nix", strict=True))
@@ -75,16 +76,23 @@ _RULES = tuple(
 _LEADING = re.compile(
     r"^(?:\s|=|\\therefore(?![A-Za-z])|\\text\s?\{[^{}]{0,60}(?:\bis|[:=])\s?\}(?=\s*\S)|\\(?:approx|sim|simeq)(?![A-Za-z])|\\text\s?\{\s?(?:approx\w*\.?|about)\s?\})+"
 )
+_TEMPERATURE = re.compile(r"(?<=\d)\s?\^\s?(?:\{\s?\\circ\s?\}|\\circ)\s?(?:[CF]|\\text\s?\{\s?[CF]\s?\})$")
 _REMARK = re.compile(r"(?<=[^\s])\s*\\text\s?\{\s?\(.*$")
-_PREDICATE = re.compile(r".*(?:\\text\s?\{\s?|\b)(?:is|are|equals)\s+(?!not\b)(?P<rest>[^{}]{1,60})\}?$", re.DOTALL)
+_PREDICATE = re.compile(
+    r".*(?:\\text\s?\{\s?|\b)(?:is|are|equals)\s+(?!not\b|(?:the|our|my)\s(?:final\s)?answer)(?P<rest>[^{}]{1,60})\}?$",
+    re.DOTALL,
+)
 _ONLY_TEXT = re.compile(r"\\text\s{0,4}\{([^{}]*)\}")
 _NONE = re.compile(
     r"(?:there (?:is|are) )?no (?:real |such )?(?:solutions?|values?)(?: exists?)?|(?:the )?empty ?set",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"(?:\\text\s?\{\s?)?\(?([A-H])(?:\)(?!\s*(?:or|and|,|/|&)\s*\(?[A-H]\b)|\.(?=\s[A-Za-z]))\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$",
+    r"(?:\\text\s?\{\s?)?\(?([A-H])(?:\)(?!\s*(?:or|and|,|/|&)\s*\(?[A-H]\b)|\.(?=\s[A-Za-z]|\s*\}\s*\S))\s*\}?(?:\s+.*|\s*\\text.*|(?<=\})\s*\S.*)?$",
     re.DOTALL,
+)
+_OPTION = re.compile(
+    r"(?:\\text\s?\{\s?)?(?:option|choice|answer)\s*:?\s*\}?\s*(?:\\text\s?\{\s?)?\(?([A-H])\)?[.\s}]*$", re.IGNORECASE
 )
 _COMMAND_SPACE = re.compile(r"(\\[A-Za-z]++)\s++(?=[A-Za-z])")
 _SHORT_FRACTION = re.compile(r"\\(frac|binom)\s*+(\{[^{}]*\}|\d)\s*+(\{[^{}]*\}|\d)")
@@ -98,6 +106,7 @@ _REPEATING = re.compile(r"(?<!\d)(\d{0,18})\.(\d{0,18})\\overline\s?\{(\d{1,18})
 _SLASH = re.compile(r"(-?)(\d{1,64})/(\d{1,64})")
 _NEGATIVE_FRACTION = re.compile(r"\\frac\{-(\w{1,64})\}")
 _SINGLE = re.compile(r"([\^_])\{(\w)\}(?!\d)")
+_ANSWER_LABEL = re.compile(r"^\s*(?:the )?(?:final )?answer\s*[:=]\s*(?=\S)", re.IGNORECASE)
 _ARTICLE = re.compile(r"\b(?:an?|the) (?=[a-z]{3})", re.IGNORECASE)
 _ASSIGNED = re.compile(
     r"(?:[A-Za-z]|[a-zA-Z]\([a-z\d]\)|[A-Z]{2,3}|\\angle[A-Z]{1,3})(?:_\w)?(?:=|\\in(?![A-Za-z])|\\approx(?![A-Za-z]))"
@@ -120,7 +129,7 @@ _BASES = {
     "sixteen": 16,
 }
 _BASED = re.compile(
-    r"\(?(?P<digits>\d[\dA-F]*)\)?(?:_\{?\(?(?:\\text\{)?(?P<base>\d{1,2}|[a-z]+)\}?\)?\}?|(?:\\text)?[({]*base(?P<named>\d{1,2}|[a-z]+)[)}]*)"
+    r"\(?(?P<digits>\d[\dA-F]*)\)?(?:_\{?\(?(?:\\text\{)?(?P<base>\d{1,2}|[a-z]+)\}?\)?\}?|(?:\\text)?[({]*base\}?(?P<named>\d{1,2}|[a-z]+)[)}]*)"
 )
 
 
@@ -157,10 +166,10 @@ def canonical_latex(text: str) -> str | None:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     text = _LEADING.sub("", text.strip().rstrip(".,;:").strip())
-    label = _LABEL.match(text)
+    label = _LABEL.match(text) or _OPTION.match(text)
     if label:
-        return label[1]
-    text = _without_degrees(without_units(_REMARK.sub("", _predicate(text))).strip())
+        return label[1].upper()
+    text = _without_degrees(without_units(_TEMPERATURE.sub("", _REMARK.sub("", _predicate(text)))).strip())
     text = _without_units_of_text(text)
     if _NONE.fullmatch(text):
         return r"\emptyset"
@@ -172,13 +181,13 @@ def canonical_latex(text: str) -> str | None:
 def _predicate(text: str) -> str:
     """What a sentence in words says of its subject; other text as it is."""
     sentence = _PREDICATE.match(text) if "\\text" in text else None
-    return sentence["rest"].strip() if sentence else text
+    return _ARTICLE.sub("", sentence["rest"].strip(), count=1) if sentence else text
 
 
 def _without_units_of_text(text: str) -> str:
     only_text = _ONLY_TEXT.fullmatch(text)
     if only_text:
-        words = re.sub(r"(?<=[a-z]), (?=[a-z])", " ", only_text[1].strip().rstrip(".,;:"))
+        words = re.sub(r"(?<=[a-z]), (?=[a-z])", " ", _ANSWER_LABEL.sub("", only_text[1]).strip().rstrip(".,;:"))
         text = _ARTICLE.sub("", " ".join(words.split()), count=1)
     return " ".join(text.split())
 

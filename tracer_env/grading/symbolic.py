@@ -19,6 +19,8 @@ MAX_NESTING = 40  # math-verify's parser may not come back from brackets nested 
 _PRODUCT = re.compile(r"(\\[a-z]{2,8}\^\d\()|((?<![_\d.])\d+(?:\.\d+)?|\)|(?<![A-Za-z\\])i)(?=\()")
 _TYPED_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\(((?:[^()]|\([^()]*\))*)\)")
 _BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
+_SET = re.compile(r"\\\{[^()\[\]{}]*,[^()\[\]]*\\\}")
+_PAIR = re.compile(r"\([^()\[\]]*,[^()\[\]]*\)")
 _LOG_POWER = re.compile(r"\\log_(\w|\{[^{}]*\})\^(\w|\{[^{}]*\})(\([^()]*\)|\{[^{}]*\}|\d+|[a-z])")
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _ALTERNATIVE = re.compile(r"\b(?:not|no|neither|nor|or|and|than|isn|non|never|but|cannot)\b")
@@ -99,6 +101,8 @@ class Symbolic:
         if _nesting(answer) > MAX_NESTING:
             return Grade.UNGRADABLE
         if any(pattern.fullmatch(answer) and pattern.fullmatch(gold) for pattern in (_INTEGER, _BASED)):
+            return Grade.WRONG
+        if any(_SET.fullmatch(one) and _PAIR.fullmatch(other) for one, other in ((answer, gold), (gold, answer))):
             return Grade.WRONG
         if is_words(gold) and is_words(answer):
             return Grade.RIGHT if _says(answer, gold) else Grade.WRONG

@@ -5,17 +5,22 @@ import re
 _WORDS = """
 mm cm km in ft yd mi inch inche foot feet yard mile meter metre centimeter centimetre millimeter kilometer kilometre
 kg mg lb oz gram kilogram pound ounce ton ml cc liter litre milliliter gallon quart pint cup sec min hr second minute
-hour day week month year cent dollar euro buck degree deg radian unit celsius fahrenheit mph kph am pm percent usd eur
+hour day week month year cent dollar euro buck degree deg radian rad
+unit celsius fahrenheit mph kph am pm percent usd eur
 gbp hz joule newton watt people person men women boy girl student child children way time point apple egg ball marble
 book coin
 """
 _LONG = rf"(?:(?:{'|'.join(_WORDS.split())})s?|per cent|[ap]\.m\.)(?![A-Za-z])"
-_NAME = rf"(?:{_LONG}|[mghsLNJW](?![A-Za-z]))"
+_NAME = rf"(?:{_LONG}|(?-i:[mghsLNJW])(?![A-Za-z]))"
 _POWER = r"(?:\s?\^\s?\{?\s?-?\d\s?\}?)?"
 _UNIT = re.compile(
     rf"(?<=[\d}})A-Za-z])(?:(?<=[\d}})])\s*(?={_LONG})|\s+)(?:(?:square|cubic|sq\.?|cu\.?)\s+)?{_NAME}{_POWER}"
-    rf"(?:\s?(?:/|\bper\b)\s?(?:square\s|cubic\s)?{_NAME}{_POWER})?\.?$",
+    rf"(?:\s?(?:/|\bper\b)\s?(?:square\s|cubic\s)?{_NAME}{_POWER})?(?:\s(?:squared|cubed))?\.?$",
     re.IGNORECASE,
+)
+_NOUN = re.compile(  # what is counted: 15 tickets
+    r"(?<=\d)\s+(?!(?:pi|mod|half|halves|thirds?|quarters?|dozen|hundred|thousand|million|billion|trillion|and|or|choose|base"
+    r"|theta|alpha|beta|infinity|factorial|times|plus|minus)\b)[a-z]{3,20}$"
 )
 _TEXT_UNIT = re.compile(r"(?<=[^\s{(\[,=])\s*+\\text\s{0,4}\{(?!\s*(?:or|and)\b)[^{}]{0,200}\}(?:\^\{?\d\}?)?$")
 _ORDINAL = re.compile(r"(?<=\d)\s?\^?\s?\{?\s?(?:\\text\s?\{\s?)?(?:th|st|nd|rd)\s?\}?\s?\}?$")
@@ -34,6 +39,7 @@ def without_units(text: str) -> str:
     text = _CURRENCY.sub(r"\1", text)
     text = _ORDINAL.sub("", _TEXT_UNIT.sub("", text).rstrip())
     bare = _UNIT.sub("", text)
+    bare = _NOUN.sub("", text) if bare == text else bare
     if bare != text and re.search(r"[\d}]$|\\pi$|[A-Za-z)]$", bare.rstrip()):
         return bare.rstrip()
     return text
