@@ -113,7 +113,9 @@ def _inside(text: str) -> str | None:
     r"""The canonical form of a box or tag, which may hold a sentence: ``Jim walks 200 feet less than Martha``."""
     words = re.sub(r"\\text\w*|[{}$]", " ", text)
     if len(re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", words)) >= 3 and len(re.findall(r"\d[\d.,]*", words)) == 1:
-        return canonical_latex(stated_number(words) or "")
+        number = stated_number(words)
+        if number:
+            return canonical_latex(number)
     sentence = re.match(r"(?:the|so|therefore)\s+.*?\b(?:is|are|=)\s+", text, re.IGNORECASE | re.DOTALL)
     return (stated_formula(text[sentence.end() :]) if sentence else None) or canonical_latex(text)
 

@@ -22,11 +22,6 @@ _UNDECIDED = re.compile(
     r"|[^.!?]{0,120}\b(?:unsure|not (?:entirely |fully |quite )?(?:sure|certain))\b)",
     re.IGNORECASE,
 )
-_TAKEN_BACK = re.compile(
-    r"verdict[\W_]{1,8}right\b[^.!?]{0,80}\b(?:but|although|though|however|yet)\b[^.!?]{0,80}"
-    r"(?<!not )(?<!n't )\b(?:wrong|incorrect|mistaken|fails?)\b",
-    re.IGNORECASE,
-)
 _AGAIN = re.compile(r"verdict[\W_]{1,8}(right|wrong)(?![A-Za-z])", re.IGNORECASE)
 
 
@@ -56,7 +51,7 @@ def _stated(row: str) -> set[str] | None:
     statements = list(_STATEMENT.finditer(row))
     if not statements:
         return set() if _OPENED.match(row) else None
-    if _TAKEN_BACK.search(row) or any(_UNDECIDED.match(statement["after"]) for statement in statements):
+    if any(_UNDECIDED.match(statement["after"]) for statement in statements):
         return set()
     return {verdict.upper() for verdict in _AGAIN.findall(row)}
 
