@@ -102,7 +102,7 @@ class Symbolic:
             return Grade.UNGRADABLE
         if any(pattern.fullmatch(answer) and pattern.fullmatch(gold) for pattern in (_INTEGER, _BASED)):
             return Grade.WRONG
-        if any(_SET.fullmatch(one) and _PAIR.fullmatch(other) for one, other in ((answer, gold), (gold, answer))):
+        if any(_SET.fullmatch(braced) and _PAIR.fullmatch(pair) for braced, pair in ((answer, gold), (gold, answer))):
             return Grade.WRONG
         if is_words(gold) and is_words(answer):
             return Grade.RIGHT if _says(answer, gold) else Grade.WRONG
