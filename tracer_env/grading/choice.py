@@ -48,7 +48,7 @@ _EXCLUDED = re.compile(  # denied, or part of a name: hepatitis B
 )
 _NAMED = re.compile(
     r"(?:^|[.;:\n]\s*|\b(?i:so|thus|hence|therefore|option|choice|answer),?\s+)[*\s]{0,4}\(?(?P<letter>[A-Z])\)?[*]{0,2}\s+is\s+"
-    r"(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?\s*(?:[.,;!]|$)"
+    r"(?:therefore\s+|thus\s+)?(?:(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?|(?:the|my)\s+answer)\s*(?:[.,;!]|$)"
 )
 
 

@@ -55,7 +55,7 @@ _VERB = re.compile(
     r"|multiplied|leaves?|equals?|sells?|costs?|weighs?|holds?|contains?|requires?|lasts?|covers?|saves?|pays?|earns?|needs?|takes?)\b"
 )
 _GLUE = re.compile(
-    r"\s*(?:\\?%\s*)?(?:,?\s*(?:and|or|to|&)\s*|[-,;:/+*×x÷&~|]\s*)?\s*\(?[-+]?\s?|\s+and\s+[A-Z][a-z]+\s+(?:is|has|gets?|was)\s+|.*\b(?:or|versus|vs)\b.*",
+    r"\s*(?:\\?%\s*)?(?:,?\s*(?:and|or|to|&)\s*|[-,;:→/+*×x÷&~|]\s*)?\s*\(?[-+]?\s?|\s+and\s+[A-Z][a-z]+\s+(?:is|has|gets?|was)\s+|.*\b(?:or|versus|vs)\b.*",
     re.DOTALL,
 )
 _UNITS = tuple(

@@ -21,7 +21,7 @@ _FORMULA = re.compile(
     rf"(?![aAI]\s+[A-Za-z]{{2}})(?:[-+.\d(\[{{|\\=√€£¥₹]|(?:US|USD|EUR|GBP|Rs\.?)\s?\$?\d|(?:{_FUNCTIONS})|[A-Za-z](?![A-Za-z]))"
 )
 _FORMULA_END = re.compile(
-    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\((?=[A-Za-z]{{2}})|(?<![-,=+*/<>(\[])\s\(|(?<=[A-Za-z]{{3}}):"
+    rf"\s(?=(?!{_FUNCTIONS}|mod\b)[A-Za-z]{{2}})|[.;!?](?:\s|$)|,\s+(?=an?\s[a-z]{{2}}|(?!{_FUNCTIONS})[A-Za-z]{{2}})|\*\*|,$|,?\s\((?=[A-Za-z]{{2}})|(?<![-,=+*/<>(\[])(?<!\\c[ua]p)(?<!\\c[ua]p\s)\s\(|(?<=[A-Za-z]{{3}}):"
 )
 _WORD = re.compile(r"[*\s]{0,8}([A-Za-z]{3,40})[*\s.!]{0,8}")
 _NO_SOLUTION = re.compile(r"[*\s]{0,8}(?:there (?:is|are) )?(no (?:real )?solutions?)[*\s.!]{0,8}", re.IGNORECASE)

@@ -114,7 +114,7 @@ def _inside(text: str) -> str | None:
     words = re.sub(r"\\text\w*|[{}$]", " ", text)
     if len(re.findall(r"(?<![\\A-Za-z])[A-Za-z]{3,}", words)) >= 3 and len(re.findall(r"\d[\d.,]*", words)) == 1:
         number = stated_number(words)
-        if number:
+        if number and not re.search(r"\b(?:not|never)\b", words):
             return canonical_latex(number)
     sentence = re.match(r"(?:the|so|therefore)\s+.*?\b(?:is|are|=)\s+", text, re.IGNORECASE | re.DOTALL)
     return (stated_formula(text[sentence.end() :]) if sentence else None) or canonical_latex(text)

@@ -43,8 +43,8 @@ _HEADING = re.compile(
 )
 _NUMBER_HEADING = re.compile(r"^[ \t]{0,3}#{1,3}[ \t]+(?=[^A-Za-z\n]{0,30}\d[^A-Za-z\n]{0,30}\s*\Z)", re.MULTILINE)
 _BE = (
-    r"(?:is|are|was|equals?|becomes|remains|(?:(?:would|should|must|will|could|might|may|can|has\s+to|ought\s+to)\s+be)"
-    r"|(?:(?:seems|appears|turns\s+out|works\s+out|comes\s+out)\s+to\s+be)|comes\s+to)(?![A-Za-z'])"
+    r"(?:is|are|was|equals?|becomes|remains|(?:(?:would|should|must|will|could|might|may|can|has\s+to|ought\s+to)\s+(?:(?:therefore|thus|then|hence)\s+)?be)"
+    r"|(?:(?:seems|appears|turns\s+out|works\s+out|comes\s+out)\s+to\s+be)|(?:comes|corresponds)\s+to)(?![A-Za-z'])"
 )
 _ASIDE = (
     r"(?:,?\s{0,2}(?:therefore|thus|hence|then|so|now|finally|again|indeed)(?![A-Za-z]),?"

@@ -19,7 +19,7 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _NOUN = re.compile(  # what is counted: 15 tickets
-    r"(?<=\d)\s+(?!(?:pi|mod|half|halves|thirds?|quarters?|dozen|hundred|thousand|million|billion|trillion|and|or|choose|base"
+    r"(?<=\d)\s+(?:(?:different|distinct|possible|such|more)\s+)?(?!(?:pi|sin|cos|tan|log|sqrt|mod|half|halves|thirds?|quarters?|dozen|hundred|thousand|million|billion|trillion|and|or|choose|base"
     r"|theta|alpha|beta|infinity|factorial|times|plus|minus)\b)[a-z]{3,20}$"
 )
 _TEXT_UNIT = re.compile(r"(?<=[^\s{(\[,=])\s*+\\text\s{0,4}\{(?!\s*(?:or|and)\b)[^{}]{0,200}\}(?:\^\{?\d\}?)?$")
@@ -40,6 +40,7 @@ def without_units(text: str) -> str:
     text = _ORDINAL.sub("", _TEXT_UNIT.sub("", text).rstrip())
     bare = _UNIT.sub("", text)
     bare = _NOUN.sub("", text) if bare == text else bare
+    bare = re.sub(r"(?<=\d)\s+(?:different|distinct|possible)$", "", bare.rstrip())
     if bare != text and re.search(r"[\d}]$|\\pi$|[A-Za-z)]$", bare.rstrip()):
         return bare.rstrip()
     return text
