@@ -330,18 +330,20 @@ def _names_every_section(path: Path) -> bool:
     return all(f"\n{name}:" in f"\n{text}" for name in _SECTIONS)
 
 
-def describe(config: Config, weights: Path | None = None) -> dict[str, Any]:
+def describe(config: Config, weights: Path | None = None, *, within: Path | None = None) -> dict[str, Any]:
     """What every ``summary.json`` says of the settings it came from and of what was measured.
 
     Args:
         config: the settings.
         weights: the folder of the measured weights; None: there is none on this machine.
+        within: a folder that holds them, such as the run itself; they are then named relative to it.
     """
+    named = weights.relative_to(within) if weights and within else weights
     return {
         "schema_version": SCHEMA_VERSION,
         "task": config.task.name,
         "model": config.speakers.model,
-        "weights": None if weights is None else str(weights),
+        "weights": None if named is None else str(named),
         "model_sha256": None if weights is None else weights_digest(weights),
         "seed": config.seed,
         "versions": _versions(),

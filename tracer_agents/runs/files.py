@@ -76,9 +76,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 value = json.loads(row)
             except (ValueError, RecursionError) as error:
-                raise RunError(f"{path}:{number}: damaged, no JSON: {error}") from error
+                raise RunError(f"{path}, line {number}: damaged, no JSON: {error}") from error
             if not isinstance(value, dict):
-                raise RunError(f"{path}:{number}: damaged, no JSON object")
+                raise RunError(f"{path}, line {number}: damaged, no JSON object")
             yield value
 
 

@@ -90,7 +90,7 @@ class _Training:
             baselines = _measure_baselines(examiner, self.run, self.stages, tokens=tokens, further=further)
         certificate = self._certify(controller)
         summary = Summary(
-            origin=describe(self.config, self.run.checkpoints.latest()),
+            origin=describe(self.config, self.run.checkpoints.latest(), within=self.run.folder),
             train_seconds=round(sum(sum(row["timing"].values()) for row in self.run.metrics()), 1),
             stage_seconds=self.stages.seconds,
             before=examiner.metrics(before),

@@ -55,8 +55,9 @@ class StepReport:
 
     def as_json(self) -> dict[str, Any]:
         """A line of ``metrics.jsonl``: wall times in ``timing`` and nowhere else."""
-        row = asdict(self)
-        return {**{name: value for name, value in row.items() if name != "seconds"}, "timing": row["seconds"]}
+        row = {name: value for name, value in asdict(self).items() if name != "seconds"}
+        certificate = self.certificate.as_json() if self.certificate else None
+        return {**row, "certificate": certificate, "timing": self.seconds}
 
 
 def play_figures(played: Played, utility: Utility) -> dict[str, Any]:

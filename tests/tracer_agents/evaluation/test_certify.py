@@ -66,7 +66,7 @@ def test_every_checkpoint_has_a_certificate_and_no_other_step(finished):
         assert low <= found["utility"]["mean"] <= high
 
 
-def test_the_line_is_what_the_checkpoint_yields_again(config, finished):
+def test_the_row_is_what_the_checkpoint_yields_again(config, finished):
     parts = build(config, weights=finished.checkpoints.latest())
     trainer = Trainer(config, parts)
     assert trainer.load(finished.checkpoints.latest()) == 3

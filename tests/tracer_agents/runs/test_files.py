@@ -132,7 +132,7 @@ def test_damaged_json_is_named(tmp_path, content):
 @pytest.mark.parametrize("row", [b"{\n", b"[1]\n", b"\xff\n", b"[" * 100_000 + b"\n", b"\n"])
 def test_a_damaged_row_is_named_by_its_number(tmp_path, row):
     (tmp_path / "log.jsonl").write_bytes(b'{"a": 1}\n' + row)
-    with pytest.raises(RunError, match=r"log\.jsonl:2: damaged"):
+    with pytest.raises(RunError, match=r"log\.jsonl, line 2: damaged"):
         list(read_lines(tmp_path / "log.jsonl"))
 
 
