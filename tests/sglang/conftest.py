@@ -2,13 +2,14 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tracer_agents.build import TINY
-from tracer_agents.config import load_config
+from tracer_agents.build import TINY, Parts, build
+from tracer_agents.config import Config, load_config
 from tracer_agents.generation.sglang.server import Server, ServerSpec, running
 
 PYTHON = Path(__file__).parents[2] / ".venv-sglang" / "bin" / "python"
@@ -61,3 +62,10 @@ def settings(server) -> Callable[..., Any]:
         return load_config(preset="demo", overrides=base | (overrides or {}))
 
     return make
+
+
+@pytest.fixture
+def built() -> Iterator[Callable[[Config], Parts]]:
+    """Builds a run's objects, whose connections are closed when the test ends."""
+    with ExitStack() as resources:
+        yield lambda config: resources.enter_context(build(config))
