@@ -71,7 +71,7 @@ class Team:
             "task": self.parts.task,
             "split": "test",
             "price_of_speech": dialogue.price_of_speech,
-            "max_new_tokens": self.config.speakers.max_new_tokens,
+            "max_new_tokens": self.config.limits.longest,
         }
         return debate_v0.env(**{**settings, **overrides})
 

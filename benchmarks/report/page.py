@@ -25,7 +25,6 @@ from benchmarks.report.load import Described, Results
 from benchmarks.report.scores import FIGURES, Scores
 from benchmarks.suite.plan import dump_plan
 from benchmarks.suite.point import Point
-from tracer_agents.config import SpeakersConfig
 from tracer_agents.speakers.prompts import messages
 from tracer_env.dialogue import Role
 
@@ -103,7 +102,7 @@ def report_page(
             words=3,
         ),
         "## Prompts",
-        *_prompts(results.methods.values(), results.plan.base.speakers),
+        *_prompts(results.methods.values(), results.plan.base.style),
         "## Terms",
         "\n".join(f"- **{term}**: {markdown(meaning)}" for term, meaning in _TERMS.items()),
         "## Plan",
@@ -270,8 +269,7 @@ def _opinions(opinions: Mapping[str, Opinion]) -> str:
     return "\n\n".join(parts)
 
 
-def _prompts(methods: Iterable[Described], speakers: SpeakersConfig) -> list[str]:
-    style = speakers.style or ("tiny" if speakers.model == "tiny" else "chat")
+def _prompts(methods: Iterable[Described], style: str) -> list[str]:
     named = {f"dialogue: {name}": prompt for name, prompt in _dialogue_prompts(style).items()}
     for method in methods:
         named |= {f"{method.name}: {name}": prompt for name, prompt in method.prompts(style).items()}

@@ -83,7 +83,7 @@ def _measure(
     episodes = draw_episodes(speakers.task, "train", 0, questions, seed=0, phase="benchmark")
     starts = [transition(initial(rules, episode.question.text), Mode.SPEAK) for episode in episodes]
     prompts = [speakers.prompt_ids(view_of(start, 0)) for start in starts]
-    limit = config.speakers.proposer_max_new_tokens
+    limit = config.limits.proposer
     requests = [GenerationRequest(prompt_ids=ids, seed=0, max_new_tokens=limit) for ids in prompts for _ in range(8)]
     figures = {"server_alone": _server_alone(worker, prompts, limit)}
     backend.sync(0)

@@ -153,9 +153,8 @@ def generating(config: Config, cost: Cost, questions: float) -> Work:
     An utterance has ``FILL`` of its role's limit. A prompt has ``QUESTION_TOKENS``, its own text at
     ``CHARACTERS_PER_TOKEN``, and the utterances that it shows.
     """
-    speakers = config.speakers
-    style = speakers.style or ("tiny" if speakers.model == "tiny" else "chat")
-    proposal, review = FILL * speakers.proposer_max_new_tokens, FILL * speakers.reviewer_max_new_tokens
+    style, limits = config.style, config.limits
+    proposal, review = FILL * limits.proposer, FILL * limits.reviewer
     fresh = QUESTION_TOKENS + _own_text(style, Role.PROPOSER, None, None)
     reviewing = QUESTION_TOKENS + _own_text(style, Role.REVIEWER, "", None) + proposal
     revising = QUESTION_TOKENS + _own_text(style, Role.PROPOSER, "", "") + proposal + review

@@ -150,7 +150,7 @@ def _environment(recording: Recording, config: Config, source: Task) -> PettingZ
         force_on_unparsed=dialogue.force_on_unparsed,
         infoset=dialogue.infoset,
         price_of_speech=dialogue.price_of_speech,
-        max_new_tokens=config.speakers.max_new_tokens,
+        max_new_tokens=config.limits.longest,
     )
     group = {_GROUP: list(env.possible_agents)}
     return PettingZooWrapper(debate_v0.WithoutInfos(env), use_mask=True, group_map=group, seed=config.seed)

@@ -86,8 +86,8 @@ def scripted(parts: Parts, config) -> Parts:
         chat=parts.policy.chat,
         task=parts.task,
         style="tiny",
-        proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,
-        reviewer_max_new_tokens=config.speakers.reviewer_max_new_tokens,
+        proposer_max_new_tokens=config.limits.proposer,
+        reviewer_max_new_tokens=config.limits.reviewer,
         context=512,
     )
     return replace(parts, speakers=speakers)

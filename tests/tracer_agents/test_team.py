@@ -70,7 +70,7 @@ def test_the_environment_is_the_one_trained_for_unless_overridden(team):
     assert raw.rules == team.config.dialogue.rules
     assert raw.infosets.name == team.config.dialogue.infoset
     assert raw.utility.price_of_speech == 0.7
-    assert raw.utility.max_new_tokens == team.config.speakers.max_new_tokens
+    assert raw.utility.max_new_tokens == team.config.limits.longest
     assert raw.render_mode == "ansi"
     assert team.env().unwrapped.utility == team.config.utility
 

@@ -56,18 +56,18 @@ def build_speakers(
         ConfigError: completions may be longer than the context.
     """
     context = min((limit for limit in (context_of(policy.model), context) if limit is not None), default=None)
-    if context is not None and config.speakers.max_new_tokens >= context:
+    if context is not None and config.limits.longest >= context:
         raise ConfigError(
             f"speakers.proposer_max_new_tokens, speakers.reviewer_max_new_tokens: completions of up to "
-            f"{config.speakers.max_new_tokens} tokens leave no room for a prompt in a context of {context}; lower them"
+            f"{config.limits.longest} tokens leave no room for a prompt in a context of {context}; lower them"
         )
     return ModelSpeakers(
         backend=backend,
         chat=policy.chat,
         task=task,
         style=policy.style,
-        proposer_max_new_tokens=config.speakers.proposer_max_new_tokens,
-        reviewer_max_new_tokens=config.speakers.reviewer_max_new_tokens,
+        proposer_max_new_tokens=config.limits.proposer,
+        reviewer_max_new_tokens=config.limits.reviewer,
         context=context,
         policy=config.speakers.policy,
         temperature=temperature,
@@ -115,7 +115,7 @@ class Parts:
         probes = Probes(
             prompts=prompts,
             texts=PROBES,
-            max_new_tokens=min(config.speakers.proposer_max_new_tokens, 64),
+            max_new_tokens=min(config.limits.proposer, 64),
             temperatures=(1.0, 0.7),
             tolerance=config.backend.parity_tolerance,
         )

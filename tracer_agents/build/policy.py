@@ -73,7 +73,7 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
     tokenizer = _tokenizer(str(latest))
-    style = speakers.style or ("tiny" if speakers.model == "tiny" else "chat")
+    style = config.style
     chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)
     chat.check(turns=style == "tiny")
     initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None

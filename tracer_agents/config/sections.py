@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tracer_agents.config.fitting import Style, TokenLimits, default_limits, default_style
 from tracer_env.cost import MOST_UTTERANCES, check_expandable, external_count, utterance_count
 from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError
@@ -94,14 +95,19 @@ class SpeakersConfig(_Section):
     lora_targets: Literal["all-linear"] | list[str] = Field(
         default="all-linear", description="modules with adapters: endings of names, or every linear layer"
     )
-    style: Literal["tiny", "chat"] | None = Field(
-        default=None, description="prompt texts; by default those that suit the model"
+    style: Style | None = Field(default=None, description="prompt texts; by default those that suit the model")
+    prompts: str | None = Field(
+        default=None, description="a file of prompt texts, in Jinja, that replaces those of the style"
     )
     template_arguments: dict[str, Any] = Field(
         default_factory=dict, description="passed on to the chat template, e.g. {enable_thinking: false}"
     )
-    proposer_max_new_tokens: int = Field(default=96, ge=1, description="tokens of the longest proposal")
-    reviewer_max_new_tokens: int = Field(default=96, ge=1, description="tokens of the longest review")
+    proposer_max_new_tokens: int | None = Field(
+        default=None, ge=1, description="tokens of the longest proposal; by default what suits the task and the style"
+    )
+    reviewer_max_new_tokens: int | None = Field(
+        default=None, ge=1, description="tokens of the longest review; by default what suits the task and the style"
+    )
     temperature: float = Field(
         default=1.0, ge=0, description="sampling temperature in evaluation; training samples at 1"
     )
@@ -113,11 +119,6 @@ class SpeakersConfig(_Section):
         description="attention kernel; auto: the first of sdpa and eager that computes what plain transformers does",
     )
     device: str = Field(default="auto", description="where the model lives: auto, cpu, cuda, cuda:1, …")
-
-    @property
-    def max_new_tokens(self) -> int:
-        """The longest utterance of either role, tokens."""
-        return max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:
@@ -375,6 +376,20 @@ class Config(_Section):
         return self.speakers.policies(self.dialogue.n_agents)
 
     @property
+    def style(self) -> Style:
+        """Of the speakers' prompts: as set, else what suits the model."""
+        return self.speakers.style or default_style(self.speakers.model)
+
+    @property
+    def limits(self) -> TokenLimits:
+        """Of the speakers' utterances: as set, else what suits the task and the style."""
+        speakers, fitting = self.speakers, default_limits(self.task.name, self.style)
+        return TokenLimits(
+            proposer=speakers.proposer_max_new_tokens or fitting.proposer,
+            reviewer=speakers.reviewer_max_new_tokens or fitting.reviewer,
+        )
+
+    @property
     def weighting(self) -> Literal["gradient", "counterfactual"]:
         """Of regrets: by default own reach is left out only where recall is perfect."""
         default = "counterfactual" if self.dialogue.infoset == "recall" else "gradient"
@@ -383,7 +398,7 @@ class Config(_Section):
     @property
     def token_budget(self) -> int:
         """The most tokens of a dialogue, R · max_new_tokens."""
-        return self.dialogue.rounds * self.speakers.max_new_tokens
+        return self.dialogue.rounds * self.limits.longest
 
     @property
     def utility(self) -> Utility:
@@ -391,5 +406,5 @@ class Config(_Section):
         return Utility(
             price_of_speech=self.dialogue.price_of_speech,
             rounds=self.dialogue.rounds,
-            max_new_tokens=self.speakers.max_new_tokens,
+            max_new_tokens=self.limits.longest,
         )

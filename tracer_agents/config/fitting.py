@@ -1,0 +1,40 @@
+"""What fits a model and a task where the settings leave it open: the style of prompts and the limits of tokens."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["tiny", "chat", "boxed"]
+
+EMBEDDED = ("tiny",)  # models that are shipped, which were trained on the prompts of the style "tiny"
+_EMBEDDED_TOKENS = 96  # more than any solution or review that an embedded model was trained on has
+_CHAT_TOKENS = {"arithmetic": 512, "gsm8k": 512, "math500": 1024, "gpqa_diamond": 1024}
+_FURTHER_TOKENS = 1024  # of tasks that nothing is known about: files and hub sets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLimits:
+    """The longest utterance of each role, tokens, end token included."""
+
+    proposer: int
+    reviewer: int
+
+    @property
+    def longest(self) -> int:
+        """Of either role."""
+        return max(self.proposer, self.reviewer)
+
+
+def default_style(model: str) -> Style:
+    """The style of prompts that suits a model, by its name in the settings."""
+    return "tiny" if model in EMBEDDED else "chat"
+
+
+def default_limits(task: str, style: str) -> TokenLimits:
+    """Limits that cut off next to none of the solutions and reviews that a task calls for.
+
+    Args:
+        task: the task's name; ``hub:OWNER/NAME`` and ``jsonl`` may be anything.
+        style: of the prompts: chat models write out every step, embedded models are terse.
+    """
+    tokens = _EMBEDDED_TOKENS if style == "tiny" else _CHAT_TOKENS.get(task, _FURTHER_TOKENS)
+    return TokenLimits(proposer=tokens, reviewer=tokens)
