@@ -15,6 +15,10 @@ class EngineGone(EngineFault):
     """The engine did not answer at all, or holds other weights: it must be brought back before it is asked again."""
 
 
+class SpendingLimitReached(GenerationFailed):
+    """The next completion could cost more than may still be spent; everything bought so far is on disk."""
+
+
 class ParityFailed(TracerError, RuntimeError):
     """An engine that does not do what the learner's log-probabilities say; the message names check and numbers."""
 

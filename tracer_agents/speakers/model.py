@@ -30,7 +30,7 @@ class Prompt:
     omitted_characters: int
 
 
-_LONGEST_QUOTES = [  # characters of a solution and of a review, from the most to the least that is shown
+LONGEST_QUOTES = [  # characters of a solution and of a review, from the most to the least that is shown
     *((MAX_QUOTED_CHARACTERS, longest) for longest in (MAX_QUOTED_CHARACTERS, 3_000, 1_500, 750, 300, 100)),
     *((longest, 100) for longest in (3_000, 1_500, 750, 300, 100)),
 ]
@@ -64,6 +64,16 @@ class View:
     review: str | None
     others: tuple[str, ...] = ()
     seed: int
+
+
+def cuts(view: View, longest: tuple[int, int]) -> tuple[int, ...]:
+    """What a prompt leaves out of each text that it quotes, in characters.
+
+    ``longest`` are those shown of a solution and of a review.
+    """
+    alone = view.role is Role.PROPOSER and view.review is None and not view.others  # it is shown no solution
+    quotes = [] if alone else [len(text) for text in (view.solution, *view.others) if text is not None]
+    return (*(max(0, length - longest[0]) for length in quotes), max(0, len(view.review or "") - longest[1]))
 
 
 def view_of(state: Dialogue, seed: int) -> View:
@@ -147,12 +157,9 @@ class ModelSpeakers:
         room = None
         if self.context is not None:  # roles share a batch
             room = self.context - max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
-        alone = view.role is Role.PROPOSER and view.review is None and not view.others  # it is shown no solution
-        quotes = [] if alone else [len(text) for text in (view.solution, *view.others) if text is not None]
-        review = len(view.review or "")
         tried: set[tuple[int, ...]] = set()
-        for longest in _LONGEST_QUOTES:
-            cut = (*(max(0, length - longest[0]) for length in quotes), max(0, review - longest[1]))
+        for longest in LONGEST_QUOTES:
+            cut = cuts(view, longest)
             if cut in tried:
                 continue
             tried.add(cut)

@@ -113,7 +113,7 @@ class RouterUrls(_Reply):
     urls: list[str]
 
 
-Shape = TypeVar("Shape", bound=_Reply)
+Shape = TypeVar("Shape", bound=BaseModel)
 
 
 def parse(raw: bytes) -> Any:

@@ -1,0 +1,64 @@
+"""A chat server that misbehaves on request, and a client of it."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tracer_agents.generation.openai.client import ChatClient
+from tracer_agents.generation.openai.orders import Limits, Prices, Wording
+from tracer_agents.generation.openai.purchases import Purchases
+from tracer_agents.generation.openai.wire import Access
+
+
+@pytest.fixture(scope="session")
+def doubles() -> ModuleType:
+    """The module of the server."""
+    path = Path(__file__).parents[3] / "chat_server.py"
+    spec = importlib.util.spec_from_file_location("chat_server", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def server(doubles) -> Iterator[Any]:
+    """Says the last message back."""
+    with doubles.ChatServer(lambda body: f"you said {body['messages'][-1]['content']}") as running:
+        yield running
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """How long the maintained client meant to wait between attempts; nobody waits."""
+    seconds: list[float] = []
+
+    async def note(delay: float) -> None:
+        seconds.append(delay)
+
+    monkeypatch.setattr("openai._base_client.anyio.sleep", note)
+    return seconds
+
+
+@pytest.fixture
+def connect(server, tmp_path, waits) -> Iterator[Callable[..., ChatClient]]:
+    """Makes a client, with other settings by name; its folder is the test's."""
+    with ExitStack() as clients:
+
+        def make(
+            *, limits: Limits | None = None, prices: Prices | None = None, folder: str = "cache", **settings: Any
+        ) -> ChatClient:
+            wording = Wording(url=server.url, model="m", **settings.pop("wording", {}))
+            client = ChatClient(
+                Access(wording=wording, **settings),
+                Purchases(tmp_path / folder),
+                prices=prices or Prices(prompt=1.0, generated=2.0),
+                limits=limits or Limits(),
+            )
+            return clients.enter_context(client)
+
+        yield make

@@ -1,0 +1,123 @@
+"""Speakers behind a chat server: dialogue state -> messages -> server -> parsed utterance.
+
+No tokenizer is known here: prompts are messages, and tokens are counted by the server.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest
+from tracer_agents.speakers.model import LONGEST_QUOTES, View, cuts, view_of
+from tracer_agents.speakers.prompts import messages
+from tracer_agents.types import SpeakRequest
+from tracer_env.dialogue import FinishReason, Role, Utterance
+from tracer_env.grading.verdict import parse_verdict
+from tracer_env.spaces import MAX_CHARS, usable_text
+from tracer_env.tasks.base import Task
+
+
+class Completer(Protocol):
+    """Completes conversations."""
+
+    def complete(self, requests: Sequence[ChatRequest]) -> list[ChatCompletion]:
+        """One completion per request, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteUtterance(Utterance):
+    """An utterance that a server counted, or not: ``counted`` is False where its token numbers are estimates.
+
+    ``logps`` holds the log-probability of each token of the text, or None where the server gave none.
+    """
+
+    counted: bool = True
+    logps: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAISpeakers:
+    """Every agent's proposer and reviewer, spoken by one model of one chat server.
+
+    Args:
+        client: sends the requests.
+        task: reads answers out of proposals.
+        style: which of the prompt texts, see ``prompts``.
+        proposer_max_new_tokens: the longest proposal, in tokens.
+        reviewer_max_new_tokens: the longest review.
+        temperature: of sampling; 0 is greedy.
+    """
+
+    client: Completer
+    task: Task
+    style: str
+    proposer_max_new_tokens: int
+    reviewer_max_new_tokens: int
+    temperature: float = 1.0
+
+    def speak(self, requests: Sequence[SpeakRequest]) -> list[RemoteUtterance]:
+        """One utterance per request, in order, all under way together."""
+        return self.complete([view_of(request.state, request.noise_seed) for request in requests])
+
+    def complete(self, views: Sequence[View]) -> list[RemoteUtterance]:
+        """One utterance per view, in order.
+
+        Where a prompt does not fit into the server's context, it is asked again with shorter quotes; a speaker whose
+        question does not fit says nothing, for that reason.
+        """
+        utterances: dict[int, RemoteUtterance] = {}
+        left = list(range(len(views)))
+        tried: dict[int, tuple[int, ...]] = {}  # row -> what its last prompt left out
+        for longest in LONGEST_QUOTES:
+            cut = {row: cuts(views[row], longest) for row in left}
+            rows = [row for row in left if cut[row] != tried.get(row)]
+            if not rows:
+                continue
+            completions = self.client.complete([self.request(views[row], longest) for row in rows])
+            for row, completion in zip(rows, completions, strict=True):
+                tried[row] = cut[row]
+                utterances[row] = self._parse(views[row], completion, sum(cut[row]))
+            left = [row for row in left if utterances[row].finish_reason is FinishReason.TOO_LONG]
+            if not left:
+                break
+        return [
+            replace(utterances[row], omitted_characters=0)
+            if utterances[row].finish_reason is FinishReason.TOO_LONG
+            else utterances[row]
+            for row in range(len(views))
+        ]
+
+    def request(self, view: View, longest: tuple[int, int] = LONGEST_QUOTES[0]) -> ChatRequest:
+        """What is asked for a view, with so many characters of a solution and of a review."""
+        proposes = view.role is Role.PROPOSER
+        return ChatRequest.of(
+            messages(
+                self.style,
+                question=view.question,
+                role=view.role,
+                solution=view.solution,
+                review=view.review,
+                others=view.others,
+                answer_format=self.task.answer_format,
+                longest=longest,
+            ),
+            seed=view.seed,
+            max_new_tokens=self.proposer_max_new_tokens if proposes else self.reviewer_max_new_tokens,
+            temperature=self.temperature,
+        )
+
+    def _parse(self, view: View, completion: ChatCompletion, omitted: int) -> RemoteUtterance:
+        proposes = view.role is Role.PROPOSER
+        text = usable_text(completion.text, MAX_CHARS)  # as the environment takes it
+        return RemoteUtterance(
+            text=text,
+            answer=self.task.parse(text) if proposes else None,
+            verdict=None if proposes else parse_verdict(text),
+            generated_tokens=completion.generated_tokens,
+            prompt_tokens=completion.prompt_tokens,
+            finish_reason=completion.finish_reason,
+            omitted_characters=omitted,
+            counted=completion.counted,
+            logps=completion.logps,
+        )
