@@ -12,7 +12,7 @@ from tiny_demonstrations import TASK, Mix, truth
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tracer_agents.evaluation.metrics import review_rates
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_env.dialogue import Role, Verdict
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.tasks.arithmetic import Arithmetic
@@ -44,7 +44,9 @@ def generate(
     torch.manual_seed(seed)
     prompts = [
         tokenizer.apply_chat_template(
-            messages("tiny", answer_format=TASK.answer_format, **request), add_generation_prompt=True, tokenize=False
+            prompts_for("tiny").messages(answer_format=TASK.answer_format, **request),
+            add_generation_prompt=True,
+            tokenize=False,
         )
         for request in asked
     ]

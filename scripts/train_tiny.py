@@ -23,7 +23,7 @@ from tiny_demonstrations import TASK, Demonstration, Mix, Played, demonstrations
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_env.dialogue import Role
 
 PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
@@ -126,8 +126,7 @@ def assert_prompts_match(tokenizer: PreTrainedTokenizerFast, encode: Encoder, so
         whole, _ = encode(demonstration)
         texts = [turn.text for turn in demonstration.turns]
         for index, text in enumerate(texts):
-            shown = messages(
-                "tiny",
+            shown = prompts_for("tiny").messages(
                 question=demonstration.problem.text,
                 role=role_of(index),
                 solution=texts[0] if index else None,

@@ -8,11 +8,12 @@ from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.speakers.prompts import Prompts
+from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import Episode
 from tracer_env.tasks.base import Split
 
 PHASE = "benchmark"  # the phase of every record
-Messages = list[dict[str, str]]
 Points = Mapping[Point, Sequence[DialogueRecord]]  # the records of every point, in the questions' order
 Answer = Callable[[Sequence[Episode]], Points]
 
@@ -67,7 +68,7 @@ def _no_setting(plan: Plan) -> str:
     return ""
 
 
-def _no_further_prompts(style: str) -> dict[str, Messages]:
+def _no_further_prompts(prompts: Prompts) -> dict[str, Messages]:
     return {}
 
 
@@ -85,7 +86,7 @@ class Method:
         recordings: (split, recipe or None for the initial speakers) to be made before.
         setting: of the point that stands in the main table; by default the method has no settings.
         points: records -> its points; by default those that were recorded.
-        prompts: style -> its prompts by name, where it has others than the dialogue's.
+        prompts: prompts of the speakers -> its own by name, where it has others than the dialogue's.
         bound: it sees the gold answer: what could be reached, not a method.
     """
 
@@ -98,7 +99,7 @@ class Method:
     recordings: tuple[tuple[Split, Recipe | None], ...] = ()
     setting: Callable[[Plan], str] = _no_setting
     points: Callable[[Sequence[DialogueRecord]], Points] = _as_recorded
-    prompts: Callable[[str], Mapping[str, Messages]] = _no_further_prompts
+    prompts: Callable[[Prompts], Mapping[str, Messages]] = _no_further_prompts
     bound: bool = False
 
     def headline(self, plan: Plan) -> Point:

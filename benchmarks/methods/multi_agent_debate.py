@@ -8,13 +8,14 @@ no such protocol: it is shown the others' solutions where it expects a review.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.methods.base import PHASE, Cost, Messages, Method, Prepared
+from benchmarks.methods.base import PHASE, Cost, Method, Prepared
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.point import Point
 from tracer_agents.evaluation.play import first_proposals, majority
 from tracer_agents.rollout.records import DialogueRecord, Kind, record_dialogues
 from tracer_agents.speakers.model import ModelSpeakers, View
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import Prompts
+from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Dialogue, Mode, Role, Rules, Turn, Utterance, initial
 from tracer_env.seeding import derive_seed
@@ -93,9 +94,8 @@ def _points(records: Sequence[DialogueRecord]) -> dict[Point, list[DialogueRecor
     return {after(rounds): [voted(record, rounds) for record in records] for rounds in range(ROUNDS + 1)}
 
 
-def _prompts(style: str) -> dict[str, Messages]:
-    update = messages(
-        style,
+def _prompts(prompts: Prompts) -> dict[str, Messages]:
+    update = prompts.messages(
         question="{question}",
         role=Role.PROPOSER,
         solution="{own solution}",

@@ -13,7 +13,8 @@ from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.config import Config
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome
-from tracer_agents.speakers.prompts import Messages
+from tracer_agents.speakers.prompts import Prompts
+from tracer_agents.speakers.templates import Messages
 from tracer_env.errors import DataError
 
 
@@ -30,7 +31,7 @@ class Described(Protocol):
     def bound(self) -> bool: ...
     def headline(self, plan: Plan, /) -> Point: ...
     def points(self, records: Sequence[DialogueRecord], /) -> Mapping[Point, Sequence[DialogueRecord]]: ...
-    def prompts(self, style: str, /) -> Mapping[str, Messages]: ...
+    def prompts(self, prompts: Prompts, /) -> Mapping[str, Messages]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ from benchmarks.report.load import Described, Results
 from benchmarks.report.scores import FIGURES, Scores
 from benchmarks.suite.plan import dump_plan
 from benchmarks.suite.point import Point
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import STYLES, Prompts, prompts_for
+from tracer_agents.speakers.templates import Messages
 from tracer_env.dialogue import Role
 
 MAX_DISPUTED = 50  # disagreements of graders shown for one task; all of them are in disagreements.jsonl
@@ -102,7 +103,7 @@ def report_page(
             words=3,
         ),
         "## Prompts",
-        *_prompts(results.methods.values(), results.plan.base.style),
+        *_prompts(results.methods.values(), prompts_for(results.plan.base.style, results.plan.base.speakers.prompts)),
         "## Terms",
         "\n".join(f"- **{term}**: {markdown(meaning)}" for term, meaning in _TERMS.items()),
         "## Plan",
@@ -269,19 +270,20 @@ def _opinions(opinions: Mapping[str, Opinion]) -> str:
     return "\n\n".join(parts)
 
 
-def _prompts(methods: Iterable[Described], style: str) -> list[str]:
-    named = {f"dialogue: {name}": prompt for name, prompt in _dialogue_prompts(style).items()}
+def _prompts(methods: Iterable[Described], prompts: Prompts) -> list[str]:
+    named = {f"dialogue: {name}": prompt for name, prompt in _dialogue_prompts(prompts).items()}
     for method in methods:
-        named |= {f"{method.name}: {name}": prompt for name, prompt in method.prompts(style).items()}
+        named |= {f"{method.name}: {name}": prompt for name, prompt in method.prompts(prompts).items()}
     uses: dict[str, list[str]] = {}  # a text that several methods use is listed once
     for name, prompt in named.items():
         uses.setdefault("\n\n".join(f"[{part['role']}]\n{part['content']}" for part in prompt), []).append(name)
-    parts = [f"Chat messages in the style `{style}`; methods without prompts of their own use the dialogue's."]
+    origin = f"in the style `{prompts.name}`" if prompts.name in STYLES else f"of the file {markdown(prompts.name)}"
+    parts = [f"Chat messages {origin}; methods without prompts of their own use the dialogue's."]
     return parts + [f"{markdown('; '.join(names))}\n\n{fenced(text)}" for text, names in uses.items()]
 
 
-def _dialogue_prompts(style: str) -> dict[str, list[dict[str, str]]]:
-    prompt = partial(messages, style, question="{question}", answer_format="{answer format}")
+def _dialogue_prompts(prompts: Prompts) -> dict[str, Messages]:
+    prompt = partial(prompts.messages, question="{question}", answer_format="{answer format}")
     return {
         "propose": prompt(role=Role.PROPOSER, solution=None, review=None),
         "review": prompt(role=Role.REVIEWER, solution="{solution}", review=None),

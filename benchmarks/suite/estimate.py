@@ -21,7 +21,7 @@ from tracer_agents.build import TINY
 from tracer_agents.config import Config
 from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import Prompts, prompts_for
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.types import Controller, Episode, SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance
@@ -153,11 +153,11 @@ def generating(config: Config, cost: Cost, questions: float) -> Work:
     An utterance has ``FILL`` of its role's limit. A prompt has ``QUESTION_TOKENS``, its own text at
     ``CHARACTERS_PER_TOKEN``, and the utterances that it shows.
     """
-    style, limits = config.style, config.limits
+    prompts, limits = prompts_for(config.style, config.speakers.prompts), config.limits
     proposal, review = FILL * limits.proposer, FILL * limits.reviewer
-    fresh = QUESTION_TOKENS + _own_text(style, Role.PROPOSER, None, None)
-    reviewing = QUESTION_TOKENS + _own_text(style, Role.REVIEWER, "", None) + proposal
-    revising = QUESTION_TOKENS + _own_text(style, Role.PROPOSER, "", "") + proposal + review
+    fresh = QUESTION_TOKENS + _own_text(prompts, Role.PROPOSER, None, None)
+    reviewing = QUESTION_TOKENS + _own_text(prompts, Role.REVIEWER, "", None) + proposal
+    revising = QUESTION_TOKENS + _own_text(prompts, Role.PROPOSER, "", "") + proposal + review
     return Work(
         generations=questions * (cost.proposals + cost.reviews + cost.revisions),
         generated_tokens=questions * ((cost.proposals + cost.revisions) * proposal + cost.reviews * review),
@@ -229,9 +229,9 @@ class _Silent:
         return [Utterance(text="", answer="", verdict=None) for _ in requests]
 
 
-def _own_text(style: str, role: Role, solution: str | None, review: str | None) -> float:
+def _own_text(prompts: Prompts, role: Role, solution: str | None, review: str | None) -> float:
     """Tokens of a prompt without question, solution and review."""
-    shown = messages(style, question="", role=role, solution=solution, review=review, answer_format="")
+    shown = prompts.messages(question="", role=role, solution=solution, review=review, answer_format="")
     return sum(len(message["content"]) for message in shown) / CHARACTERS_PER_TOKEN
 
 

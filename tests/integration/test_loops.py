@@ -15,6 +15,7 @@ from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.scripted import ScriptedBackend
 from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.speakers.model import ModelSpeakers
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.team import Team
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Dialogue, is_forced, is_terminal
@@ -85,7 +86,7 @@ def scripted(parts: Parts, config) -> Parts:
         backend=ScriptedBackend(script=script),
         chat=parts.policy.chat,
         task=parts.task,
-        style="tiny",
+        prompts=prompts_for("tiny"),
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         context=512,

@@ -40,7 +40,7 @@ def test_weights_come_from_the_checkpoint(small_config, tmp_path):
 
 @pytest.mark.parametrize(("given", "used"), [(None, "chat"), ("tiny", "tiny"), ("chat", "chat")])
 def test_prompt_style_follows_the_model_unless_named(small_config, given, used):
-    assert load_policy(small_config({"speakers.style": given})).style == used
+    assert load_policy(small_config({"speakers.style": given})).prompts.name == used
 
 
 def test_precision_is_the_one_asked_for(small_config):

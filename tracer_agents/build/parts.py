@@ -65,7 +65,7 @@ def build_speakers(
         backend=backend,
         chat=policy.chat,
         task=task,
-        style=policy.style,
+        prompts=policy.prompts,
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         context=context,

@@ -16,6 +16,7 @@ from tracer_agents.generation.soundness import context_of, settle_attention
 from tracer_agents.generation.transformers import stop_ids
 from tracer_agents.generation.weights import Shelf, Weights, WholeModel
 from tracer_agents.speakers.chat import Chat
+from tracer_agents.speakers.prompts import Prompts, prompts_for
 from tracer_env.errors import ConfigError
 
 PROBES = (
@@ -29,7 +30,7 @@ TINY = Path(__file__).parents[1] / "assets" / "tracer-tiny"
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A causal LM with its tokenizer; ``pad_id`` fills padding, ``style`` names its prompt texts.
+    """A causal LM with its tokenizer; ``pad_id`` fills padding, ``prompts`` are what it is shown.
 
     ``stops`` are the ids that end a completion, ``chat`` is how messages become ids, and
     ``weights`` says which of the model's speak for whom: there may be several policies.
@@ -40,7 +41,7 @@ class Policy:
     chat: Chat
     pad_id: int
     stops: tuple[int, ...]
-    style: str
+    prompts: Prompts
 
     @property
     def model(self) -> PreTrainedModel:
@@ -73,9 +74,9 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
     tokenizer = _tokenizer(str(latest))
-    style = config.style
+    prompts = prompts_for(config.style, speakers.prompts)
     chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)
-    chat.check(turns=style == "tiny")
+    chat.check(turns=prompts.turns, system=prompts.system)
     initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None
     model = _model(latest, speakers)  # only now: one model at a time
     pad_id = _pad_id(model, tokenizer)
@@ -86,7 +87,7 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
         chat=chat,
         pad_id=pad_id,
         stops=tuple(sorted({*stop_ids(model, tokenizer), *chat.ends()})),
-        style=style,
+        prompts=prompts,
     )
 
 

@@ -305,7 +305,7 @@ class EvaluationConfig(_Section):
     """What is measured on held-out questions."""
 
     questions: int = Field(default=500, ge=1, description="held-out questions")
-    baselines: bool = Field(default=True, description="also measure the baselines of a training run")
+    baselines: bool = Field(default=True, description="also measure baselines on the same questions")
     greedy: bool = Field(default=True, description="also measure accuracy at temperature 0")
     certificate_questions: int = Field(
         default=128, ge=0, description="held-out questions expanded for the certificate; 0: no certificate"

@@ -23,6 +23,7 @@ from tracer_agents.runs.files import (
     write_text,
     writing,
 )
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_env.errors import ConfigError
 
 Kind = Literal["training", "evaluation", "replay"]
@@ -89,6 +90,7 @@ class RunDirectory:
                 "versions": _versions(),
                 "config_sha256": hashlib.sha256(settings.encode()).hexdigest(),
                 "data_sha256": _data_digests(config),
+                "prompts_sha256": _prompt_digests(config),
             }
             write_json(folder / "run.json", about)
             write_text(folder / "config.yaml", settings)
@@ -188,11 +190,13 @@ class RunDirectory:
         return config
 
     def require_data(self, config: Config) -> None:
-        """Refuses other files of questions than those that the run began with, where ``config`` names the same paths.
+        """Refuses other questions and prompts than those that the run began with, where ``config`` names the same.
 
         Raises:
             RunError: a relative path leads elsewhere from this folder, or the file has changed.
+            ConfigError: the file of prompts is gone or damaged.
         """
+        self._require_prompts(config)
         begun = (self._about() or {}).get("data_sha256", {})
         stored = self.config().task
         for name, sha in _data_digests(config).items():
@@ -201,6 +205,18 @@ class RunDirectory:
                 raise RunError(
                     f"task.{name}: {Path(path).absolute()} is not the file that the run in {self.folder} began with; "
                     "go back to the folder in which the run was started, or restore the file"
+                )
+
+    def _require_prompts(self, config: Config) -> None:
+        begun = (self._about() or {}).get("prompts_sha256", {})
+        for name, sha in _prompt_digests(config).items():
+            if begun.get(name, sha) != sha:
+                file = config.speakers.prompts
+                changed = f"the prompts of the style {name!r}" if file is None else f"{Path(file).absolute()}"
+                remedy = "use the version that began it" if file is None else "restore the file"
+                raise RunError(
+                    f"speakers.prompts: {changed} are not the texts that the run began with, whose digest is in "
+                    f"{self.folder / 'run.json'}; {remedy}, or begin another run"
                 )
 
     def _about(self) -> dict[str, Any] | None:
@@ -348,6 +364,7 @@ def describe(config: Config, weights: Path | None = None, *, within: Path | None
         "seed": config.seed,
         "versions": _versions(),
         "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
+        "prompts_sha256": _prompt_digests(config),
         "price_of_speech": config.dialogue.price_of_speech,
         "token_budget": config.token_budget,
     }
@@ -367,6 +384,16 @@ def _data_digests(config: Config) -> dict[str, str]:
     """SHA-256 of the files of questions that are there, by the name of their setting."""
     paths = {name: Path(path) for name in ("data", "eval_data") if (path := getattr(config.task, name)) is not None}
     return {name: digest(path) for name, path in paths.items() if path.is_file()}
+
+
+def _prompt_digests(config: Config) -> dict[str, str]:
+    """SHA-256 of the prompts, by their style or file.
+
+    Raises:
+        ConfigError: the file is none of prompts.
+    """
+    prompts = prompts_for(config.style, config.speakers.prompts)
+    return {prompts.name: prompts.texts.sha256}
 
 
 def _versions() -> dict[str, str | None]:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import methodcaller
 from typing import Any
 
@@ -70,9 +71,15 @@ class Chat:
     def encode(self, messages: Messages) -> tuple[int, ...]:
         """The prompt's ids, up to where the next assistant's turn begins.
 
+        Where the template knows no system messages, a system message stands before the user's first.
+
         Raises:
             ConfigError: the template fails, or does not show a message's content.
         """
+        first, *others = messages
+        if first["role"] == "system" and others and not self._takes_system:
+            opening = f"{first['content']}\n\n{others[0]['content']}"
+            messages = [{**others[0], "content": opening}, *others[1:]]
         text = self._text(messages)
         plain = self.tokenizer.encode(text.whole, add_special_tokens=False)
         guarded = self._encode(text)
@@ -96,16 +103,27 @@ class Chat:
         )
         return ()
 
-    def check(self, *, turns: bool) -> None:
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether the template shows a system message of ours."""
+        try:
+            self._text([{"role": "system", "content": "Be brief."}, *_PROBE[:1]])
+        except ConfigError:
+            return False
+        return True
+
+    def check(self, *, turns: bool, system: bool = False) -> None:
         """Examines the template before any work.
 
         Args:
             turns: whether prompts hold earlier turns of the assistant.
+            system: whether prompts begin with a system message.
 
         Raises:
             ConfigError: it fails, drops contents, or ignores the generation prompt.
         """
-        self.encode(_PROBE if turns else _PROBE[:1])
+        probe = _PROBE if turns else _PROBE[:1]
+        self.encode([{"role": "system", "content": "Be brief."}, *probe] if system else probe)
         prompted, bare = (self._text(_PROBE[:1], generation=wanted).literals[1] for wanted in (True, False))
         try:
             begins = self._text(_PROBE[:2], generation=False).literals[1]

@@ -7,7 +7,8 @@ from tracer_agents.config import PolicyScheme, policy_of
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationBackend, GenerationRequest
 from tracer_agents.speakers.chat import Chat
-from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, Messages, messages
+from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, Prompts
+from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Dialogue, FinishReason, Role, Utterance
 from tracer_env.grading.verdict import parse_verdict
@@ -94,7 +95,7 @@ class ModelSpeakers:
         backend: the engine.
         chat: the model's chat format.
         task: reads answers out of proposals.
-        style: which of the prompt texts, see ``prompts``.
+        prompts: what speakers are shown.
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
         reviewer_max_new_tokens: the longest review.
         policy: who shares a policy with whom.
@@ -106,7 +107,7 @@ class ModelSpeakers:
     backend: GenerationBackend
     chat: Chat
     task: Task
-    style: str
+    prompts: Prompts
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
     context: int | None
@@ -169,8 +170,7 @@ class ModelSpeakers:
         return None
 
     def _messages(self, view: View, longest: tuple[int, int]) -> Messages:
-        return messages(
-            self.style,
+        return self.prompts.messages(
             question=view.question,
             role=view.role,
             solution=view.solution,

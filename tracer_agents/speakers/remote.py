@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest
 from tracer_agents.speakers.model import LONGEST_QUOTES, View, cuts, view_of
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import Prompts
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import FinishReason, Role, Utterance
 from tracer_env.grading.verdict import parse_verdict
@@ -43,7 +43,7 @@ class OpenAISpeakers:
     Args:
         client: sends the requests.
         task: reads answers out of proposals.
-        style: which of the prompt texts, see ``prompts``.
+        prompts: what speakers are shown.
         proposer_max_new_tokens: the longest proposal, in tokens.
         reviewer_max_new_tokens: the longest review.
         temperature: of sampling; 0 is greedy.
@@ -51,7 +51,7 @@ class OpenAISpeakers:
 
     client: Completer
     task: Task
-    style: str
+    prompts: Prompts
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
     temperature: float = 1.0
@@ -92,8 +92,7 @@ class OpenAISpeakers:
         """What is asked for a view, with so many characters of a solution and of a review."""
         proposes = view.role is Role.PROPOSER
         return ChatRequest.of(
-            messages(
-                self.style,
+            self.prompts.messages(
                 question=view.question,
                 role=view.role,
                 solution=view.solution,

@@ -192,7 +192,9 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
             after = _measure_in_parts(examiner, controller, directory, display)
         figures_after = examiner.metrics(after)
         tokens = figures_after.generated_tokens_per_question
-        baselines = _measure_baselines(examiner, directory, stages, tokens=tokens)
+        baselines: Dialogues = {}
+        if config.evaluation.baselines:
+            baselines = _measure_baselines(examiner, directory, stages, tokens=tokens)
         summary = Summary(
             origin=origin,
             stage_seconds=stages.seconds,

@@ -77,7 +77,7 @@ def model_card(config: Config, policy: Policy, name: str, step: int, summary: Ma
         **config.model_dump(mode="json"),
         policy=name,
         model=config.speakers.model,
-        style=policy.style,
+        style=policy.prompts.name,
         step=step,
         version=describe(config)["versions"]["tracer-debate"],
         questions=speaker_steps * schedule.questions_per_step,

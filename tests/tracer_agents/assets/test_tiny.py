@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tracer_agents
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_env.dialogue import Role
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.tasks.arithmetic import Arithmetic
@@ -30,7 +30,7 @@ def say(tokenizer):
     def answer(asked, do_sample):
         prompts = [
             tokenizer.apply_chat_template(
-                messages("tiny", answer_format="", **one), add_generation_prompt=True, tokenize=False
+                prompts_for("tiny").messages(answer_format="", **one), add_generation_prompt=True, tokenize=False
             )
             for one in asked
         ]
@@ -60,7 +60,7 @@ def test_tokenizer_is_the_trained_one_and_lossless(tokenizer):
 
 
 def test_chat_template_renders_turns_with_control_tokens(tokenizer):
-    shown = messages("tiny", question="Q", role=Role.REVIEWER, solution="S", review=None, answer_format="")
+    shown = prompts_for("tiny").messages(question="Q", role=Role.REVIEWER, solution="S", review=None, answer_format="")
     rendered = tokenizer.apply_chat_template(shown, add_generation_prompt=True, tokenize=False)
     assert rendered == "<|user|>Q<|end|><|assistant|>S<|end|><|user|>Review.<|end|><|assistant|>"
     ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]

@@ -10,6 +10,9 @@ from tracer_agents.config import load_config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, Outcome
 from tracer_agents.runs.directory import RunDirectory, describe, weights_digest
+from tracer_agents.runs.files import read_json
+from tracer_agents.speakers.prompts import prompts_for
+from tracer_env.errors import ConfigError
 
 CONFIG = load_config(overrides={"seed": 3, "task.options": {"level": 2}})
 
@@ -178,3 +181,38 @@ def test_another_file_of_questions_by_the_same_name_is_refused(tmp_path, monkeyp
     ):
         pytest.fail("a run on other questions")
     run.require_data(load_config(overrides={"task": {"name": "jsonl", name: str(tmp_path / "there" / "q.jsonl")}}))
+
+
+def test_a_run_goes_on_with_the_prompts_that_it_began_with(tmp_path):
+    file, shipped = tmp_path / "mine.jinja", prompts_for("chat").texts.path
+    file.write_text(shipped.read_text())
+    config = load_config(overrides={"speakers.prompts": str(file)})
+    with RunDirectory.create(tmp_path / "run", config):
+        pass
+    began = {str(file): hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert read_json(tmp_path / "run" / "run.json")["prompts_sha256"] == describe(config)["prompts_sha256"] == began
+    with RunDirectory.resume(tmp_path / "run", config):
+        pass
+
+    file.write_text(shipped.read_text().replace("step by step", "in one go"))
+    with (
+        pytest.raises(RunError, match=r"speakers\.prompts: .*mine\.jinja .* began with.*; restore the file"),
+        RunDirectory.resume(tmp_path / "run", config),
+    ):
+        pytest.fail("a run on other prompts")
+
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"mine\.jinja cannot be read"), RunDirectory.resume(tmp_path / "run", config):
+        pytest.fail("a run without its prompts")
+
+
+def test_a_damaged_file_of_prompts_stops_a_run_before_anything_is_written(tmp_path):
+    (tmp_path / "mine.jinja").write_text("{% block solve %}")
+    config = load_config(overrides={"speakers.prompts": str(tmp_path / "mine.jinja")})
+    with pytest.raises(ConfigError, match=r"mine\.jinja:1"), RunDirectory.create(tmp_path / "run", config):
+        pytest.fail("a run without prompts")
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_digest_of_a_styles_prompts_is_in_the_run(tmp_path):
+    assert list(describe(CONFIG)["prompts_sha256"]) == ["tiny"]

@@ -13,6 +13,7 @@ from tracer_agents.generation.scripted import ScriptedBackend
 from tracer_agents.rollout.records import Outcome, record_dialogues, record_from_json
 from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.model import ModelSpeakers, view_of
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.arithmetic import Arithmetic
@@ -43,7 +44,7 @@ def speakers(tokenizer):
             backend=ScriptedBackend(script=script),
             chat=Chat(tokenizer=tokenizer),
             task=Arithmetic(),
-            style="tiny",
+            prompts=prompts_for("tiny"),
             proposer_max_new_tokens=40,
             reviewer_max_new_tokens=20,
             context=context,

@@ -1,16 +1,31 @@
 """What each speaker is shown: the right texts, in the right order, and nothing that can forge a turn."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 
-from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, STYLES, messages, quoted
-from tracer_env.dialogue import Role
+from tracer_agents.speakers import prompts
+from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, STYLES, prompts_for, quoted
+from tracer_env.dialogue import Role, Verdict
 from tracer_env.errors import ConfigError
+from tracer_env.grading.choice import Choice
+from tracer_env.grading.numeric import Numeric
+from tracer_env.grading.verdict import parse_verdict
 
 QUESTION, SOLUTION, REVIEW, FORMAT = "How many?", "1+1=3\n#### 3", "1+1=2 not 3\nVerdict: WRONG", "#### <number>"
 
 
+def shown_by(style, role=Role.PROPOSER, solution=None, review=None, question=QUESTION, others=(), ending=FORMAT):
+    return prompts_for(style).messages(
+        question=question, role=role, solution=solution, review=review, others=others, answer_format=ending
+    )
+
+
 def ask(style, role=Role.PROPOSER, solution=None, review=None, question=QUESTION):
-    shown = messages(style, question=question, role=role, solution=solution, review=review, answer_format=FORMAT)
+    shown = prompts_for(style).messages(
+        question=question, role=role, solution=solution, review=review, answer_format=FORMAT
+    )
     return "\n".join(f"{message['role']}: {message['content']}" for message in shown)
 
 
@@ -42,7 +57,9 @@ def test_conversations_alternate_and_end_with_the_user(style):
         (Role.REVIEWER, SOLUTION, None),
         (Role.PROPOSER, SOLUTION, REVIEW),
     ]:
-        shown = messages(style, question=QUESTION, role=role, solution=solution, review=review, answer_format=FORMAT)
+        shown = prompts_for(style).messages(
+            question=QUESTION, role=role, solution=solution, review=review, answer_format=FORMAT
+        )
         assert [message["role"] for message in shown] == ["user", "assistant"] * (len(shown) // 2) + ["user"]
         assert shown[0]["content"].startswith(QUESTION)
 
@@ -55,6 +72,58 @@ def test_tiny_roles_are_prefixes_of_each_other():
     )
     assert review.startswith(solve)
     assert revise.startswith(review)
+
+
+def test_tiny_is_what_the_embedded_model_was_trained_on():
+    """Token for token: spaces at the ends of a question are its own."""
+    question, solution, review = " Q {{ x }} \n", "S", "R\nVerdict: WRONG"
+    conversation = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": solution},
+        {"role": "user", "content": "Review."},
+        {"role": "assistant", "content": review},
+        {"role": "user", "content": "Revise."},
+    ]
+    assert shown_by("tiny", question=question) == conversation[:1]
+    assert shown_by("tiny", Role.REVIEWER, solution, question=question) == conversation[:3]
+    assert shown_by("tiny", Role.PROPOSER, solution, review, question=question) == conversation
+    debate = shown_by("tiny", Role.PROPOSER, solution, question=question, others=("A", "B"))
+    assert debate == [*conversation[:3], {"role": "assistant", "content": "A\n\nB"}, conversation[4]]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_debaters_see_everybody(style):
+    shown = "\n".join(each["content"] for each in shown_by(style, solution=SOLUTION, others=("of B", "of C")))
+    places = [shown.index(text) for text in (QUESTION, SOLUTION, "of B", "of C")]
+    assert places == sorted(places)
+
+
+def test_boxed_asks_for_a_letter_where_answers_are_letters():
+    number, letter = (shown_by("boxed", ending=ending)[0]["content"] for ending in (FORMAT, "#### <letter>"))
+    assert number == f"{QUESTION}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+    assert letter.endswith("put your final answer, the letter of your choice, within \\boxed{}.")
+
+
+@pytest.mark.parametrize("style", ["chat", "boxed"])
+def test_what_the_prompts_ask_for_can_be_read(style):
+    """A review that ends as it is told to has a verdict; a solution that does has an answer."""
+    assert "Verdict: RIGHT" in ask(style, Role.REVIEWER, SOLUTION)
+    assert parse_verdict("Step 1 is wrong.\nVerdict: WRONG") is Verdict.WRONG
+    assert Numeric().parse("So it is 3.\n#### 3" if style == "chat" else "So it is \\boxed{3}.") == "3"
+    assert Choice().parse("So it is \\boxed{C}.") == "C"
+
+
+def test_a_file_replaces_the_styles_prompts(tmp_path):
+    file = tmp_path / "mine.jinja"
+    shipped = Path(prompts.__file__).parents[1] / "assets" / "prompts" / "chat.jinja"
+    file.write_text(shipped.read_text().replace("You are solving this problem.", "Solve it."))
+    replaced = prompts_for("chat", str(file))
+    shown = replaced.messages(question=QUESTION, role=Role.PROPOSER, solution=None, review=None, answer_format=FORMAT)
+    assert shown[0]["content"] == ask("chat").removeprefix("user: ").replace(
+        "You are solving this problem.", "Solve it."
+    )
+    assert replaced.name == str(file)
+    assert replaced.texts.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_chat_says_how_to_end():

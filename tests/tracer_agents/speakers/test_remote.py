@@ -7,7 +7,7 @@ import pytest
 from tracer_agents.generation.openai.orders import ChatCompletion
 from tracer_agents.rollout.records import Outcome, record_dialogues
 from tracer_agents.speakers.model import View
-from tracer_agents.speakers.prompts import messages
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.speakers.remote import OpenAISpeakers
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Verdict, initial, transition
@@ -38,7 +38,7 @@ def said(text: str, **changed) -> ChatCompletion:
 
 
 def speakers(say, **changed) -> OpenAISpeakers:
-    settings = {"style": "chat", "proposer_max_new_tokens": 32, "reviewer_max_new_tokens": 16, **changed}
+    settings = {"prompts": prompts_for("chat"), "proposer_max_new_tokens": 32, "reviewer_max_new_tokens": 16, **changed}
     return OpenAISpeakers(client=Scripted(say), task=Arithmetic(), **settings)
 
 
@@ -51,8 +51,8 @@ def test_a_proposal_and_a_review_are_asked_for_and_read():
     assert (proposal.answer, proposal.verdict, review.answer, review.verdict) == ("7", None, None, Verdict.WRONG)
     assert (proposal.prompt_tokens, proposal.generated_tokens) == (9, 4)
     first, second = script.client.asked
-    shown = messages(
-        "chat", question="How many?", role=Role.REVIEWER, solution="so\n#### 7", review=None, answer_format=""
+    shown = prompts_for("chat").messages(
+        question="How many?", role=Role.REVIEWER, solution="so\n#### 7", review=None, answer_format=""
     )
     assert second.messages == tuple((message["role"], message["content"]) for message in shown)
     assert first.seed == SpeakRequest(episode=EPISODE, state=start).noise_seed != second.seed
