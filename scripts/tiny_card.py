@@ -1,4 +1,4 @@
-"""Measures the embedded model in every role and writes its model card."""
+"""Measures an embedded model in every role and writes its model card."""
 
 import platform
 import re
@@ -28,6 +28,18 @@ class Cost:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What the card says of how the model came about; ``falling``: whether its rate fell to zero at the end."""
+
+    name: str
+    falling: bool
+    mix: Mix
+    level: int | str
+    cost: Cost
+    seed: int
 
 
 @torch.inference_mode()
@@ -166,11 +178,10 @@ def _mean(values: Sequence[bool]) -> float:
 
 
 _CARD = """\
-# tracer-tiny
+# {name}
 
-A causal language model of {parameters:,} parameters that solves, reviews and revises short arithmetic stories. It is
-the embedded default of TRACER: small enough to train on a laptop's CPU, and weak on purpose, so that there is room
-to learn. It knows nothing else; outside its task its output is noise.
+A causal language model of {parameters:,} parameters that solves, reviews and revises short arithmetic stories. {place}
+It knows nothing else; outside its task its output is noise.
 
 ## Task
 The `arithmetic` task, level {level} by default: a quantity changes two to four times; the answer is the quantity at the
@@ -197,15 +208,28 @@ quote the model's own. Three things leave room, and a gain by reinforcement lear
   shown ({direct_share:.0%} of its solutions: short demonstrations are batched together, where each token weighs
   more) and is then right {direct_accuracy:.1%} of the time. If it only ever worked solutions out, sampled accuracy
   would be about {worked_accuracy:.2f} instead of {solve_sampled:.2f}: that much is learning to show the work.
-- **Sharpening.** Training stopped early, at a rate that was never lowered, which leaves a flat distribution.
+- **Sharpening.** {sharpening}
 - **Calculating.** What remains wrong at temperature 0.
 
 ## Data and training
 Procedurally generated problems of the training split, levels {levels}; the tokenizer (byte-level
 BPE, {vocabulary} tokens, single digits) is trained on such texts too. {steps:,} optimiser steps, {tokens:,} tokens
 with padding, {minutes:.0f} minutes on {threads} thread{s} of a machine with {machine}; seed {seed}. Made by
-`scripts/train_tiny.py`, which writes this page.
+`scripts/train_tiny.py --size {size}`, which writes this page.
 """
+
+_PLACES = {
+    "tracer-tiny": """It is
+the embedded default of TRACER: small enough to train on a laptop's CPU, and weak on purpose, so that there is room
+to learn.""",
+    "tracer-small": """It is
+the strong agent of TRACER's preset `pair`, beside `tracer-tiny`: a token of it costs about four times as much.
+Both have the same tokenizer and prompts.""",
+}
+_SHARPENING = {
+    False: "Training stopped early, at a rate that was never lowered, which leaves a flat distribution.",
+    True: "Training stopped early; the rate fell to zero over the final stage, which leaves a sharp distribution.",
+}
 
 _ROWS = (
     ("proposer", "accuracy, sampled", "solve_sampled"),
@@ -228,23 +252,18 @@ _ROWS = (
 )
 
 
-def write_card(
-    folder: Path,
-    measured: Figures,
-    model: LlamaForCausalLM,
-    *,
-    mix: Mix,
-    level: int | str,
-    cost: Cost,
-    seed: int,
-) -> None:
+def write_card(folder: Path, measured: Figures, model: LlamaForCausalLM, made: Made) -> None:
     """Writes the folder's README from what was measured."""
     threads = torch.get_num_threads()
     (folder / "README.md").write_text(
         _CARD.format(
+            name=made.name,
+            size=made.name.removeprefix("tracer-"),
+            place=_PLACES[made.name],
+            sharpening=_SHARPENING[made.falling],
             parameters=sum(weight.numel() for weight in model.parameters()),
             vocabulary=model.config.vocab_size,
-            level=level,
+            level=made.level,
             max_new_tokens=MAX_NEW_TOKENS,
             count=int(measured["questions"]),
             rows="\n".join(
@@ -255,16 +274,16 @@ def write_card(
             direct_accuracy=measured["direct_accuracy"],
             worked_accuracy=measured["worked_accuracy"],
             solve_sampled=measured["solve_sampled"],
-            direct=mix.direct,
-            snap=mix.snap,
-            levels=", ".join(f"{of_mix} ({weight:.0%})" for of_mix, weight in mix.levels.items()),
-            steps=cost.steps,
-            tokens=cost.tokens,
-            minutes=cost.seconds / 60,
+            direct=made.mix.direct,
+            snap=made.mix.snap,
+            levels=", ".join(f"{of_mix} ({weight:.0%})" for of_mix, weight in made.mix.levels.items()),
+            steps=made.cost.steps,
+            tokens=made.cost.tokens,
+            minutes=made.cost.seconds / 60,
             threads=threads,
             s="" if threads == 1 else "s",
             machine=_processor(),
-            seed=seed,
+            seed=made.seed,
         ),
         encoding="utf-8",
     )

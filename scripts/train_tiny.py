@@ -1,11 +1,13 @@
-"""Makes tracer-tiny, the embedded model: tokenizer, weights and model card, from nothing but this repository.
+"""Makes an embedded model: tokenizer, weights and model card, from nothing but this repository.
 
-    python scripts/train_tiny.py --out tracer_agents/assets/tracer-tiny
+    python scripts/train_tiny.py --size tiny --out tracer_agents/assets/tracer-tiny
+    python scripts/train_tiny.py --size small --out tracer_agents/assets/tracer-small
 
 Two stages of supervised training on generated demonstrations. The base stage learns short stories, then longer ones;
-in the final stage half of the dialogues quote the model's own solutions and reviews. Training stops early and at a
-constant rate, for the model is to leave room to learn. The prompts are those
-of ``tracer_agents.speakers.prompts`` in the style ``tiny``; that both sides agree token for token is asserted.
+in the final stage half of the dialogues quote the model's own solutions and reviews. Training stops early, for the
+models are to leave room to learn; tracer-tiny's rate is constant, tracer-small's falls to zero in the final stage.
+The prompts are those of ``tracer_agents.speakers.prompts`` in the style ``tiny``; that both sides agree token for
+token is asserted. Both models have the same tokenizer.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from tiny_card import Cost, evaluate, generate, write_card
+from tiny_card import Cost, Made, evaluate, generate, write_card
 from tiny_demonstrations import TASK, Demonstration, Mix, Played, demonstrations, problems, role_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -37,7 +39,26 @@ SHORT = Mix(levels={1: 0.4, 2: 0.6}, direct=0.1, snap=0.05)
 FULL = Mix(levels={1: 0.05, 2: 0.2, 3: 0.75}, direct=0.1, snap=0.05)
 TEXTS = replace(FULL, direct=0.5, snap=0.3)  # what the tokenizer is trained on
 SHORT_STEPS = 420  # of the base stage
-RATE, WARM_UP_STEPS = 5e-3, 100
+WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """One of the embedded models: its shape, how long it is trained, and the number format of its file."""
+
+    width: int
+    heads: int
+    steps: int  # of the base stage
+    final_steps: int
+    rate: float
+    falling: bool  # whether the rate falls to zero in the final stage
+    dtype: torch.dtype
+
+
+SIZES = {
+    "tiny": Size(width=128, heads=2, steps=3565, final_steps=400, rate=5e-3, falling=False, dtype=torch.float32),
+    "small": Size(width=256, heads=4, steps=1800, final_steps=600, rate=5e-3, falling=True, dtype=torch.bfloat16),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +97,16 @@ def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(vocabulary: int) -> LlamaForCausalLM:
-    """The architecture: 0.85 million parameters."""
+def make_model(vocabulary: int, size: Size) -> LlamaForCausalLM:
+    """The architecture: 0.85 million parameters at width 128, 3.3 million at 256."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
-            hidden_size=128,
-            intermediate_size=384,
+            hidden_size=size.width,
+            intermediate_size=3 * size.width,
             num_hidden_layers=4,
-            num_attention_heads=2,
-            num_key_value_heads=1,
+            num_attention_heads=size.heads,
+            num_key_value_heads=size.heads // 2,
             head_dim=64,
             max_position_embeddings=POSITIONS,
             tie_word_embeddings=True,
@@ -168,22 +189,29 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 
 class Trainer:
-    """A model with its two optimisers: Muon for the matrices of the layers, AdamW for everything else."""
+    """A model with its two optimisers: Muon for the matrices of the layers, AdamW for everything else.
 
-    def __init__(self, model: LlamaForCausalLM) -> None:
+    The rate is constant after a warm-up; with ``falls_over`` steps it then falls to zero in a straight line.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, rate: float, falls_over: int | None = None) -> None:
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
         others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
         self._model, self._step = model, 0
-        self._muon = torch.optim.Muon(matrices, lr=RATE, weight_decay=0.01, momentum=0.95)
-        self._adam = torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
+        self._rate, self._falls_over = rate, falls_over
+        self._muon = torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, momentum=0.95)
+        self._adam = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     def learn(self, batch: Batch) -> float:
-        """One optimiser step at the constant rate, after a warm-up; returns the loss."""
+        """One optimiser step; returns the loss."""
         self._step += 1
+        factor = min(1.0, self._step / WARM_UP_STEPS)
+        if self._falls_over is not None:
+            factor *= max(0.0, 1 - (self._step - 1) / self._falls_over)
         for optimiser in (self._muon, self._adam):
             optimiser.zero_grad()
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1.0, self._step / WARM_UP_STEPS)
+                group["lr"] = self._rate * factor
         loss = loss_of(self._model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
@@ -225,15 +253,17 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 class Run:
     """One training run: the stages in order, with what they cost so far."""
 
-    def __init__(self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, rows: int) -> None:
-        self.model, self.tokenizer, self.seed, self.rows = model, tokenizer, seed, rows
+    def __init__(
+        self, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, size: Size, *, seed: int, rows: int
+    ) -> None:
+        self.model, self.tokenizer, self.size, self.seed, self.rows = model, tokenizer, size, seed, rows
         self.cost = Cost()
         self._encode = Encoder(tokenizer)
         assert_prompts_match(tokenizer, self._encode, list(islice(demonstrations(FULL, seed=seed), 200)))
 
     def base(self, steps: int) -> None:
         """The short mix, then the full one."""
-        trainer = Trainer(self.model)
+        trainer = Trainer(self.model, self.size.rate)
         short = min(SHORT_STEPS, steps)
         self._learn(trainer, demonstrations(SHORT, seed=self.seed + 100), "short", short)
         self._learn(trainer, demonstrations(FULL, seed=self.seed + 200), "full", steps - short)
@@ -244,7 +274,8 @@ class Run:
         played = self_play(self.model, self.tokenizer, plays, seed=self.seed + 9)
         self.cost.seconds += time.monotonic() - started
         stream = demonstrations(FULL, seed=self.seed + 300, played=played)
-        self._learn(Trainer(self.model), stream, "final", steps)
+        trainer = Trainer(self.model, self.size.rate, falls_over=steps if self.size.falling else None)
+        self._learn(trainer, stream, "final", steps)
 
     def _learn(self, trainer: Trainer, stream: Iterator[Demonstration], phase: str, steps: int) -> None:
         recent: list[float] = []
@@ -261,25 +292,28 @@ class Run:
         self.cost.seconds += time.monotonic() - started
 
 
-def train(out: Path, *, steps: int, final_steps: int, plays: int, count: int, tries: int, seed: int, rows: int) -> None:
+def train(out: Path, name: str, size: Size, *, plays: int, count: int, tries: int, seed: int, rows: int) -> None:
     """Trains from nothing; writes the model and its card to ``out``."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(seed)
-    run = Run(make_model(len(tokenizer)), tokenizer, seed=seed, rows=rows)
-    run.base(steps)
-    run.final(final_steps, plays)
+    run = Run(make_model(len(tokenizer), size), tokenizer, size, seed=seed, rows=rows)
+    run.base(size.steps)
+    run.final(size.final_steps, plays)
+    run.model.to(size.dtype)  # as the file holds it: what is measured is what is shipped
     save(run.model, tokenizer, out)
     measured = evaluate(run.model, tokenizer, count=count, seed=seed + 1, level=LEVEL, tries=tries)
     print(json.dumps(measured))
-    write_card(out, measured, run.model, mix=FULL, level=LEVEL, cost=run.cost, seed=seed)
+    made = Made(name=f"tracer-{name}", falling=size.falling, mix=FULL, level=LEVEL, cost=run.cost, seed=seed)
+    write_card(out, measured, run.model, made)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=list(SIZES), default="tiny", help="which model to make")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
-    parser.add_argument("--steps", type=int, default=3565, help="optimiser steps of the base stage")
-    parser.add_argument("--final-steps", type=int, default=400, help="optimiser steps of the final stage")
+    parser.add_argument("--steps", type=int, help="optimiser steps of the base stage, instead of the size's own")
+    parser.add_argument("--final-steps", type=int, help="optimiser steps of the final stage, likewise")
     parser.add_argument("--plays", type=int, default=3072, help="dialogues the model plays before the final stage")
     parser.add_argument("--count", type=int, default=1024, help="questions the card's figures are measured on")
     parser.add_argument("--tries", type=int, default=8, help="samples per question for the share with one right")
@@ -289,12 +323,12 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    size = vars(given)
+    size = SIZES[given.size]
+    size = replace(size, steps=given.steps or size.steps, final_steps=given.final_steps or size.final_steps)
+    lengths = {name: getattr(given, name) for name in ("plays", "count", "tries", "rows")}
     if given.smoke:
-        size |= {"steps": 4, "final_steps": 2, "plays": 4, "count": 4, "tries": 1, "rows": 4}
-    train(
-        given.out, **{name: size[name] for name in ("steps", "final_steps", "plays", "count", "tries", "seed", "rows")}
-    )
+        size, lengths = replace(size, steps=4, final_steps=2), {"plays": 4, "count": 4, "tries": 1, "rows": 4}
+    train(given.out, given.size, size, seed=given.seed, **lengths)
 
 
 if __name__ == "__main__":
