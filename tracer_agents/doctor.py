@@ -232,7 +232,7 @@ def _servers(config: Config) -> Iterator[Finding]:
     """The parity gate, check by check."""
     try:
         with build(config) as parts:
-            checks = parts.gate(config)
+            checks = parts.gate()
     except TracerError as error:
         yield Finding(name="servers", status="failed", detail=str(error))
         return

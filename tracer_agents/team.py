@@ -62,6 +62,7 @@ class Team:
     def env(self, **overrides: Any) -> AECEnv:
         """The environment that the team was trained for, on held-out questions; ``overrides`` change its arguments."""
         dialogue = self.config.dialogue
+        agents = [self.config.of_agent(agent) for agent in range(dialogue.n_agents)]
         settings = {
             "n_agents": dialogue.n_agents,
             "rounds": dialogue.rounds,
@@ -71,7 +72,9 @@ class Team:
             "task": self.parts.task,
             "split": "test",
             "price_of_speech": dialogue.price_of_speech,
-            "max_new_tokens": self.config.limits.longest,
+            "max_new_tokens": [config.limits.longest for config in agents],
+            "prices": [config.speakers.price for config in agents],
+            "prompt_prices": [config.speakers.prompt_price for config in agents],
         }
         return debate_v0.env(**{**settings, **overrides})
 

@@ -32,8 +32,8 @@ class SpeakRequest:
 
     @property
     def noise_seed(self) -> int:
-        """The seed of this utterance's sampling noise: a function of the episode and the mode prefix alone."""
-        return speak_seed(self.episode.seed, self.state.prefix, self.candidate)
+        """The seed of this utterance's sampling noise: a function of the episode, the mode prefix and who began."""
+        return speak_seed(self.episode.seed, self.state.prefix, self.candidate, self.state.rules.first_agent)
 
 
 class Speakers(Protocol):

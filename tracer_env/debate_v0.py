@@ -31,7 +31,9 @@ The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``infoset`` | ``"consensus"`` | ``"paper"``, ``"consensus"``, ``"recall"``: what controllers know |
 | ``task`` | ``"arithmetic"`` | a name for ``tracer_env.tasks.make_task``, or a ``Task`` |
 | ``price_of_speech`` | 0.1 | λ ≥ 0 |
-| ``max_new_tokens`` | 256 | the most tokens an utterance is meant to have: the unit of the cost |
+| ``max_new_tokens`` | 256 | the most tokens of an utterance, for all agents or for each: the unit of the cost |
+| ``prices`` | 1 each | what a token costs that an agent generates, > 0, one for each agent |
+| ``prompt_prices`` | 0 each | what a token costs that an agent is shown, ≥ 0, one for each agent |
 | ``force_on_unparsed`` | False | speaking is also forced in a proposal round whose pending solution has no answer |
 | ``split`` | ``"train"`` | where questions come from: ``"train"``, ``"validation"``, ``"test"`` |
 | ``count_tokens`` | words | counts the tokens of a text that does not say it itself |
@@ -60,7 +62,8 @@ no state. Other agents' infos are empty. The gold answer is in no observation, i
 A proposer earns +1 for each right solution and −1 for each wrong or unparseable one; a reviewer +1 for each verdict
 that matches the truth about the pending solution, −1 for one that does not, 0 if no verdict can be read. Every
 controller earns the team's utility, once, at the end: u = ±1 − λ·C, with C the generated tokens over
-``rounds · max_new_tokens``, at most 1.
+``rounds · max_new_tokens``, at most 1. Where agents have prices, C is Σ price · tokens over the most that generation
+can cost in a dialogue, and tokens that are read add to it.
 
 All agents finish together after the last round; then each takes one **dead step** (``step(None)``). An agent receives
 a reward at its next ``last()``: what a speaker earned earlier arrives when it is next selected, and the utility of

@@ -11,10 +11,11 @@ The machine knows nothing of gold answers, rewards, models or PettingZoo: ``init
 # Arguments from outside are checked, whatever their annotations say:
 # pyright: reportUnnecessaryIsInstance=false
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tracer_env.errors import ConfigError, IllegalMove
 
@@ -63,6 +64,7 @@ class Rules:
             proposes and agent (c+1) mod N reviews. ``"parity"``: agent (round−1) mod N is active, as in the
             released code of the paper.
         force_on_unparsed: speaking is forced in a proposal round whose pending solution has no answer.
+        first_agent: who is active in round 1; the others follow in their order.
 
     Raises:
         ConfigError: a value outside the above.
@@ -72,6 +74,7 @@ class Rules:
     rounds: int = 5
     schedule: Schedule = "rotate"
     force_on_unparsed: bool = False
+    first_agent: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.n_agents, bool) or not isinstance(self.n_agents, int) or self.n_agents < 1:
@@ -80,6 +83,8 @@ class Rules:
             raise ConfigError(f"rounds must be an odd integer ≥ 1, got {self.rounds!r}")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
+        if self.first_agent not in range(self.n_agents):
+            raise ConfigError(f"first_agent must be an agent from 0 to {self.n_agents - 1}, got {self.first_agent!r}")
 
     @cached_property
     def seats(self) -> tuple[tuple[int, Role], ...]:
@@ -89,9 +94,9 @@ class Rules:
     def _seat(self, round_: int) -> tuple[int, Role]:
         role = Role.PROPOSER if round_ % 2 else Role.REVIEWER
         if self.schedule == "parity":
-            return (round_ - 1) % self.n_agents, role
+            return (self.first_agent + round_ - 1) % self.n_agents, role
         cycle = (round_ - 1) // 2
-        return (cycle + (role is Role.REVIEWER)) % self.n_agents, role
+        return (self.first_agent + cycle + (role is Role.REVIEWER)) % self.n_agents, role
 
     @property
     def max_proposals(self) -> int:
@@ -126,6 +131,14 @@ class Turn:
     mode: Mode
     forced: bool
     utterance: Utterance | None
+
+
+class RoundUsage(NamedTuple):
+    """The tokens of a spoken round and the agent that spoke."""
+
+    agent: int
+    prompt_tokens: int
+    generated_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +177,12 @@ class Dialogue:
     def generated_tokens(self) -> int:
         """Tokens generated so far, over all speakers."""
         return sum(turn.utterance.generated_tokens for turn in self.turns if turn.utterance)
+
+    def usage(self) -> Iterator[RoundUsage]:
+        """Who used how many tokens, for each spoken round."""
+        for turn in self.turns:
+            if turn.utterance:
+                yield RoundUsage(turn.agent, turn.utterance.prompt_tokens, turn.utterance.generated_tokens)
 
     @property
     def prefix(self) -> str:

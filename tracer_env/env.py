@@ -7,11 +7,11 @@
 # pyright: reportUnnecessaryIsInstance=false
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import logger
@@ -36,7 +36,7 @@ from tracer_env.errors import ConfigError, DataError, InvalidAction
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.infosets import InfosetKey, InfosetName, Infosets
 from tracer_env.rendering import render_dialogue, render_turn, show
-from tracer_env.rewards import Utility, proposer_reward, reviewer_reward
+from tracer_env.rewards import Prices, Utility, proposer_reward, reviewer_reward
 from tracer_env.seeding import fresh_episode_seed
 from tracer_env.spaces import MAX_CHARS, SpokenText, UnicodeText, count_words, usable_text
 from tracer_env.tasks.base import Grade, Split, Task
@@ -45,6 +45,7 @@ from tracer_env.turns import OrderEnforcing, TurnBasedEnv
 MASKS = {legal_modes: np.array(legal_modes, np.int8) for legal_modes in product((False, True), repeat=2)}
 MEMO = 4096  # infoset keys whose features are kept
 PARTS = ("controller", "proposer", "reviewer")
+_Number = TypeVar("_Number", int, float)
 
 
 class raw_env(TurnBasedEnv):
@@ -73,11 +74,13 @@ class raw_env(TurnBasedEnv):
         infoset: InfosetName = "consensus",
         task: str | Task = "arithmetic",
         price_of_speech: float = 0.1,
-        max_new_tokens: int = 256,
+        max_new_tokens: int | Sequence[int] = 256,
         force_on_unparsed: bool = False,
         split: Split = "train",
         count_tokens: Callable[[str], int] = count_words,
         max_chars: int = MAX_CHARS,
+        prices: Sequence[float] = (),
+        prompt_prices: Sequence[float] = (),
         render_mode: str | None = None,
     ) -> None:
         super().__init__()
@@ -89,7 +92,16 @@ class raw_env(TurnBasedEnv):
             n_agents=n_agents, rounds=rounds, schedule=schedule, force_on_unparsed=force_on_unparsed
         )  # fmt: skip
         self.infosets = Infosets(infoset, self.rules)
-        self.utility = Utility(price_of_speech=price_of_speech, rounds=rounds, max_new_tokens=max_new_tokens)
+        limits = [max_new_tokens] * n_agents if isinstance(max_new_tokens, int) else max_new_tokens
+        self.utility = Utility.of_team(
+            self.rules,
+            price_of_speech=price_of_speech,
+            limits=_per_agent("max_new_tokens", limits, n_agents),
+            prices=Prices(
+                generated=_per_agent("prices", prices or (1,) * n_agents, n_agents),
+                prompt=_per_agent("prompt_prices", prompt_prices or (0,) * n_agents, n_agents),
+            ),
+        )
         self.task: Task = tasks.make_task(task) if isinstance(task, str) else task
         self.max_chars = max_chars
         self.render_mode = render_mode
@@ -281,7 +293,7 @@ class raw_env(TurnBasedEnv):
             reward = proposer_reward(right) if proposing else reviewer_reward(turn.utterance.verdict, right)
             paid[f"{turn.role}_{turn.agent}"] = reward
         if is_terminal(state):
-            utility = float(self.utility(self._right(state.answer), state.generated_tokens))
+            utility = float(self.utility(self._right(state.answer), self.utility.prices.dialogue(state)))
             paid |= dict.fromkeys(self._controllers, utility)
         return paid
 
@@ -298,6 +310,17 @@ class raw_env(TurnBasedEnv):
 def env(**kwargs: Any) -> OrderEnforcing:
     """The AEC environment: ``raw_env`` with PettingZoo's order check. Arguments as for ``raw_env``."""
     return OrderEnforcing(raw_env(**kwargs))
+
+
+def _per_agent(name: str, values: Sequence[_Number], n_agents: int) -> tuple[_Number, ...]:
+    """``values``, one for each agent.
+
+    Raises:
+        ConfigError: there are more or fewer.
+    """
+    if len(values) != n_agents:
+        raise ConfigError(f"{name} must hold a number for each of {n_agents} agents, got {values!r}")
+    return tuple(values)
 
 
 def _shown(action: Any) -> str:

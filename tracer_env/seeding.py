@@ -37,9 +37,13 @@ def control_uniform(episode_seed: int, prefix: str) -> float:
     return float(stream(episode_seed, "control", prefix).random())
 
 
-def speak_seed(episode_seed: int, prefix: str, candidate: int = 0) -> int:
-    """The seed of an utterance's sampling noise, after the modes in ``prefix``; candidate 0 is the one played."""
-    return derive_seed(episode_seed, "speak", prefix, candidate)
+def speak_seed(episode_seed: int, prefix: str, candidate: int = 0, first_agent: int = 0) -> int:
+    """The seed of an utterance's sampling noise, after the modes in ``prefix``; candidate 0 is the one played.
+
+    Modes say who spoke if one knows who began: ``first_agent``.
+    """
+    begun = (first_agent,) if first_agent else ()
+    return derive_seed(episode_seed, "speak", prefix, candidate, *begun)
 
 
 def token_uniforms(noise_seed: int, count: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from tracer_agents.types import Episode
 from tracer_agents.worlds.tabular_task import TabularTask
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
+from tracer_env.rewards import Utility
 
 RUNS, QUESTIONS, RESAMPLES, PRICE, MAX_NEW_TOKENS = 2000, 100, 500, 0.1, 100
 RULES = Rules(rounds=3, schedule="parity")
@@ -45,7 +46,13 @@ def section(folder: Path) -> str:
         for study, runs in zip(studies, certificates, strict=True):
             rng = np.random.default_rng(run)
             runs.append(
-                certify(trees, study.controller, price=PRICE, token_budget=BUDGET, rng=rng, resamples=RESAMPLES)
+                certify(
+                    trees,
+                    study.controller,
+                    utility=Utility(price_of_speech=PRICE, most=BUDGET),
+                    rng=rng,
+                    resamples=RESAMPLES,
+                )
             )
     rows = [
         (study.infoset, study.profile, figure, *_row(runs, figure, truth))

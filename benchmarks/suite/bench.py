@@ -83,7 +83,7 @@ class Bench:
             weights = self.run(recipe).checkpoints.latest()
         config = self.plan.config(self._label_of(split), self.seed)
         parts = build(config, weights=weights)
-        require(parts.gate(config))
+        require(parts.gate())
         return parts
 
     # training

@@ -60,7 +60,7 @@ def _differences(parts, generations, policy: str = "shared") -> np.ndarray:
 
 def test_the_gate_passes_every_check_that_applies_on_a_cpu(settings, built):
     config = settings()
-    checks = built(config).gate(config)
+    checks = built(config).gate()
     require(checks)
     assert [check.name for check in checks if check.status != "passed"] == ["adapter is applied"]
 
@@ -81,7 +81,7 @@ def test_the_gate_names_a_planted_failure(settings, built, server, lie, check):
         port = int(process.stdout.readline())
         config = settings({"backend.url": f"http://127.0.0.1:{port}"})
         with pytest.raises(ParityFailed, match=f"training is refused.*{check}"):
-            require(built(config).gate(config))
+            require(built(config).gate())
     finally:
         process.kill()
         process.wait()
@@ -184,7 +184,7 @@ def test_adapters_on_two_servers(spec, server, settings, built, tmp_path):
             for policy in addresses:
                 for factor in parts.policy.weights.parameters(policy):
                     factor.add_(0.05 * torch.randn(factor.shape, generator=generator))
-        require(parts.gate(config))
+        require(parts.gate())
         mixed = [replace(request, policy=policy) for request in _requests(parts, 8) for policy in addresses]
         generations = parts.backend.generate(mixed)
     assert _differences(parts, generations[0::2], "proposer").mean() <= 1e-4

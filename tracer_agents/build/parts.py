@@ -1,13 +1,14 @@
 """Everything that a run is made of."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from tracer_agents.build.policy import PROBES, Policy, load_policy
 from tracer_agents.build.servers import build_sglang
-from tracer_agents.config import Config
+from tracer_agents.config import Config, ModelUse
 from tracer_agents.generation.base import Engine, GenerationBackend
 from tracer_agents.generation.gate import Check, Probes
 from tracer_agents.generation.probe import PolicyProbe
@@ -15,7 +16,10 @@ from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.policy import GSPOLearner
-from tracer_agents.speakers.model import ModelSpeakers, View
+from tracer_agents.speakers.chat import Chat
+from tracer_agents.speakers.members import MemberSpeakers
+from tracer_agents.speakers.model import ModelSpeakers, View, ViewSpeakers
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
 from tracer_env.tasks import make_task
@@ -49,8 +53,18 @@ def build_speakers(
     *,
     temperature: float,
     context: int | None = None,
+    use: ModelUse | None = None,
 ) -> ModelSpeakers:
-    """Everybody's proposers and reviewers.
+    """The proposers and reviewers of agents that speak alike.
+
+    Args:
+        config: the settings of a team in which everybody speaks like them.
+        policy: their model.
+        backend: their engine.
+        task: reads answers out of proposals.
+        temperature: of sampling.
+        context: the engine's, tokens; None: no limit is known.
+        use: who speaks as what; by default everybody as the settings say.
 
     Raises:
         ConfigError: completions may be longer than the context.
@@ -63,83 +77,214 @@ def build_speakers(
         )
     return ModelSpeakers(
         backend=backend,
-        chat=policy.chat,
+        chat=_chat(policy, config),
         task=task,
-        prompts=policy.prompts,
+        prompts=prompts_for(config.style, config.speakers.prompts),
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         context=context,
-        policy=config.speakers.policy,
+        policy=(use or config.models[0]).policy,
         temperature=temperature,
     )
 
 
-def build_learner(config: Config, policy: Policy) -> PolicyLearners:
-    """The optimisers of the policies."""
+def _chat(policy: Policy, config: Config) -> Chat:
+    """The model's chat format with the template arguments of these speakers, examined on their prompts."""
+    arguments, prompts = config.speakers.template_arguments, prompts_for(config.style, config.speakers.prompts)
+    if policy.chat.arguments == arguments and policy.prompts == prompts:
+        return policy.chat
+    chat = replace(policy.chat, arguments=arguments)
+    chat.check(turns=prompts.turns, system=prompts.system)
+    return chat
+
+
+def build_learner(config: Config, policy: Policy, names: Sequence[str] | None = None) -> PolicyLearners:
+    """The optimisers of the policies in ``names``, by default of all."""
     weights = policy.weights
-    learners = {name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in weights.names}
+    learners = {
+        name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in names or weights.names
+    }
     return PolicyLearners(learners, weights)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Everything a run is made of; the backend and the learner share the policies' model.
+class TeamModel:
+    """One of a team's models, with its engine and, where agents that speak with it learn, its learner.
 
-    A context manager: the engine's connections and temporary folders are gone when it ends.
+    Args:
+        use: its name and the agents that speak with it.
+        config: the settings of a team of this model alone.
+        policy: the model.
+        backend: its engine.
+        learner: of its trained policies; None: all its agents are frozen.
+        speakers: those of its first agent.
     """
 
-    task: Task
+    use: ModelUse
+    config: Config
     policy: Policy
     backend: Engine
-    learner: PolicyLearners
-    training_speakers: ModelSpeakers  # sample at temperature 1
-    speakers: ModelSpeakers  # sample at the evaluation's temperature
-    greedy_speakers: ModelSpeakers
+    learner: PolicyLearners | None
+    speakers: ModelSpeakers
 
-    def __enter__(self) -> Self:
-        self.backend.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.backend.__exit__(*exception)
-
-    def gate(self, config: Config) -> list[Check]:
+    def gate(self) -> list[Check]:
         """Examines whether the engine generates from the policies that the learner trains.
 
         Raises:
             GenerationFailed: a server does not answer.
         """
-        views = [View(role=Role.PROPOSER, question=text, solution=None, review=None, seed=0) for text in PROBES]
+        views = [
+            View(role=Role.PROPOSER, agent=self.use.agents[0], question=text, solution=None, review=None, seed=0)
+            for text in PROBES
+        ]
         prompts = [self.speakers.prompt_ids(view) for view in views if self.speakers.fits(view)]
         weights, tokenizer = self.policy.weights, self.policy.tokenizer
         probes = Probes(
             prompts=prompts,
             texts=PROBES,
-            max_new_tokens=min(config.limits.proposer, 64),
+            max_new_tokens=min(self.config.limits.proposer, 64),
             temperatures=(1.0, 0.7),
-            tolerance=config.backend.parity_tolerance,
+            tolerance=self.config.backend.parity_tolerance,
         )
-        return self.backend.gate({name: PolicyProbe(weights, name, tokenizer) for name in weights.names}, probes)
+        learners = {name: PolicyProbe(weights, name, tokenizer) for name in weights.names}
+        checks = self.backend.gate(learners, probes)
+        return [replace(check, name=self.use.qualified(check.name)) for check in checks]
+
+    def save(self, checkpoint: Path) -> None:
+        """Writes the model's part of a checkpoint, if it has one: what training has made, and the tokenizer."""
+        if self.learner is not None:
+            folder = checkpoint / self.use.label
+            folder.mkdir(exist_ok=True)
+            self.policy.weights.save(folder)
+            self.policy.tokenizer.save_pretrained(folder)
+            self.learner.save(folder)
+
+    def load(self, checkpoint: Path) -> None:
+        """Takes up a checkpoint's optimisers (its weights are loaded when the model is built)."""
+        if self.learner is not None:
+            self.learner.load(checkpoint / self.use.label)
+
+    def sync(self, version: int) -> None:
+        """Makes the engine generate with the present weights, if they change at all."""
+        if self.learner is not None:
+            self.backend.sync(version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything a run is made of; engines and learners share the models.
+
+    A context manager: the engines' connections and temporary folders are gone when it ends.
+    """
+
+    task: Task
+    models: tuple[TeamModel, ...]
+    training_speakers: ViewSpeakers  # sample at temperature 1
+    speakers: ViewSpeakers  # sample at the evaluation's temperature
+    greedy_speakers: ViewSpeakers
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            for model in self.models:
+                opened.enter_context(model.backend)
+            opened.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with ExitStack() as closing:
+            for model in self.models:
+                closing.push(model.backend.__exit__)
+
+    def model_of(self, agent: int) -> TeamModel:
+        """The model that an agent speaks with."""
+        return next(model for model in self.models if agent in model.use.agents)
+
+    @property
+    def policy(self) -> Policy:
+        """The model of a team that has one."""
+        return self._only.policy
+
+    @property
+    def backend(self) -> Engine:
+        """The engine of a team of one model."""
+        return self._only.backend
+
+    @property
+    def learner(self) -> PolicyLearners:
+        """The learner of a team of one model."""
+        assert self._only.learner is not None  # a model alone may always be trained
+        return self._only.learner
+
+    @property
+    def _only(self) -> TeamModel:
+        [model] = self.models
+        return model
+
+    def gate(self) -> list[Check]:
+        """Examines whether every engine generates from the policies that its learner trains.
+
+        Raises:
+            GenerationFailed: a server does not answer.
+        """
+        return [check for model in self.models for check in model.gate()]
 
 
 def build(config: Config, weights: Path | None = None) -> Parts:
     """Builds a run's objects, to be used in a ``with``; ``weights`` is a checkpoint's folder with what was trained."""
     task = build_task(config)
-    policy = load_policy(config, weights)
     with ExitStack() as opened:  # nothing stays open if the rest fails
-        backend = opened.enter_context(build_backend(config, policy))
-        context = backend.context
-        training, evaluation, greedy = (
-            build_speakers(config, policy, backend, task, temperature=temperature, context=context)
-            for temperature in (1.0, config.speakers.temperature, 0.0)
+        models = tuple(_model(config, use, task, weights, opened) for use in config.models)
+        parts = Parts(
+            task=task,
+            models=models,
+            training_speakers=_speakers(config, models, task, temperature=1.0),
+            speakers=_speakers(config, models, task, temperature=None),
+            greedy_speakers=_speakers(config, models, task, temperature=0.0),
         )
         opened.pop_all()
-    return Parts(
-        task=task,
+    return parts
+
+
+def _model(config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack) -> TeamModel:
+    own = config.of_model(use)
+    kept = checkpoint / use.label if checkpoint is not None and use.trained else None
+    policy = load_policy(own, kept, use.policies)
+    backend = opened.enter_context(build_backend(own, policy))
+    return TeamModel(
+        use=use,
+        config=own,
         policy=policy,
         backend=backend,
-        learner=build_learner(config, policy),
-        training_speakers=training,
-        speakers=evaluation,
-        greedy_speakers=greedy,
+        learner=build_learner(own, policy, use.trained_policies) if use.trained else None,
+        speakers=build_speakers(own, policy, backend, task, temperature=1.0, context=backend.context, use=use),
     )
+
+
+def _speakers(
+    config: Config, models: Sequence[TeamModel], task: Task, *, temperature: float | None
+) -> ModelSpeakers | MemberSpeakers:
+    """Everybody's speakers; agents with equal settings share them. ``temperature`` None: as each agent's settings say.
+
+    A price changes nothing in what is said.
+    """
+    made: dict[str, ModelSpeakers] = {}
+
+    def of_agent(model: TeamModel, agent: int) -> ModelSpeakers:
+        voice = config.speakers.of_agent(agent).model_copy(update={"price": 1.0, "prompt_price": 0.0})
+        key = f"{model.use.label}: {voice.model_dump_json()}"
+        if key not in made:
+            made[key] = build_speakers(
+                model.config.model_copy(update={"speakers": voice}),
+                model.policy,
+                model.backend,
+                task,
+                temperature=voice.temperature if temperature is None else temperature,
+                context=model.backend.context,
+                use=model.use,
+            )
+        return made[key]
+
+    by_agent = {agent: of_agent(model, agent) for model in models for agent in model.use.agents}
+    if len(made) == 1:
+        return by_agent[0]
+    return MemberSpeakers(by_agent=tuple(by_agent[agent] for agent in sorted(by_agent)))

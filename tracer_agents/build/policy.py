@@ -1,6 +1,7 @@
 """Loads the model and the tokenizer of the settings, and examines both before any work."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.config import Config, SpeakersConfig
+from tracer_agents.config.fitting import EMBEDDED
 from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.generation.soundness import context_of, settle_attention
 from tracer_agents.generation.transformers import stop_ids
@@ -25,7 +27,9 @@ PROBES = (
     "Compute 3 × (4 + 5) − 17, and say whether it is – or isn't – prime.",
 )
 _PROBE_TOKENS = 48  # the longest row that a model is examined with
-TINY = Path(__file__).parents[1] / "assets" / "tracer-tiny"
+_ASSETS = Path(__file__).parents[1] / "assets"
+SHIPPED = {name: _ASSETS / f"tracer-{name}" for name in EMBEDDED}
+TINY = SHIPPED["tiny"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +55,8 @@ class Policy:
 
 def model_folder(model: str) -> Path | None:
     """Where the weights of ``speakers.model`` lie on this machine; None: they were never loaded here."""
-    if model == "tiny":
-        return TINY
+    if model in SHIPPED:
+        return SHIPPED[model]
     if Path(model).is_dir():
         return Path(model)
     try:
@@ -61,8 +65,13 @@ def model_folder(model: str) -> Path | None:
         return None
 
 
-def load_policy(config: Config, weights: Path | None = None) -> Policy:
-    """Loads the model and tokenizer of the settings; ``weights`` is a checkpoint's folder with what was trained.
+def load_policy(config: Config, weights: Path | None = None, names: Sequence[str] | None = None) -> Policy:
+    """Loads the model and tokenizer of the settings.
+
+    Args:
+        config: the settings of a team of this model alone.
+        weights: a checkpoint's folder with what was trained.
+        names: of the policies, where they are adapters; by default those of the settings.
 
     Raises:
         ConfigError: the model cannot be loaded, does not compute what plain transformers does under the attention
@@ -70,7 +79,7 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
         RunError: the checkpoint's adapters do not fit the settings.
     """
     speakers = config.speakers
-    source = TINY if speakers.model == "tiny" else Path(speakers.model)
+    source = SHIPPED.get(speakers.model, Path(speakers.model))
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
     tokenizer = _tokenizer(str(latest))
@@ -82,7 +91,7 @@ def load_policy(config: Config, weights: Path | None = None) -> Policy:
     pad_id = _pad_id(model, tokenizer)
     settle_attention(model, speakers.attention, _probe_rows(model, tokenizer), pad_id)
     return Policy(
-        weights=WholeModel(model, initial) if whole else _adapters(config, model, weights),
+        weights=WholeModel(model, initial) if whole else _adapters(config, model, weights, names or config.policies),
         tokenizer=tokenizer,
         chat=chat,
         pad_id=pad_id,
@@ -156,13 +165,13 @@ def _initial(source: Path, config: SpeakersConfig) -> Shelf:
         ) from error
 
 
-def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None) -> LoraAdapters:
+def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None, names: Sequence[str]) -> LoraAdapters:
     speakers = config.speakers
     assert speakers.lora_rank is not None
     try:
         adapters = LoraAdapters(
             model,
-            config.policies,
+            tuple(names),
             rank=speakers.lora_rank,
             alpha=speakers.lora_alpha or 2 * speakers.lora_rank,
             targets=speakers.lora_targets,

@@ -1,7 +1,7 @@
 """The settings of a run: typed sections, and where they are read from."""
 
+from tracer_agents.config.engine import BackendConfig
 from tracer_agents.config.sections import (
-    BackendConfig,
     Config,
     ControllersConfig,
     CreditConfig,
@@ -10,13 +10,12 @@ from tracer_agents.config.sections import (
     GSPOConfig,
     MinimiserName,
     ObjectiveName,
-    PolicyScheme,
-    SpeakersConfig,
     TaskConfig,
     TrainerConfig,
-    policy_of,
 )
 from tracer_agents.config.sources import PRESETS, dump_config, load_config
+from tracer_agents.config.speakers import MemberConfig, PolicyScheme, SpeakersConfig, policy_of
+from tracer_agents.config.team import ModelUse
 
 __all__ = [
     "PRESETS",
@@ -27,7 +26,9 @@ __all__ = [
     "DialogueConfig",
     "EvaluationConfig",
     "GSPOConfig",
+    "MemberConfig",
     "MinimiserName",
+    "ModelUse",
     "ObjectiveName",
     "PolicyScheme",
     "SpeakersConfig",

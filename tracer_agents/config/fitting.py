@@ -5,7 +5,7 @@ from typing import Literal
 
 Style = Literal["tiny", "chat", "boxed"]
 
-EMBEDDED = ("tiny",)  # models that are shipped, which were trained on the prompts of the style "tiny"
+EMBEDDED = ("tiny", "small")  # models that are shipped, which were trained on the prompts of the style "tiny"
 _EMBEDDED_TOKENS = 96  # more than any solution or review that an embedded model was trained on has
 _CHAT_TOKENS = {"arithmetic": 512, "gsm8k": 512, "math500": 1024, "gpqa_diamond": 1024}
 _FURTHER_TOKENS = 1024  # of tasks that nothing is known about: files and hub sets

@@ -1,15 +1,17 @@
 """The settings of a run: typed, documented field by field, validated on construction."""
 
-from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from tracer_agents.config.engine import BackendConfig, Section
 from tracer_agents.config.fitting import Style, TokenLimits, default_limits, default_style
+from tracer_agents.config.speakers import SpeakersConfig
+from tracer_agents.config.team import ModelUse, models_of
 from tracer_env.cost import MOST_UTTERANCES, check_expandable, external_count, utterance_count
-from tracer_env.dialogue import Role, Rules
+from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
-from tracer_env.rewards import Utility
+from tracer_env.rewards import Prices, Utility
 
 MinimiserName = Literal[
     "RegretMatching",
@@ -20,14 +22,9 @@ MinimiserName = Literal[
     "Hedge",
 ]
 ObjectiveName = Literal["gspo", "grpo"]
-PolicyScheme = Literal["shared", "per_role", "per_agent_role"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskConfig(_Section):
+class TaskConfig(Section):
     """Where questions come from."""
 
     name: str = Field(
@@ -42,7 +39,7 @@ class TaskConfig(_Section):
     )
 
 
-class DialogueConfig(_Section):
+class DialogueConfig(Section):
     """The shape of a dialogue and what its controllers see."""
 
     n_agents: int = Field(default=2, ge=1, description="agents, each with a controller, a proposer and a reviewer")
@@ -79,121 +76,7 @@ class DialogueConfig(_Section):
         )
 
 
-class SpeakersConfig(_Section):
-    """The language model behind proposers and reviewers."""
-
-    model: str = Field(default="tiny", description="'tiny' (shipped), a folder, or a name on the Hugging Face hub")
-    policy: PolicyScheme = Field(
-        default="shared", description="who shares a policy: everybody, all agents in a role, or nobody"
-    )
-    lora_rank: int | None = Field(
-        default=None, ge=1, description="rank of LoRA adapters on the frozen model; null: the model is trained whole"
-    )
-    lora_alpha: int | None = Field(
-        default=None, gt=0, description="adapters are scaled by alpha / rank; by default 2 · rank"
-    )
-    lora_targets: Literal["all-linear"] | list[str] = Field(
-        default="all-linear", description="modules with adapters: endings of names, or every linear layer"
-    )
-    style: Style | None = Field(default=None, description="prompt texts; by default those that suit the model")
-    prompts: str | None = Field(
-        default=None, description="a file of prompt texts, in Jinja, that replaces those of the style"
-    )
-    template_arguments: dict[str, Any] = Field(
-        default_factory=dict, description="passed on to the chat template, e.g. {enable_thinking: false}"
-    )
-    proposer_max_new_tokens: int | None = Field(
-        default=None, ge=1, description="tokens of the longest proposal; by default what suits the task and the style"
-    )
-    reviewer_max_new_tokens: int | None = Field(
-        default=None, ge=1, description="tokens of the longest review; by default what suits the task and the style"
-    )
-    temperature: float = Field(
-        default=1.0, ge=0, description="sampling temperature in evaluation; training samples at 1"
-    )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="number format of the weights"
-    )
-    attention: Literal["auto", "sdpa", "eager"] = Field(
-        default="auto",
-        description="attention kernel; auto: the first of sdpa and eager that computes what plain transformers does",
-    )
-    device: str = Field(default="auto", description="where the model lives: auto, cpu, cuda, cuda:1, …")
-
-    @model_validator(mode="after")
-    def _trainable(self) -> Self:
-        if self.policy != "shared" and self.lora_rank is None:
-            raise ValueError(
-                f"speakers.policy: {self.policy!r} takes adapters on one frozen model: set speakers.lora_rank"
-            )
-        return self
-
-    def policies(self, n_agents: int) -> tuple[str, ...]:
-        """The names of all policies."""
-        return tuple(dict.fromkeys(policy_of(self.policy, role, agent) for agent in range(n_agents) for role in Role))
-
-
-def policy_of(scheme: PolicyScheme, role: Role, agent: int) -> str:
-    """The name of the policy that an agent speaks with in a role."""
-    return {"shared": "shared", "per_role": str(role), "per_agent_role": f"{role}_{agent}"}[scheme]
-
-
-class BackendConfig(_Section):
-    """The engine that generates."""
-
-    name: Literal["transformers", "sglang"] = Field(
-        default="transformers", description="engine: transformers, in this process, or sglang, a server over HTTP"
-    )
-    batch_size: int = Field(default=256, ge=1, description="transformers: rows generated together")
-    url: str | None = Field(default=None, description="sglang: address of a server or a router, for every policy")
-    urls: dict[str, str | list[str]] = Field(
-        default_factory=dict, description="sglang: the address or addresses of each policy, instead of url"
-    )
-    weights: Literal["disk", "tensor", "adapter"] = Field(
-        default="disk",
-        description="sglang: how new weights reach servers: whole by disk or by shared memory, or adapters alone",
-    )
-    weights_folder: str | None = Field(
-        default=None,
-        description="sglang: where a folder is made for weights that servers read; by default a temporary one",
-    )
-    in_flight: int = Field(default=128, ge=1, description="sglang: prompts under way at once")
-    attempts: int = Field(default=4, ge=1, description="sglang: how often a completion is asked for")
-    backoff_seconds: float = Field(
-        default=0.5, ge=0, description="sglang: wait before the second attempt; it doubles with each"
-    )
-    connect_seconds: float = Field(default=5.0, gt=0, description="sglang: deadline for a connection")
-    generate_seconds: float = Field(default=300.0, gt=0, description="sglang: deadline for a prompt's completions")
-    sync_seconds: float = Field(default=120.0, gt=0, description="sglang: deadline for loading weights into a server")
-    recover_seconds: float = Field(default=180.0, ge=0, description="sglang: how long a lost server is waited for")
-    parity_tolerance: float = Field(
-        default=1e-4,
-        gt=0,
-        description="mean difference of the learner's and the engine's log-probabilities that rounding explains; a "
-        "token's may be 10 times it at the start, a step's mean in training",
-    )
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.name == "sglang" and (self.url is None) == (not self.urls):
-            raise ValueError(
-                "backend.name: sglang needs backend.url, or backend.urls with an entry per policy; not both"
-            )
-        return self
-
-    @property
-    def served(self) -> bool:
-        """Whether servers outside this process generate."""
-        return self.name != "transformers"
-
-    def servers(self, policies: Sequence[str]) -> dict[str, list[str]]:
-        """Addresses by policy."""
-        if self.url is not None:
-            return {policy: [self.url] for policy in policies}
-        return {policy: [urls] if isinstance(urls, str) else list(urls) for policy, urls in self.urls.items()}
-
-
-class ControllersConfig(_Section):
+class ControllersConfig(Section):
     """Regret matching over SKIP and SPEAK."""
 
     train: bool = Field(default=True, description="whether controllers learn")
@@ -218,7 +101,7 @@ class ControllersConfig(_Section):
     )
 
 
-class CreditConfig(_Section):
+class CreditConfig(Section):
     """How utterances are paid."""
 
     train: bool = Field(default=True, description="whether speakers learn")
@@ -236,7 +119,7 @@ class CreditConfig(_Section):
     normalise_std: bool = Field(default=True, description="divide advantages by their group's standard deviation")
 
 
-class GSPOConfig(_Section):
+class GSPOConfig(Section):
     """The optimiser of the speakers."""
 
     loss: ObjectiveName = Field(
@@ -271,7 +154,7 @@ class GSPOConfig(_Section):
         return value
 
 
-class TrainerConfig(_Section):
+class TrainerConfig(Section):
     """Length and rhythm of training, in steps."""
 
     steps: int = Field(default=40, ge=0, description="training steps")
@@ -301,7 +184,7 @@ class TrainerConfig(_Section):
         return self
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """What is measured on held-out questions."""
 
     questions: int = Field(default=500, ge=1, description="held-out questions")
@@ -323,7 +206,7 @@ class EvaluationConfig(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """Everything a run depends on."""
 
     seed: int = Field(default=0, ge=0, description="seed of every random choice")
@@ -345,6 +228,16 @@ class Config(_Section):
             raise ValueError(
                 "credit.reviewer: uplift compares branches that controllers.expansion: external does not expand; "
                 "set one of them to its default"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_member_per_agent(self) -> Self:
+        members = len(self.speakers.members)
+        if members not in (0, self.dialogue.n_agents):
+            raise ValueError(
+                f"speakers.members: a team has one member per agent; there are {members} members and "
+                f"{self.dialogue.n_agents} agents (dialogue.n_agents)"
             )
         return self
 
@@ -372,8 +265,27 @@ class Config(_Section):
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """The names of the speakers' policies."""
-        return self.speakers.policies(self.dialogue.n_agents)
+        """The names of the policies of a team of one model."""
+        return self.speakers.policies(range(self.dialogue.n_agents))
+
+    @property
+    def models(self) -> tuple[ModelUse, ...]:
+        """The team's distinct models, each with the agents that speak with it."""
+        return models_of(self.speakers, self.backend, self.dialogue.n_agents)
+
+    def of_model(self, use: ModelUse) -> Self:
+        """The settings of a team of this model alone; frozen models are whole and learn nothing."""
+        frozen = {} if use.trained else {"credit": self.credit.model_copy(update={"train": False})}
+        return self.model_copy(update={"speakers": use.speakers, "backend": use.backend, **frozen})
+
+    def of_agent(self, agent: int) -> Self:
+        """The settings of a team in which everybody speaks as this agent does."""
+        return self.model_copy(update={"speakers": self.speakers.of_agent(agent)}) if self.speakers.members else self
+
+    @property
+    def speakers_learn(self) -> bool:
+        """Whether any speaker is trained."""
+        return self.credit.train and any(use.trained for use in self.models)
 
     @property
     def style(self) -> Style:
@@ -396,15 +308,20 @@ class Config(_Section):
         return self.controllers.weighting or default
 
     @property
-    def token_budget(self) -> int:
-        """The most tokens of a dialogue, R · max_new_tokens."""
-        return self.dialogue.rounds * self.limits.longest
+    def token_budget(self) -> float:
+        """The most that a dialogue's tokens can cost: R · max_new_tokens where prices and limits are equal."""
+        return self.utility.budget
 
     @property
     def utility(self) -> Utility:
         """The team's utility."""
-        return Utility(
+        agents = [self.of_agent(agent) for agent in range(self.dialogue.n_agents)]
+        return Utility.of_team(
+            self.dialogue.rules,
             price_of_speech=self.dialogue.price_of_speech,
-            rounds=self.dialogue.rounds,
-            max_new_tokens=self.limits.longest,
+            limits=[config.limits.longest for config in agents],
+            prices=Prices(
+                generated=tuple(config.speakers.price for config in agents),
+                prompt=tuple(config.speakers.prompt_price for config in agents),
+            ),
         )

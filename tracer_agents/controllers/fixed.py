@@ -102,5 +102,5 @@ def mean_utility(trees: Sequence[Tree], controller: Controller, utility: Utility
     """The mean utility of the dialogues that a controller plays in these trees."""
     played = play(trees, controller)
     right = np.array([tree.right(state) for tree, state in zip(trees, played, strict=True)])
-    tokens = np.array([state.generated_tokens for state in played])
-    return float(np.mean(utility(right, tokens)))
+    cost = np.array([utility.prices.dialogue(state) for state in played])
+    return float(np.mean(utility(right, cost)))

@@ -4,7 +4,7 @@ A group is everything sampled for the same (question, agent, role, exact prompt)
 dialogue, the others are further samples of its prompt (DESIGN, section 4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -32,8 +32,13 @@ class Candidate:
 
     @property
     def role(self) -> Role:
-        """Who spoke."""
+        """The part in which it was spoken."""
         return self.request.state.role
+
+    @property
+    def agent(self) -> int:
+        """Who spoke."""
+        return self.request.state.agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ def sample_groups(
     penalties: Penalties,
     uplift: bool,
     normalise_std: bool,
+    agents: Set[int] | None = None,
 ) -> Groups:
     """Completes every spoken turn of the played dialogues ``group_size − 1`` more times, in one batched call.
 
@@ -78,12 +84,16 @@ def sample_groups(
         penalties: the prices of bad form.
         uplift: also pay reviews for what a proposal refreshed after them is worth (one more batched call).
         normalise_std: see ``group_advantages``.
+        agents: whose turns are completed, those who learn; None: everybody's.
     """
+    learn = (
+        frozenset(agent for dialogue in dialogues for agent, _ in dialogue.rules.seats) if agents is None else agents
+    )
     spoken = [
         _Completion(tree, tree.request(dialogue.prefix[: turn.round - 1]), turn.utterance)
         for tree, dialogue in zip(trees, dialogues, strict=True)
         for turn in dialogue.turns
-        if turn.utterance and turn.utterance.finish_reason not in _NOTHING_SAID
+        if turn.utterance and turn.utterance.finish_reason not in _NOTHING_SAID and _learns(turn.agent, agents)
     ]
     wanted = [
         (played.tree, replace(played.request, candidate=candidate))
@@ -109,6 +119,10 @@ def sample_groups(
     advantage, signal = group_advantages(reward, group, normalise_std=normalise_std)
     missing = len(spoken) + len(wanted) - len(candidates)
     return Groups(candidates=candidates, group=group, advantage=advantage, signal=signal, n_failed=missing)
+
+
+def _learns(agent: int, agents: Set[int] | None) -> bool:
+    return agents is None or agent in agents
 
 
 class _Completion(NamedTuple):

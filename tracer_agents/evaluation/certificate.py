@@ -22,6 +22,7 @@ from tracer_agents.game.values import Game, reach
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree
 from tracer_env.infosets import InfosetKey, Infosets
+from tracer_env.rewards import Utility
 
 SCHEMA_VERSION = 1
 
@@ -110,8 +111,7 @@ def certify(
     trees: Sequence[Tree],
     controller: KeyedController,
     *,
-    price: float,
-    token_budget: int,
+    utility: Utility,
     rng: np.random.Generator,
     run: RunRegret | None = None,
     bound_applies: bool = False,
@@ -122,23 +122,23 @@ def certify(
     Args:
         trees: ≥ 2 questions that neither layer trained on.
         controller: the deployed profile.
-        price: λ.
-        token_budget: R · max_new_tokens.
+        utility: the team's, which says what tokens cost.
         rng: draws the halves and the bootstrap.
         run: the rounds of training, if they were watched.
         bound_applies: whether the run's rounds were such that the stated bound is a theorem about them.
         resamples: bootstrap resamples.
     """
     infosets = controller.infosets
-    sample = empirical_game(trees, infosets, token_budget=token_budget)
+    price = utility.price_of_speech
+    sample = empirical_game(trees, infosets, token_budget=utility.budget, prices=utility.prices)
     strategy = controller.profile(sample.trie.keys)
-    oracle = oracle_game(trees, infosets, token_budget=token_budget)
-    right, tokens, utility = per_question(sample, strategy, price)
+    oracle = oracle_game(trees, infosets, utility)
+    right, tokens, worth = per_question(sample, strategy, price)
     halves = np.array_split(rng.permutation(sample.n_questions), 2)
     draws = resampled_counts(sample.n_questions, resamples=resamples, rng=rng) / sample.n_questions
 
     def against(best: Callable[[Game], Optimum], valued_in: EmpiricalGame = sample) -> Gap:
-        return gap(valued_in, utility, best, price, halves)
+        return gap(valued_in, worth, best, price, halves)
 
     unseen = sum(not controller.knows(key) for key in sample.trie.keys)
     return Certificate(
@@ -148,7 +148,7 @@ def certify(
         price_of_speech=price,
         infosets=sample.trie.n_infosets,
         unseen_infosets=unseen,
-        utility=bootstrap_mean(utility, draws),
+        utility=bootstrap_mean(worth, draws),
         accuracy=bootstrap_mean(right, draws),
         generated_tokens=bootstrap_mean(tokens, draws),
         nash_gap=against(lambda game: _nash(game, strategy)),
@@ -173,10 +173,15 @@ def run_part(run: RunRegret, *, bound_applies: bool) -> RunPart:
     )
 
 
-def oracle_game(trees: Sequence[Tree], infosets: Infosets, *, token_budget: int) -> EmpiricalGame:
+def oracle_game(trees: Sequence[Tree], infosets: Infosets, utility: Utility) -> EmpiricalGame:
     """The game of controllers that recall everything and see whether the pending answer is right, not future text."""
-    recall = Infosets("recall", infosets.rules)
-    return empirical_game(trees, recall, token_budget=token_budget, sight=lambda tree, state: (int(tree.right(state)),))
+    return empirical_game(
+        trees,
+        Infosets("recall", infosets.rules),
+        token_budget=utility.budget,
+        prices=utility.prices,
+        sight=lambda tree, state: (int(tree.right(state)),),
+    )
 
 
 def per_question(

@@ -63,8 +63,7 @@ def _certify(
     return certify(
         trees,
         controller,
-        price=config.dialogue.price_of_speech,
-        token_budget=config.token_budget,
+        utility=config.utility,
         rng=certificate_stream(config.seed, phase),
         run=regret,
         bound_applies=_bound_applies(config),

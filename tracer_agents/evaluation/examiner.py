@@ -12,6 +12,7 @@ from tracer_agents.evaluation.summary import Baseline
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import Controller, Episode, Speakers
+from tracer_env.rewards import UNIT_PRICES
 
 TEAM, GREEDY = "team", "team@greedy"
 Records = Sequence[DialogueRecord]
@@ -53,7 +54,7 @@ class Examiner:
         }
 
     def baselines(
-        self, *, phase: str, tokens: float, further: Mapping[str, tuple[str, Controller]] | None = None
+        self, *, phase: str, cost: float, further: Mapping[str, tuple[str, Controller]] | None = None
     ) -> dict[str, list[DialogueRecord]]:
         """The baselines' dialogues with the same speakers, by the name of the baseline.
 
@@ -64,7 +65,8 @@ class Examiner:
             self.config.dialogue.rules,
             self.speakers,
             self.parts.task,
-            token_budget=tokens,
+            utility=self.config.utility,
+            budget=cost,
             further=further or {},
             phase=phase,
             seed=self.config.seed,
@@ -94,7 +96,7 @@ class Examiner:
                 seed=self.config.seed,
             )
             for name, records in others.items()
-            for metric in METRIC_NAMES
+            for metric in (*METRIC_NAMES, *(["cost"] if self.config.utility.prices != UNIT_PRICES else []))
         ]
 
 

@@ -17,7 +17,8 @@ from tracer_env.seeding import bootstrap_stream
 class Metrics:
     """``M`` of DESIGN, section 10; undefined figures are None.
 
-    Rates are in [0, 1], tokens are means a question. ``correction_rate`` = P(final right | first proposal
+    Rates are in [0, 1], tokens are means per question, and so is the cost, of tokens at
+    their agents' prices in units of the cheapest agent's. ``correction_rate`` = P(final right | first proposal
     wrong), ``preservation_rate`` = P(final right | first proposal right). ``speak_rate`` is over decisions
     that were not forced.
     """
@@ -36,6 +37,7 @@ class Metrics:
     ungradable_rate: float
     generated_tokens_per_question: float
     prompt_tokens_per_question: float
+    cost_per_question: float
     speak_rate: float | None
     speak_rate_by_round: dict[str, float]
     temperature: float
@@ -103,14 +105,20 @@ def reviews_of(record: DialogueRecord) -> Iterator[Review]:
             yield right, turn.verdict
 
 
-METRIC_NAMES = ("accuracy", "utility", "generated_tokens")
+METRIC_NAMES = ("accuracy", "utility", "generated_tokens")  # and, where agents' prices differ, "cost"
 
 
 def values(records: Sequence[DialogueRecord], metric: str, utility: Utility) -> np.ndarray:
-    """The metric of every dialogue, float64 of shape (n,); ``metric`` is one of ``METRIC_NAMES``."""
+    """The metric of every dialogue, float64 of shape (n,); ``metric`` is one of ``METRIC_NAMES`` or ``cost``."""
     right = np.array([record.correct for record in records], dtype=bool)
     tokens = np.array([record.generated_tokens for record in records], dtype=np.float64)
-    per_dialogue = {"accuracy": right.astype(np.float64), "utility": utility(right, tokens), "generated_tokens": tokens}
+    cost = np.array([utility.prices.cost(record.turns) for record in records], dtype=np.float64)
+    per_dialogue = {
+        "accuracy": right.astype(np.float64),
+        "utility": utility(right, cost),
+        "generated_tokens": tokens,
+        "cost": cost,
+    }
     return np.asarray(per_dialogue[metric])
 
 
@@ -152,6 +160,7 @@ def summarise(
         ungradable_rate=float(np.mean([record.grade is Outcome.UNGRADABLE for record in records])),
         generated_tokens_per_question=float(np.mean([record.generated_tokens for record in records])),
         prompt_tokens_per_question=float(np.mean([record.prompt_tokens for record in records])),
+        cost_per_question=float(values(records, "cost", utility).mean()),
         speak_rate=_mean(np.array([turn.mode for turn in free], dtype=np.float64)),
         speak_rate_by_round={
             str(r): float(np.mean([turn.mode for turn in free if turn.round == r]))

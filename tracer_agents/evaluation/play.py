@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, record_
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Dialogue, Mode, Rules, initial, transition
+from tracer_env.rewards import Utility
 from tracer_env.seeding import episode_seed
 from tracer_env.tasks.base import Split, Task
 
@@ -46,16 +48,18 @@ def play_baselines(
     speakers: Speakers,
     task: Task,
     *,
-    token_budget: float,
+    utility: Utility,
+    budget: float,
     further: Mapping[str, tuple[str, Controller]],
     phase: str,
     seed: int,
 ) -> dict[str, list[DialogueRecord]]:
-    """Single answer, always-speak, random speech, ``further`` controllers, and self-consistency at matched tokens.
+    """Single answer, always-speak, random speech, ``further`` controllers, and self-consistency at matched cost.
 
-    Self-consistency is given twice: with the largest number of votes k whose mean tokens per question do not
-    exceed ``token_budget`` (``self_consistency``; one vote at least), and with k + 1 votes
-    (``self_consistency_next``). Both are named by their k in ``method``.
+    Self-consistency is given twice: with the largest number of votes k whose mean cost per question (tokens at their
+    prices) does not exceed ``budget`` (``self_consistency``; one vote at least), and with k + 1 votes
+    (``self_consistency_next``). Both are named by their k in ``method``. Where agents' prices differ, every other
+    agent's single answer is a baseline too, ``single_of_agent_1`` and so on.
     """
     controllers: dict[str, tuple[str, Controller]] = {
         "single": ("single", RandomSpeech(p=0.0)),  # round 1 is forced
@@ -67,18 +71,38 @@ def play_baselines(
         name: play_team(episodes, rules, speakers, controller, task, method=method, phase=phase, seed=seed)
         for name, (method, controller) in controllers.items()
     }
-    single_tokens = sum(record.generated_tokens for record in played["single"]) / len(episodes)
-    votes = 1 + int(token_budget / single_tokens)  # a guess: right if later votes cost what the first does
+    played |= _single_answers(episodes, rules, speakers, task, utility, phase=phase, seed=seed)
+    single = sum(utility.prices.cost(record.turns) for record in played["single"]) / len(episodes)
+    votes = 1 + int(budget / single)  # a guess: right if later votes cost what the first does
     ballots: list[DialogueRecord] = []
     spent = np.zeros(1)  # mean tokens of the first 1, 2, … votes
-    while spent[-1] <= token_budget:
+    while spent[-1] <= budget:
         votes += 1
         ballots = sample_answers(episodes, rules, speakers, task, votes=votes, phase=phase, seed=seed)
-        spent = np.cumsum(np.mean([[turn.generated_tokens for turn in ballot.turns] for ballot in ballots], axis=0))
-    k = max(1, int((spent <= token_budget).sum()))
+        spent = np.cumsum(np.mean([[utility.prices.cost([turn]) for turn in each.turns] for each in ballots], axis=0))
+    k = max(1, int((spent <= budget).sum()))
     played["self_consistency"] = [majority(record, k) for record in ballots]
     played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
     return played
+
+
+def _single_answers(
+    episodes: Sequence[Episode], rules: Rules, speakers: Speakers, task: Task, utility: Utility, **labels: Any
+) -> dict[str, list[DialogueRecord]]:
+    """The first proposals of all agents but the first, where agents' prices differ."""
+    alone = RandomSpeech(p=0.0)
+    return {
+        f"single_of_agent_{agent}": play_team(
+            episodes,
+            replace(rules, first_agent=agent),
+            speakers,
+            alone,
+            task,
+            method=f"single_of_agent_{agent}",
+            **labels,
+        )
+        for agent in range(1, rules.n_agents if utility.prices.generated else 1)
+    }
 
 
 def sample_answers(

@@ -29,9 +29,9 @@ class EmpiricalGame:
     Args:
         trie: the merged decisions.
         mass, right, tokens: sparse (slots, questions): sums over a question's leaves at a slot of its chance
-            weight, of weight × [final answer right], of weight × generated tokens.
+            weight, of weight × [final answer right], of weight × generated tokens, priced where agents' differ.
         weights: the questions' weights, float64 of shape (questions,), summing to 1.
-        token_budget: R · max_new_tokens, the most tokens of a dialogue.
+        token_budget: the most tokens of a dialogue, R · max_new_tokens, priced like them.
         n_players: the controllers.
     """
 
@@ -40,7 +40,7 @@ class EmpiricalGame:
     right: csr_array
     tokens: csr_array
     weights: np.ndarray
-    token_budget: int
+    token_budget: float
     n_players: int
 
     @property
@@ -69,7 +69,7 @@ class EmpiricalGame:
             "infoset": self.trie.infoset,
             "above": self.trie.above,
             "weights": self.weights,
-            "token_budget": np.int64(self.token_budget),
+            "token_budget": np.float64(self.token_budget),
             "n_players": np.int64(self.n_players),
         }
         for name in _MATRICES:
@@ -94,7 +94,7 @@ class EmpiricalGame:
             game = cls(
                 trie=trie,
                 weights=stored["weights"],
-                token_budget=int(stored["token_budget"]),
+                token_budget=float(stored["token_budget"]),
                 n_players=int(stored["n_players"]),
                 **matrices,
             )

@@ -12,6 +12,7 @@ from tracer_agents.rollout.tree import Tree
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, is_terminal, transition
 from tracer_env.errors import ConfigError
 from tracer_env.infosets import InfosetKey, Infosets
+from tracer_env.rewards import UNIT_PRICES, Prices
 from tracer_env.tasks.base import Question
 
 
@@ -27,7 +28,8 @@ def empirical_game(
     trees: Sequence[Tree],
     infosets: Infosets,
     *,
-    token_budget: int,
+    token_budget: float,
+    prices: Prices = UNIT_PRICES,
     weights: np.ndarray | None = None,
     sight: Callable[[Tree, Dialogue], InfosetKey] = lambda tree, state: (),
 ) -> EmpiricalGame:
@@ -36,19 +38,21 @@ def empirical_game(
     A choice with one child (forced, or sampled by external sampling) is no decision.
 
     Args:
+        token_budget: the unit of cost, ``Utility.budget``.
+        prices: what tokens cost, by agent.
         sight: what controllers see beyond their infoset, appended to its key: nothing by default.
 
     Raises:
         ConfigError: a dialogue has more tokens than the budget.
     """
-    records = _Records(infosets, token_budget)
+    records = _Records(infosets, token_budget, prices)
     for question, tree in enumerate(trees):
         todo = [("", -1, 0)]
         while todo:
             prefix, parent, action = todo.pop()
             state = tree.states[prefix]
             if is_terminal(state):
-                records.leaf(parent, action, question, 1.0, tree.right(state), state.generated_tokens)
+                records.leaf(parent, action, question, 1.0, tree.right(state), state)
                 continue
             modes = tree.children(prefix)
             if len(modes) == 2:
@@ -62,26 +66,29 @@ def enumerated_game(
     questions: Sequence[Question],
     infosets: Infosets,
     *,
-    token_budget: int,
+    token_budget: float,
+    prices: Prices = UNIT_PRICES,
     weights: np.ndarray | None = None,
     sight: Callable[[Question, Dialogue], InfosetKey] = lambda question, state: (),
 ) -> EmpiricalGame:
     """The exact game of speakers of known probability: every chance outcome of every question, weighted.
 
     Args:
+        token_budget: the unit of cost, ``Utility.budget``.
+        prices: what tokens cost, by agent.
         sight: what controllers see beyond their infoset, appended to its key: nothing by default.
 
     Raises:
         ConfigError: a dialogue has more tokens than the budget.
     """
-    records = _Records(infosets, token_budget)
+    records = _Records(infosets, token_budget, prices)
     for index, question in enumerate(questions):
         todo: list[tuple[Dialogue, int, int, float]] = [(initial(infosets.rules, question.text), -1, 0, 1.0)]
         while todo:
             state, parent, action, weight = todo.pop()
             if is_terminal(state):
                 right = state.answer == question.gold
-                records.leaf(parent, action, index, weight, right, state.generated_tokens)
+                records.leaf(parent, action, index, weight, right, state)
                 continue
             if not is_forced(state):
                 parent, action = records.decision(parent, action, state, sight(question, state)), 0
@@ -96,10 +103,10 @@ def enumerated_game(
 class _Records:
     """Collects unmerged histories and leaves."""
 
-    def __init__(self, infosets: Infosets, token_budget: int) -> None:
+    def __init__(self, infosets: Infosets, token_budget: float, prices: Prices) -> None:
         self._key: Callable[[Dialogue], InfosetKey] = infosets.key
         self._rules: Rules = infosets.rules
-        self._budget = token_budget
+        self._budget, self._prices = token_budget, prices
         self._ids: dict[InfosetKey, int] = {}
         self._players: list[int] = []
         self._histories: list[tuple[int, int, int]] = []
@@ -115,8 +122,9 @@ class _Records:
         self._histories.append((parent, action, infoset))
         return len(self._histories) - 1
 
-    def leaf(self, parent: int, action: int, question: int, weight: float, right: bool, tokens: int) -> None:
-        if tokens > self._budget:
+    def leaf(self, parent: int, action: int, question: int, weight: float, right: bool, end: Dialogue) -> None:
+        tokens = self._prices.dialogue(end)
+        if tokens > self._budget and not self._prices.reads:
             raise ConfigError(
                 f"a dialogue has {tokens} generated tokens, more than token_budget={self._budget}: "
                 "raise max_new_tokens to the most that one utterance may have"

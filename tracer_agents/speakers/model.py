@@ -1,9 +1,9 @@
 """Speakers that are language models: dialogue state -> prompt -> engine -> parsed utterance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from tracer_agents.config import PolicyScheme, policy_of
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationBackend, GenerationRequest
 from tracer_agents.speakers.chat import Chat
@@ -87,6 +87,18 @@ def view_of(state: Dialogue, seed: int) -> View:
     )
 
 
+class ViewSpeakers(Protocol):
+    """Speakers that can be asked by what they see."""
+
+    def speak(self, requests: Sequence[SpeakRequest]) -> Sequence[Utterance]:
+        """One utterance per request, in order."""
+        ...
+
+    def complete(self, views: Sequence[View]) -> Sequence[Utterance]:
+        """One utterance per view, in order."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpeakers:
     """Every agent's proposer and reviewer, spoken by one engine.
@@ -98,7 +110,7 @@ class ModelSpeakers:
         prompts: what speakers are shown.
         proposer_max_new_tokens: the longest proposal, in tokens, end token included.
         reviewer_max_new_tokens: the longest review.
-        policy: who shares a policy with whom.
+        policy: (role, agent) -> the policy that an agent speaks with in a role.
         context: the engine's context, tokens, or None for no limit. Of quoted texts a prompt leaves out what does not
             fit; a speaker whose question does not fit says nothing, for that reason.
         temperature: of sampling; 0 is greedy.
@@ -111,7 +123,7 @@ class ModelSpeakers:
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
     context: int | None
-    policy: PolicyScheme = "shared"
+    policy: Callable[[Role, int], str] = lambda role, agent: "shared"
     temperature: float = 1.0
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[ModelUtterance]:
@@ -186,7 +198,7 @@ class ModelSpeakers:
             seed=view.seed,
             max_new_tokens=self._limit(view.role),
             temperature=self.temperature,
-            policy=policy_of(self.policy, view.role, view.agent),
+            policy=self.policy(view.role, view.agent),
         )
 
     def _limit(self, role: Role) -> int:

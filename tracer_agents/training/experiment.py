@@ -60,7 +60,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
             begun = bool(run.checkpoints.steps())
             parts = resources.enter_context(build(config, weights=run.checkpoints.latest() if begun else None))
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
-        _pass_gate(config, parts, stages)
+        _pass_gate(parts, stages)
         training = _Training(config=config, run=run, stages=stages, parts=parts, trainer=Trainer(config, parts))
         return training.summary(display)
 
@@ -85,9 +85,9 @@ class _Training:
         figures_after = examiner.metrics(after)
         baselines: Dialogues = {}
         if self.config.evaluation.baselines:
-            tokens = figures_after.generated_tokens_per_question
+            cost = figures_after.cost_per_question
             further = {"best_fixed": fixed}
-            baselines = _measure_baselines(examiner, self.run, self.stages, tokens=tokens, further=further)
+            baselines = _measure_baselines(examiner, self.run, self.stages, cost=cost, further=further)
         certificate = self._certify(controller)
         summary = Summary(
             origin=describe(self.config, self.run.checkpoints.latest(), within=self.run.folder),
@@ -187,14 +187,14 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
             examiner = Examiner.on_test(config, parts)
-        _pass_gate(config, parts, stages)
+        _pass_gate(parts, stages)
         with stages("after"):
             after = _measure_in_parts(examiner, controller, directory, display)
         figures_after = examiner.metrics(after)
-        tokens = figures_after.generated_tokens_per_question
+        cost = figures_after.cost_per_question
         baselines: Dialogues = {}
         if config.evaluation.baselines:
-            baselines = _measure_baselines(examiner, directory, stages, tokens=tokens)
+            baselines = _measure_baselines(examiner, directory, stages, cost=cost)
         summary = Summary(
             origin=origin,
             stage_seconds=stages.seconds,
@@ -320,18 +320,18 @@ def _measure_baselines(
     run: RunDirectory,
     stages: Stages,
     *,
-    tokens: float,
+    cost: float,
     further: Mapping[str, tuple[str, Controller]] | None = None,
 ) -> dict[str, list[DialogueRecord]]:
     """The baselines' dialogues on the same questions, recorded."""
     with stages("baselines"):
-        baselines = examiner.baselines(phase="after", tokens=tokens, further=further)
+        baselines = examiner.baselines(phase="after", cost=cost, further=further)
         for dialogues in baselines.values():
             run.add_records(dialogues)
     return baselines
 
 
-def _pass_gate(config: Config, parts: Parts, stages: Stages) -> None:
+def _pass_gate(parts: Parts, stages: Stages) -> None:
     """Refuses an engine that does not generate from the learner's policy."""
     with stages("parity"):
-        require(parts.gate(config))
+        require(parts.gate())

@@ -64,12 +64,13 @@ def play_figures(played: Played, utility: Utility) -> dict[str, Any]:
     """The report's fields about the dialogues played."""
     right = np.array([tree.right(state) for tree, state in zip(played.trees, played.dialogues, strict=True)])
     tokens = np.array([dialogue.generated_tokens for dialogue in played.dialogues])
+    cost = np.array([utility.prices.dialogue(dialogue) for dialogue in played.dialogues])
     free = [turn.mode for dialogue in played.dialogues for turn in dialogue.turns if not turn.forced]
     return {
         "questions": len(played.trees),
         "failed_questions": tuple(tree.episode.question.id for tree in played.lost),
         "accuracy": float(right.mean()),
-        "utility": float(np.mean(utility(right, tokens))),
+        "utility": float(np.mean(utility(right, cost))),
         "generated_tokens": float(tokens.mean()),
         "speak_rate": float(np.mean(free)) if free else None,
     }

@@ -40,7 +40,7 @@ class Schedule:
             questions_per_step=trainer.questions_per_step,
             controller_questions_per_step=trainer.controller_questions_per_step,
             checkpoint_every=trainer.checkpoint_every,
-            trains_speakers=config.credit.train,
+            trains_speakers=config.speakers_learn,
             trains_controllers=config.controllers.train,
         )
 

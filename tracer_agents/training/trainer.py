@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tracer_agents.build import Parts
-from tracer_agents.config import Config, policy_of
+from tracer_agents.config import Config
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
@@ -37,7 +37,7 @@ from tracer_agents.training.report import Played, StepReport, credit_figures, pl
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.stages import Laps
 from tracer_agents.types import Controller, Episode
-from tracer_env.dialogue import Dialogue
+from tracer_env.dialogue import Dialogue, Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import minibatch_stream
 
@@ -97,7 +97,8 @@ class Trainer:
 
     def game(self, trees: Sequence[Tree]) -> EmpiricalGame:
         """The empirical game of expanded questions."""
-        return empirical_game(trees, self.infosets, token_budget=self.config.token_budget)
+        utility = self.config.utility
+        return empirical_game(trees, self.infosets, token_budget=utility.budget, prices=utility.prices)
 
     def controller(self, play: Play = "current") -> TabularController:
         """The learned controllers."""
@@ -120,9 +121,8 @@ class Trainer:
 
     def save(self, folder: Path, step: int) -> None:
         """Writes everything that ``load`` needs to go on to the same bits."""
-        self.parts.policy.weights.save(folder)
-        self.parts.policy.tokenizer.save_pretrained(folder)
-        self.parts.learner.save(folder)
+        for model in self.parts.models:
+            model.save(folder)
         self.tables.save(folder / "controllers.npz")
         self.regret.save(folder / "regret.npz")
         state = {
@@ -136,7 +136,8 @@ class Trainer:
         """Takes up a checkpoint's tables, optimiser and counters (its weights are already loaded); returns its step."""
         state = read_json(folder / "state.json")
         with reading(folder):
-            self.parts.learner.load(folder)
+            for model in self.parts.models:
+                model.load(folder)
             self.tables = RegretTables.load(folder / "controllers.npz")
             self.regret = RunRegret.load(folder / "regret.npz")
             step, version = int(state["step"]), int(state["policy_version"])
@@ -148,10 +149,15 @@ class Trainer:
     def _expand(self, number: int, behaviour: Controller) -> list[Tree]:
         """The step's questions; with external sampling one agent's choices, the others' as ``behaviour`` plays them."""
         speakers, grade, episodes = self.parts.training_speakers, self.parts.task.grade, self._episodes(number)
-        rules = replace(self.rules, rounds=1) if self.schedule.answers_alone(number) else self.rules
+        rules = self._lone_answer(number) if self.schedule.answers_alone(number) else self.rules
         if self.config.controllers.expansion == "full":
             return expand(episodes, rules, speakers, grade)
         return expand_external(episodes, rules, speakers, grade, behaviour, player=number % rules.n_agents)
+
+    def _lone_answer(self, number: int) -> Rules:
+        """Of a step in which proposers answer alone: the first trained agents of each model take turns."""
+        proposers = [model.use.trained[0] for model in self.parts.models if model.use.trained] or [0]
+        return replace(self.rules, rounds=1, first_agent=proposers[(number - 1) % len(proposers)])
 
     def _episodes(self, number: int) -> list[Episode]:
         start, count = self.schedule.first_question(number), self.schedule.questions(number)
@@ -165,6 +171,7 @@ class Trainer:
             played.dialogues,
             self.parts.training_speakers,
             self.parts.task.grade,
+            agents=frozenset(agent for model in self.parts.models for agent in model.use.trained),
             group_size=size or credit.group_size,
             penalties=Penalties(format=credit.format_penalty, truncation=credit.truncation_penalty),
             uplift=credit.reviewer == "uplift",
@@ -173,19 +180,29 @@ class Trainer:
 
     def _train_speakers(self, groups: Groups, number: int) -> dict[str, GSPOStats]:
         """What each policy's steps did."""
-        scheme = self.config.speakers.policy
-        samples = [
-            _sample(candidate, advantage, policy_of(scheme, candidate.role, candidate.request.state.agent))
+        paid = [
+            (candidate, advantage)
             for candidate, advantage, signal in zip(groups.candidates, groups.advantage, groups.signal, strict=True)
             if signal
         ]
-        stats = self.parts.learner.update(samples, lambda: minibatch_stream(self.config.seed, number))
-        self._check_parity(stats, number)
+        stats: dict[str, GSPOStats] = {}
+        for model in self.parts.models:  # one after the other
+            if model.learner is None:
+                continue
+            samples = [
+                _sample(candidate, advantage, model.use.policy(candidate.role, candidate.agent))
+                for candidate, advantage in paid
+                if candidate.agent in model.use.trained
+            ]
+            own = model.learner.update(samples, lambda: minibatch_stream(self.config.seed, number))
+            own = {model.use.qualified(policy): figures for policy, figures in own.items()}
+            self._check_parity(own, number, model.use.backend.parity_tolerance)
+            stats |= own
         return stats
 
-    def _check_parity(self, stats: dict[str, GSPOStats], number: int) -> None:
+    def _check_parity(self, stats: dict[str, GSPOStats], number: int, tolerance: float) -> None:
         """Stops at utterances that are not the policy's, before a checkpoint keeps what was learned from them."""
-        limit = 10 * self.config.backend.parity_tolerance
+        limit = 10 * tolerance
         for policy, figures in stats.items():
             if not figures.engine_logp_difference <= limit:  # not a number, too
                 raise ParityFailed(
@@ -225,7 +242,8 @@ class Trainer:
 
     def _label(self, version: int) -> None:
         self.version = version
-        self.parts.backend.sync(version)
+        for model in self.parts.models:
+            model.sync(version)
 
 
 class Explorer:

@@ -65,7 +65,12 @@ FITTED, HELD_OUT = trees(0, 60), trees(5000, 120)
 def test_plug_in_values_are_those_of_the_held_out_game(name):
     controller, watched = trained(name, FITTED)
     certificate = certify(
-        HELD_OUT, controller, price=PRICE, token_budget=BUDGET, rng=np.random.default_rng(0), run=watched, resamples=300
+        HELD_OUT,
+        controller,
+        utility=Utility(price_of_speech=PRICE, most=BUDGET),
+        rng=np.random.default_rng(0),
+        run=watched,
+        resamples=300,
     )
     game = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET).priced(PRICE)
     profile = controller.profile(game.trie.keys)
@@ -91,7 +96,11 @@ def test_plug_in_values_are_those_of_the_held_out_game(name):
 def test_infosets_never_met_are_counted_and_played_at_one_half():
     controller, _ = trained("recall", trees(0, 3))
     certificate = certify(
-        HELD_OUT, controller, price=PRICE, token_budget=BUDGET, rng=np.random.default_rng(0), resamples=50
+        HELD_OUT,
+        controller,
+        utility=Utility(price_of_speech=PRICE, most=BUDGET),
+        rng=np.random.default_rng(0),
+        resamples=50,
     )
     held_out = empirical_game(HELD_OUT, controller.infosets, token_budget=BUDGET)
     unseen = [key for key in held_out.trie.keys if not controller.knows(key)]
@@ -121,7 +130,7 @@ def test_per_question_figures_are_those_of_the_played_dialogues():
 def test_the_oracle_knows_more_than_recall_and_less_than_the_future():
     infosets = Infosets("recall", RULES)
     recall = empirical_game(HELD_OUT, infosets, token_budget=BUDGET).priced(PRICE)
-    oracle = oracle_game(HELD_OUT, infosets, token_budget=BUDGET).priced(PRICE)
+    oracle = oracle_game(HELD_OUT, infosets, Utility(price_of_speech=PRICE, most=BUDGET)).priced(PRICE)
     hindsight = np.mean(
         [
             max(2 * tree.right(leaf) - 1 - PRICE * leaf.generated_tokens / BUDGET for leaf in tree.leaves())
@@ -175,8 +184,7 @@ def test_intervals_cover_the_truth_of_enumerated_speakers():
         certificate = certify(
             sample[run * n : run * n + n],
             controller,
-            price=PRICE,
-            token_budget=3 * MAX_NEW_TOKENS,
+            utility=Utility(price_of_speech=PRICE, most=3 * MAX_NEW_TOKENS),
             rng=np.random.default_rng(run),
             resamples=300,
         )
