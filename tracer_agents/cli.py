@@ -228,8 +228,9 @@ def evaluate(
     from tracer_agents.training.experiment import run_evaluation, run_replay
     from tracer_agents.training.terminal import RichDisplay, print_summary
 
-    if sum(source is not None for source in (run, model, speaker)) != 1:
-        raise ConfigError("give exactly one of RUN, --model NAME_OR_PATH or --speaker replay")
+    given = sum(source is not None for source in (run, model, speaker))
+    if given > 1 or (given == 0 and file is None):
+        raise ConfigError("give one of RUN, --model NAME_OR_PATH, --speaker replay, or a team in --config FILE")
     if (speaker is None) != (completions is None):
         raise ConfigError("--speaker replay and --completions FILE go together")
     if resume and completions is not None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import torch
 from transformers import AutoConfig
 
-from tracer_agents.build import TINY, build
+from tracer_agents.build import SHIPPED, build
 from tracer_agents.config import Config
 from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
@@ -73,8 +73,8 @@ def served_model(name: str) -> str:
 
     Of a run with adapters it is the model that they are adapters of.
     """
-    if name == "tiny":
-        return str(TINY)
+    if name in SHIPPED:
+        return str(SHIPPED[name])
     if (Path(name) / "config.yaml").is_file():
         run = RunDirectory(Path(name))
         speakers = run.config().speakers
@@ -92,10 +92,12 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     yield from (_package(name) for name in _PACKAGES)
     yield _devices()
     yield Finding(name="backend transformers", status="passed", detail=f"torch {torch.__version__}, in this process")
-    yield _sglang(python, needed=config.backend.served and config.backend.url is None)
-    yield _device(config.speakers.device)
-    yield _memory(config)
-    if config.backend.served:
+    models = [config.of_model(use) for use in config.models]
+    yield _sglang(python, needed=any(own.backend.served and own.backend.url is None for own in models))
+    for own in models:
+        yield _device(own.speakers.device)
+        yield _memory(own)
+    if any(own.backend.served for own in models):
         yield from _servers(config)
 
 
@@ -206,7 +208,7 @@ def _learner(config: Config, shape: ModelShape) -> tuple[float, str]:
 
 def _shape(model: str) -> ModelShape | None:
     """The shape of a known model, or of one whose configuration lies in a folder."""
-    folder = TINY if model == "tiny" else Path(model)
+    folder = SHIPPED.get(model, Path(model))
     path = folder / "config.json"
     if not path.is_file():
         return SHAPES.get(model)

@@ -1,13 +1,15 @@
 """Turns settings into objects: the one place that names concrete tasks, models, engines and learners."""
 
-from tracer_agents.build.parts import Parts, build, build_backend, build_learner, build_speakers, build_task
-from tracer_agents.build.policy import TINY, Policy, load_policy, model_folder
+from tracer_agents.build.parts import Parts, TeamModel, build, build_backend, build_learner, build_speakers, build_task
+from tracer_agents.build.policy import SHIPPED, TINY, Policy, load_policy, model_folder
 from tracer_agents.build.servers import build_sglang
 
 __all__ = [
+    "SHIPPED",
     "TINY",
     "Parts",
     "Policy",
+    "TeamModel",
     "build",
     "build_backend",
     "build_learner",

@@ -50,6 +50,7 @@ def require_same_team(trained: Config, asked: Config) -> None:
     """
     free = {"seed", "task", "backend", "evaluation", "dialogue.price_of_speech"}
     team = ("speakers.model", "speakers.policy", "speakers.lora_rank", "speakers.lora_alpha", "speakers.lora_targets")
+    _require_same_members(trained, asked)
     for name in setting_names():
         section, _, field = name.partition(".")
         if {name, section} & free or (section == "speakers" and name not in team):
@@ -60,6 +61,19 @@ def require_same_team(trained: Config, asked: Config) -> None:
                 f"{name}: the run was trained with {before!r}, and what was trained is measured; drop {now!r}, or "
                 "measure another model with tracer eval --model NAME"
             )
+
+
+def _require_same_members(trained: Config, asked: Config) -> None:
+    """Prices, prompts, limits and engines of members may be others; their models and who learned may not.
+
+    Raises:
+        ConfigError: the teams have different members.
+    """
+    before, now = ([(member.model, member.train) for member in config.speakers.members] for config in (trained, asked))
+    if before != now:
+        raise ConfigError(
+            f"speakers.members: the run was trained with {before}, and what was trained is measured; drop {now}"
+        )
 
 
 def dump_config(config: Config) -> str:

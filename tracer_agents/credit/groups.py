@@ -86,9 +86,6 @@ def sample_groups(
         normalise_std: see ``group_advantages``.
         agents: whose turns are completed, those who learn; None: everybody's.
     """
-    learn = (
-        frozenset(agent for dialogue in dialogues for agent, _ in dialogue.rules.seats) if agents is None else agents
-    )
     spoken = [
         _Completion(tree, tree.request(dialogue.prefix[: turn.round - 1]), turn.utterance)
         for tree, dialogue in zip(trees, dialogues, strict=True)

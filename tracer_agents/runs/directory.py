@@ -358,7 +358,7 @@ def describe(config: Config, weights: Path | None = None, *, within: Path | None
     return {
         "schema_version": SCHEMA_VERSION,
         "task": config.task.name,
-        "model": config.speakers.model,
+        "model": " + ".join(dict.fromkeys(use.speakers.model for use in config.models)),
         "weights": None if named is None else str(named),
         "model_sha256": None if weights is None else weights_digest(weights),
         "seed": config.seed,
@@ -367,7 +367,17 @@ def describe(config: Config, weights: Path | None = None, *, within: Path | None
         "prompts_sha256": _prompt_digests(config),
         "price_of_speech": config.dialogue.price_of_speech,
         "token_budget": config.token_budget,
+        **({"members": _members(config)} if config.speakers.members else {}),
     }
+
+
+def _members(config: Config) -> list[dict[str, Any]]:
+    """Every agent's model, price and whether it learns."""
+    settings = [config.of_agent(agent).speakers for agent in range(config.dialogue.n_agents)]
+    return [
+        {"model": own.model, "price": own.price, "prompt_price": own.prompt_price, "trained": member.train}
+        for own, member in zip(settings, config.speakers.members, strict=True)
+    ]
 
 
 def weights_digest(folder: Path) -> str | None:

@@ -175,8 +175,8 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         require_same_team(RunDirectory(run).config(), config)
         RunDirectory(run).require_data(config)
     weights = None if run is None else RunDirectory(run).checkpoints.latest()
-    origin = describe(config, weights or model_folder(config.speakers.model))
-    measures = origin["model_sha256"] or config.speakers.model
+    origin = describe(config, weights or _only_folder(config))
+    measures = origin["model_sha256"] or origin["model"]
     opened = RunDirectory.resume if resume else RunDirectory.create
     with opened(out, config, kind="evaluation", measures=measures) as directory, ExitStack() as resources:
         with stages("load"):
@@ -205,6 +205,12 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         )
         directory.write_summary(summary.as_json())
     return summary
+
+
+def _only_folder(config: Config) -> Path | None:
+    """Where the weights of a team's one model lie; None: it has several, or its weights were never loaded here."""
+    folders = [model_folder(use.speakers.model) for use in config.models]
+    return folders[0] if len(folders) == 1 else None
 
 
 def _measure_in_parts(

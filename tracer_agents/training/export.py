@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracer_agents.build import Policy, load_policy
-from tracer_agents.config import Config, policy_of
+from tracer_agents.config import Config, ModelUse
 from tracer_agents.errors import RunError
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.training.schedule import Schedule
@@ -35,32 +35,40 @@ def export_run(run: Path, out: Path) -> list[Path]:
     config, checkpoint = directory.config(), directory.checkpoints.latest()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: holds something already; choose another --out")
-    policy = load_policy(config, checkpoint)
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    names = config.policies
+    step, summary = directory.checkpoints.steps()[-1], _summary(directory)
+    written: list[Path] = []
+    trained = [use for use in config.models if use.trained]
     try:
-        for name in names:
-            folder = draft / name if len(names) > 1 else draft
-            folder.mkdir(parents=True, exist_ok=True)
-            policy.weights.export(name, folder)
-            policy.tokenizer.save_pretrained(folder)
-            step = directory.checkpoints.steps()[-1]
-            (folder / "README.md").write_text(model_card(config, policy, name, step, _summary(directory)), "utf-8")
+        for use in trained:  # one model in memory at a time
+            own = config.of_model(use)
+            policy = load_policy(own, checkpoint / use.label, use.policies)
+            for name in use.trained_policies:
+                alone = len(trained) == len(use.trained_policies) == 1
+                folder = draft if alone else draft / use.qualified(name)
+                folder.mkdir(parents=True, exist_ok=True)
+                policy.weights.export(name, folder)
+                policy.tokenizer.save_pretrained(folder)
+                (folder / "README.md").write_text(model_card(own, policy, use, name, step, summary), "utf-8")
+                written.append(out / folder.relative_to(draft))
         if out.exists():
             out.rmdir()
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return [out / name for name in names] if len(names) > 1 else [out]
+    return written
 
 
-def model_card(config: Config, policy: Policy, name: str, step: int, summary: Mapping[str, Any] | None) -> str:
+def model_card(
+    config: Config, policy: Policy, use: ModelUse, name: str, step: int, summary: Mapping[str, Any] | None
+) -> str:
     """What a policy was trained on and how well it does, in Markdown.
 
     Args:
-        config: the run's settings.
-        policy: its speakers.
+        config: the settings of the run, for a team of this model alone.
+        policy: the model.
+        use: who speaks with it.
         name: of the policy.
         step: how many steps it was trained for.
         summary: what ``summary.json`` holds; None if the run has not ended.
@@ -81,19 +89,17 @@ def model_card(config: Config, policy: Policy, name: str, step: int, summary: Ma
         step=step,
         version=describe(config)["versions"]["tracer-debate"],
         questions=speaker_steps * schedule.questions_per_step,
-        speaks_as=", ".join(_seats(config, name)),
+        speaks_as=", ".join(_seats(use, name, config.dialogue.n_agents)),
         summary=summary,
         rows=list(_rows(summary)) if summary else [],
     )
 
 
-def _seats(config: Config, name: str) -> Iterator[str]:
+def _seats(use: ModelUse, name: str, n_agents: int) -> Iterator[str]:
     """Which agents in which roles speak with a policy."""
     for role in Role:
-        agents = [
-            agent for agent in range(config.dialogue.n_agents) if policy_of(config.speakers.policy, role, agent) == name
-        ]
-        if len(agents) == config.dialogue.n_agents:
+        agents = [agent for agent in use.agents if use.policy(role, agent) == name]
+        if len(agents) == n_agents:
             yield f"every {role}"
         elif agents:
             yield f"{role} of agent {', '.join(map(str, agents))}"

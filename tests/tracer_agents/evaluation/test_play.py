@@ -11,6 +11,7 @@ from tracer_agents.evaluation.play import draw_episodes, majority, play_baseline
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Role, Rules, Utterance, Verdict
+from tracer_env.rewards import Utility
 from tracer_env.tasks.arithmetic import Arithmetic
 
 TASK = Arithmetic(level=1)
@@ -93,13 +94,17 @@ def test_answers_are_sampled_in_one_call_and_graded_each():
     assert all(turn.round == 1 and turn.role == "proposer" for ballot in made for turn in ballot.turns)
 
 
-def baselines(budget: float, answers=("gold",), tokens=(10,), speakers=None, further=None):
+UTILITY = Utility()
+
+
+def baselines(budget: float, answers=("gold",), tokens=(10,), speakers=None, further=None, utility=UTILITY):
     return play_baselines(
         episodes(6),
         RULES,
         speakers or Voters(answers, tokens),
         TASK,
-        token_budget=budget,
+        utility=utility,
+        budget=budget,
         further=further or {},
         phase="after",
         seed=5,
