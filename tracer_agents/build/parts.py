@@ -246,17 +246,17 @@ def build(config: Config, weights: Path | None = None) -> Parts:
 
 
 def _model(config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack) -> TeamModel:
-    own = config.of_model(use)
+    settings = config.of_model(use)
     kept = checkpoint / use.label if checkpoint is not None and use.trained else None
-    policy = load_policy(own, kept, use.policies)
-    backend = opened.enter_context(build_backend(own, policy))
+    policy = load_policy(settings, kept, use.policies)
+    backend = opened.enter_context(build_backend(settings, policy))
     return TeamModel(
         use=use,
-        config=own,
+        config=settings,
         policy=policy,
         backend=backend,
-        learner=build_learner(own, policy, use.trained_policies) if use.trained else None,
-        speakers=build_speakers(own, policy, backend, task, temperature=1.0, context=backend.context, use=use),
+        learner=build_learner(settings, policy, use.trained_policies) if use.trained else None,
+        speakers=build_speakers(settings, policy, backend, task, temperature=1.0, context=backend.context, use=use),
     )
 
 

@@ -68,10 +68,10 @@ def models_of(speakers: SpeakersConfig, backend: BackendConfig, n_agents: int) -
 
 def _use(label: str, speakers: SpeakersConfig, backend: BackendConfig, agents: tuple[int, ...]) -> ModelUse:
     trained = tuple(agent for agent in agents if speakers.members[agent].train)
-    own = speakers.of_agent(agents[0])
+    first = speakers.of_agent(agents[0])
     return ModelUse(
         label=label,
-        speakers=own if trained else own.model_copy(update={"policy": "shared", "lora_rank": None}),
+        speakers=first if trained else first.model_copy(update={"policy": "shared", "lora_rank": None}),
         backend=speakers.members[agents[0]].backend or backend,
         agents=agents,
         trained=trained,

@@ -375,8 +375,8 @@ def _members(config: Config) -> list[dict[str, Any]]:
     """Every agent's model, price and whether it learns."""
     settings = [config.of_agent(agent).speakers for agent in range(config.dialogue.n_agents)]
     return [
-        {"model": own.model, "price": own.price, "prompt_price": own.prompt_price, "trained": member.train}
-        for own, member in zip(settings, config.speakers.members, strict=True)
+        {"model": each.model, "price": each.price, "prompt_price": each.prompt_price, "trained": member.train}
+        for each, member in zip(settings, config.speakers.members, strict=True)
     ]
 
 

@@ -25,11 +25,11 @@ class MemberSpeakers:
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
         """One utterance per request, in order, in one call for each of the distinct speakers."""
-        return self._spread(requests, [request.state.agent for request in requests], lambda one: one.speak)
+        return self._spread(requests, [request.state.agent for request in requests], lambda speakers: speakers.speak)
 
     def complete(self, views: Sequence[View]) -> list[Utterance]:
         """One utterance per view, in order, in one call for each of the distinct speakers."""
-        return self._spread(views, [view.agent for view in views], lambda one: one.complete)
+        return self._spread(views, [view.agent for view in views], lambda speakers: speakers.complete)
 
     def _spread(
         self,

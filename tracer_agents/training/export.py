@@ -42,15 +42,15 @@ def export_run(run: Path, out: Path) -> list[Path]:
     trained = [use for use in config.models if use.trained]
     try:
         for use in trained:  # one model in memory at a time
-            own = config.of_model(use)
-            policy = load_policy(own, checkpoint / use.label, use.policies)
+            settings = config.of_model(use)
+            policy = load_policy(settings, checkpoint / use.label, use.policies)
             for name in use.trained_policies:
                 alone = len(trained) == len(use.trained_policies) == 1
                 folder = draft if alone else draft / use.qualified(name)
                 folder.mkdir(parents=True, exist_ok=True)
                 policy.weights.export(name, folder)
                 policy.tokenizer.save_pretrained(folder)
-                (folder / "README.md").write_text(model_card(own, policy, use, name, step, summary), "utf-8")
+                (folder / "README.md").write_text(model_card(settings, policy, use, name, step, summary), "utf-8")
                 written.append(out / folder.relative_to(draft))
         if out.exists():
             out.rmdir()

@@ -194,10 +194,10 @@ class Trainer:
                 for candidate, advantage in paid
                 if candidate.agent in model.use.trained
             ]
-            own = model.learner.update(samples, lambda: minibatch_stream(self.config.seed, number))
-            own = {model.use.qualified(policy): figures for policy, figures in own.items()}
-            self._check_parity(own, number, model.use.backend.parity_tolerance)
-            stats |= own
+            learned = model.learner.update(samples, lambda: minibatch_stream(self.config.seed, number))
+            named = {model.use.qualified(policy): each for policy, each in learned.items()}
+            self._check_parity(named, number, model.use.backend.parity_tolerance)
+            stats |= named
         return stats
 
     def _check_parity(self, stats: dict[str, GSPOStats], number: int, tolerance: float) -> None:
