@@ -93,11 +93,11 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     yield _devices()
     yield Finding(name="backend transformers", status="passed", detail=f"torch {torch.__version__}, in this process")
     models = [config.of_model(use) for use in config.models]
-    yield _sglang(python, needed=any(own.backend.served and own.backend.url is None for each in models))
+    yield _sglang(python, needed=any(each.backend.served and each.backend.url is None for each in models))
     for each in models:
         yield _device(each.speakers.device)
         yield _memory(each)
-    if any(own.backend.served for each in models):
+    if any(each.backend.served for each in models):
         yield from _servers(config)
 
 

@@ -23,7 +23,7 @@ from tracer_agents.runs.files import (
     write_text,
     writing,
 )
-from tracer_agents.speakers.prompts import prompts_for
+from tracer_agents.speakers.prompts import STYLES, prompts_for
 from tracer_env.errors import ConfigError
 
 Kind = Literal["training", "evaluation", "replay"]
@@ -211,7 +211,7 @@ class RunDirectory:
         begun = (self._about() or {}).get("prompts_sha256", {})
         for name, sha in _prompt_digests(config).items():
             if begun.get(name, sha) != sha:
-                file = config.speakers.prompts
+                file = None if name in STYLES else name
                 changed = f"the prompts of the style {name!r}" if file is None else f"{Path(file).absolute()}"
                 remedy = "use the version that began it" if file is None else "restore the file"
                 raise RunError(
@@ -402,8 +402,9 @@ def _prompt_digests(config: Config) -> dict[str, str]:
     Raises:
         ConfigError: the file is none of prompts.
     """
-    prompts = prompts_for(config.style, config.speakers.prompts)
-    return {prompts.name: prompts.texts.sha256}
+    agents = (config.of_agent(agent) for agent in range(config.dialogue.n_agents))
+    shown = [prompts_for(each.style, each.speakers.prompts) for each in agents]
+    return {prompts.name: prompts.texts.sha256 for prompts in shown}
 
 
 def _versions() -> dict[str, str | None]:
