@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from tracer_agents.build.folders import in_a_line, require_model
 from tracer_agents.config import Config, SpeakersConfig
 from tracer_agents.config.fitting import EMBEDDED
 from tracer_agents.generation.adapters import LoraAdapters
@@ -82,6 +83,7 @@ def load_policy(config: Config, weights: Path | None = None, names: Sequence[str
     source = SHIPPED.get(speakers.model, Path(speakers.model))
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
+    require_model(str(latest))
     tokenizer = _tokenizer(str(latest))
     prompts = prompts_for(config.style, speakers.prompts)
     chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)
@@ -104,7 +106,7 @@ def _tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"speakers.model: cannot load {source!r}: {error}") from error
+        raise ConfigError(f"speakers.model: cannot load {source!r}: {in_a_line(error)}") from error
     if tokenizer.chat_template is None:
         raise ConfigError(f"speakers.model: the tokenizer of {source!r} has no chat template; use a chat model")
     return tokenizer
@@ -118,7 +120,7 @@ def _model(source: Path, config: SpeakersConfig) -> PreTrainedModel:
             device_map={"": str(_device(config.device))},
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"speakers.model: cannot load {str(source)!r}: {error}") from error
+        raise ConfigError(f"speakers.model: cannot load {str(source)!r}: {in_a_line(error)}") from error
     for parameter in model.parameters():  # out of the file's mapping into aligned memory, so that equal weights
         parameter.data = parameter.data.clone()  # give equal bits whichever file they were loaded from
     return model.eval()
