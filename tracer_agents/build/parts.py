@@ -25,6 +25,8 @@ from tracer_env.errors import ConfigError
 from tracer_env.tasks import make_task
 from tracer_env.tasks.base import Task
 
+_TRIED = 16  # questions whose prompts are made before any work, to see whether they fit
+
 
 def build_task(config: Config) -> Task:
     """The task that the settings name."""
@@ -282,8 +284,10 @@ def _speakers(
                 context=model.backend.context,
                 use=model.use,
             )
+            made[key].require_room(questions, reviews=config.dialogue.rounds > 1)
         return made[key]
 
+    questions = [question.text for question in task.draw("test", 0, _TRIED, seed=config.seed)]
     by_agent = {agent: of_agent(model, agent) for model in models for agent in model.use.agents}
     if len(made) == 1:
         return by_agent[0]

@@ -83,7 +83,7 @@ def load_policy(config: Config, weights: Path | None = None, names: Sequence[str
     source = SHIPPED.get(speakers.model, Path(speakers.model))
     whole = speakers.lora_rank is None
     latest = weights if whole and weights else source
-    require_model(str(latest))
+    require_model(speakers.model if latest == Path(speakers.model) else str(latest))
     tokenizer = _tokenizer(str(latest))
     prompts = prompts_for(config.style, speakers.prompts)
     chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)

@@ -11,6 +11,7 @@ from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, Prompts
 from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import Dialogue, FinishReason, Role, Utterance
+from tracer_env.errors import ConfigError
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.spaces import MAX_CHARS, usable_text
 from tracer_env.tasks.base import Task
@@ -164,6 +165,31 @@ class ModelSpeakers:
     def fits(self, view: View) -> bool:
         """Whether the question leaves room for a completion."""
         return self._prompt(view) is not None
+
+    def require_room(self, questions: Sequence[str], *, reviews: bool) -> None:
+        """Refuses a context into which, for some kind of prompt, no question fits.
+
+        Args:
+            questions: some of those that will be asked.
+            reviews: whether there are reviews and revisions.
+
+        Raises:
+            ConfigError: every utterance of a kind would be empty.
+        """
+        kinds: list[tuple[Role, str | None, str | None]] = [(Role.PROPOSER, None, None)]
+        kinds += [(Role.REVIEWER, "…", None), (Role.PROPOSER, "…", "…")] if reviews else []
+        for role, solution, review in kinds:
+            views = [View(role=role, question=text, solution=solution, review=review, seed=0) for text in questions]
+            if self.context is None or not views or any(self.fits(view) for view in views):
+                continue
+            shortest = min(len(self.chat.encode(self._messages(view, LONGEST_QUOTES[-1]))) for view in views)
+            longest = max(self.proposer_max_new_tokens, self.reviewer_max_new_tokens)
+            raise ConfigError(
+                f"speakers.proposer_max_new_tokens, speakers.reviewer_max_new_tokens: a context of {self.context} "
+                f"tokens less {longest} for an utterance leaves {self.context - longest} for prompts, and the "
+                f"shortest prompt of the {role} to the first {len(views)} questions has {shortest}; lower them, or use "
+                "a model with a longer context"
+            )
 
     def _prompt(self, view: View) -> "Prompt | None":
         """The longest prompt that leaves room for a completion: reviews are shortened first; None: there is none."""

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from transformers import AutoTokenizer
 
 from tracer_agents.build import build, load_policy
 from tracer_env.errors import ConfigError
@@ -78,10 +79,9 @@ def test_a_base_model_without_a_chat_template(refusal, copied):
 
 
 def test_a_tokenizer_without_pad_is_padded_with_a_token_that_the_model_has(small_config, copied):
-    path = copied / "tokenizer_config.json"
-    settings = json.loads(path.read_text())
-    del settings["pad_token"]
-    path.write_text(json.dumps(settings))
+    tokenizer = AutoTokenizer.from_pretrained(copied)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(copied)
     policy = load_policy(small_config({"speakers.model": str(copied)}))
     assert policy.tokenizer.pad_token_id is None
     assert policy.pad_id == policy.tokenizer.eos_token_id
