@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from tracer_agents.errors import RunError
-from tracer_agents.generation.weights import generate_with, kept_tensors, require_finite
+from tracer_agents.generation.weights import kept_tensors, require_finite
 from tracer_env.seeding import adapter_seed
 
 _EXPERTS = (
@@ -95,12 +95,12 @@ class LoraAdapters:
         with self._peft.disable_adapter():
             yield
 
-    def generate(self, rows: Sequence[str], **inputs: Any) -> torch.Tensor:
+    @contextmanager
+    def by_row(self, rows: Sequence[str]) -> Iterator[None]:
         """Rows of different policies share the batch: each layer adds to each row what its own adapter says."""
-        if len(set(rows)) > 1:
-            return generate_with(self._peft, {"adapter_names": list(rows), **inputs})
-        with self.active(rows[0]):
-            return generate_with(self.model, inputs)
+        mixed = len(set(rows)) > 1
+        with self._peft._enable_peft_forward_hooks(adapter_names=list(rows)) if mixed else self.active(rows[0]):
+            yield
 
     def save(self, folder: Path) -> None:
         """Every adapter in PEFT's format, below ``adapters/``; not the model."""

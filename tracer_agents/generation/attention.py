@@ -1,10 +1,12 @@
 """Chooses attention kernels and widths at which they compute the right thing, and makes the learner's forward pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 @contextmanager
@@ -25,6 +27,52 @@ def attention(model: PreTrainedModel, kernel: str) -> Iterator[None]:
 def kernel_of(model: PreTrainedModel) -> str:
     """The kernel that the model uses."""
     return model.config._attn_implementation or "sdpa"
+
+
+@contextmanager
+def grouped_queries(device: torch.device) -> Iterator[None]:
+    """Lets sdpa take the heads that share a key as so many queries while single tokens are decoded on a CPU.
+
+    transformers copies keys and values for each head that shares them whenever there is a mask; that copy is most of
+    a step's time with several heads per key. What is computed is the same but for rounding.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    functions: Any = ALL_ATTENTION_FUNCTIONS
+    plain = functions["sdpa"]
+    functions["sdpa"] = _grouped(plain)
+    try:
+        yield
+    finally:
+        functions["sdpa"] = plain
+
+
+def _grouped(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def forward(
+        module: torch.nn.Module,
+        query: torch.Tensor,  # (B, heads, T, size)
+        key: torch.Tensor,  # (B, groups, W, size)
+        value: torch.Tensor,  # (B, groups, W, size)
+        attention_mask: torch.Tensor | None,  # (B, 1, T, W)
+        *arguments: Any,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        (rows, heads, length, size), groups = query.shape, key.shape[1]
+        per_head = attention_mask is None or attention_mask.shape[1] > 1 or options.get("position_bias") is not None
+        if attention_mask is None or per_head or length > 1 or heads == groups or heads % groups:
+            return plain(module, query, key, value, attention_mask, *arguments, **options)
+        each = heads // groups
+        output = torch.nn.functional.scaled_dot_product_attention(
+            query.reshape(rows, groups, each, size),
+            key,
+            value,
+            attn_mask=attention_mask.expand(-1, 1, each, -1),
+            scale=options.get("scaling"),
+        )
+        return output.reshape(rows, 1, heads, value.shape[-1]), None
+
+    return forward
 
 
 def safe_width(width: int, device: torch.device) -> int:

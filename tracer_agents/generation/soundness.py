@@ -9,10 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from tracer_agents.generation.attention import attention, completion_logits, safe_width
+from tracer_agents.generation.attention import attention, completion_logits, grouped_queries, safe_width
+from tracer_agents.generation.decoding.cache import can_come_and_go
+from tracer_agents.generation.decoding.flight import Flight, Prompts, padded
 from tracer_env.errors import ConfigError
 
 Kernel = Literal["auto", "sdpa", "eager"]
@@ -131,7 +134,7 @@ def _comparisons(
         logits = completion_logits(model, ids, mask, shortest - 1)
     for row, reference, computed in zip(rows, truth, logits, strict=True):
         yield "in a padded batch", reference[len(row) - shortest : -1], _logp(computed)
-    for row, tokens, logits in zip(rows, *_decode(model, ids, mask, pad_id), strict=True):
+    for row, (tokens, logits) in zip(rows, _decode(model, rows, pad_id), strict=True):
         [reference] = _plain(model, [[*row, *tokens[:-1]]])
         yield "that is generated", reference[len(row) - 1 :], _logp(logits)
 
@@ -139,19 +142,40 @@ def _comparisons(
 def _padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask, (B, P) each, padded on the left; even the longest row has some."""
     width = safe_width(max(len(row) for row in rows) + 2, device)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, width - len(row) :] = torch.tensor(list(row))
-        mask[index, width - len(row) :] = 1
+    ids, mask = padded(rows, width, pad_id)
     return ids.to(device), mask.to(device)
 
 
 @torch.no_grad()
-def _decode(
-    model: Any, ids: torch.Tensor, mask: torch.Tensor, pad_id: int
-) -> tuple[list[list[int]], list[torch.Tensor]]:
+def _decode(model: PreTrainedModel, rows: Sequence[Sequence[int]], pad_id: int) -> list[tuple[list[int], torch.Tensor]]:
     """A few likeliest tokens of each row, generated as the engine does, and the (T, V) logits that chose them."""
+    if not can_come_and_go(model):
+        return _decode_together(model, *_padded(rows, pad_id, model.device), pad_id)
+    prompts = Prompts(model, rows, pad_id)
+    flight = Flight(model, slots=len(rows), room=1)
+    logits = [[row] for row in prompts.logits]
+    waiting, flying = list(range(len(rows))), list[int]()
+    with grouped_queries(model.device):
+        while waiting or flying:
+            entering, waiting = waiting[: len(rows) // 2 + 1], waiting[len(rows) // 2 + 1 :]
+            if entering:
+                flight.enter(prompts, torch.tensor(entering, device=model.device))
+                flying += entering
+            ended = np.array([len(logits[row]) == _DECODED for row in flying])
+            for source, target in zip(*(slots.tolist() for slots in flight.leave(ended)), strict=True):
+                flying[target] = flying[source]
+            flying = flying[: flight.rows]
+            if flying:
+                tokens = torch.stack([logits[row][-1].argmax() for row in flying])
+                for row, more in zip(flying, flight.step(tokens, torch.ones_like(tokens).bool()), strict=True):
+                    logits[row].append(more)
+    return [(torch.stack(row).argmax(-1).tolist(), torch.stack(row)) for row in logits]
+
+
+def _decode_together(
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, pad_id: int
+) -> list[tuple[list[int], torch.Tensor]]:
+    """The same by transformers' ``generate``."""
     config = GenerationConfig(
         do_sample=False,
         max_new_tokens=_DECODED,
@@ -165,8 +189,7 @@ def _decode(
         made = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     finally:
         model.generation_config = shipped
-    tokens = made.sequences[:, ids.shape[1] :].tolist()
-    return tokens, list(torch.stack(made.logits, dim=1))
+    return list(zip(made.sequences[:, ids.shape[1] :].tolist(), torch.stack(made.logits, dim=1), strict=True))
 
 
 def _difference(reference: torch.Tensor, computed: torch.Tensor, dtype: torch.dtype) -> tuple[float, float]:

@@ -7,59 +7,25 @@ last bits of the logits (DESIGN, section 5).
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
+from tracer_agents.generation.decoding.cache import can_come_and_go
+from tracer_agents.generation.decoding.flight import padded
+from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled
+from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.weights import Weights
 from tracer_env.dialogue import FinishReason
 from tracer_env.seeding import token_uniforms
-
-
-def invert_cdf(logp: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """The token at which the CDF passes ``uniform``.
-
-    Args:
-        logp: (B, V) log-probabilities.
-        uniform: (B,) float64 in [0, 1).
-
-    Returns:
-        (B,) int64; never a token of probability 0.
-    """
-    cdf = logp.double().exp().cumsum(-1)  # (B, V)
-    target = (uniform * cdf[:, -1]).unsqueeze(-1)
-    return torch.searchsorted(cdf, target, right=True).squeeze(-1).clamp_(max=logp.shape[-1] - 1)
-
-
-class RowNoise(LogitsProcessor):
-    """Chooses each row's next token with the row's own noise, and keeps its log-probability.
-
-    Args:
-        uniforms: (B, T) float64, one per row and step.
-        temperature: (B,) ≥ 0; 0 takes the most likely token.
-    """
-
-    def __init__(self, uniforms: torch.Tensor, temperature: torch.Tensor) -> None:
-        self._uniforms = uniforms
-        self._greedy = temperature == 0
-        self._scale = torch.where(self._greedy, 1.0, temperature).unsqueeze(-1)
-        self.logps: list[torch.Tensor] = []  # a (B,) tensor each step
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """(B, V) scores in, (B, V) scores out, −inf everywhere but at the chosen tokens."""
-        logp = torch.log_softmax(scores.float() / self._scale, dim=-1)
-        sampled = invert_cdf(logp, self._uniforms[:, len(self.logps)])
-        token = torch.where(self._greedy, logp.argmax(-1), sampled).unsqueeze(-1)  # (B, 1)
-        self.logps.append(logp.gather(-1, token).squeeze(-1))
-        return cast(torch.FloatTensor, torch.full_like(scores, float("-inf")).scatter_(-1, token, 0.0))
 
 
 class TransformersBackend:
@@ -90,6 +56,9 @@ class TransformersBackend:
         self._batch_size = batch_size
         self._version = 0
         self._stops = stop_ids(model, tokenizer) if stops is None else frozenset(stops)
+        self._loop = None
+        if can_come_and_go(model):
+            self._loop = DecodeLoop(weights, stops=sorted(self._stops), pad_id=pad_id, slots=batch_size)
         model.generation_config = GenerationConfig(eos_token_id=sorted(self._stops), pad_token_id=pad_id)
 
     def sync(self, version: int) -> None:
@@ -117,14 +86,13 @@ class TransformersBackend:
         unknown = {request.policy for request in requests} - set(self._weights.names)
         if unknown:
             raise GenerationFailed(f"no policy {sorted(unknown)[0]!r}; speakers.policy makes {[*self._weights.names]}")
-        done = {
-            row: not_generated(request, FinishReason.TOO_LONG, self._version)
+        fitting = [row for row, request in enumerate(requests) if self._fits(request)]
+        asked = [requests[row] for row in fitting]
+        done = dict(zip(fitting, self._generations(asked, self._sample(asked)), strict=True))
+        return [
+            done.get(row) or not_generated(request, FinishReason.TOO_LONG, self._version)
             for row, request in enumerate(requests)
-            if not self._fits(request)
-        }
-        for rows in self._buckets(requests, [row for row in range(len(requests)) if row not in done]):
-            done |= zip(rows, self._generate_batch([requests[row] for row in rows]), strict=True)
-        return [done[row] for row in range(len(requests))]
+        ]
 
     @property
     def context(self) -> int | None:
@@ -135,58 +103,66 @@ class TransformersBackend:
         context = self.context
         return context is None or len(request.prompt_ids) + request.max_new_tokens <= context
 
-    def _buckets(self, requests: Sequence[GenerationRequest], rows: Sequence[int]) -> Iterator[list[int]]:
+    def _sample(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
+        if self._loop is not None:
+            return self._loop.run(requests)
+        sampled: dict[int, Sampled] = {}
+        for rows in self._buckets(requests):
+            sampled |= zip(rows, self._sample_together([requests[row] for row in rows]), strict=True)
+        return [sampled[row] for row in range(len(requests))]
+
+    def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
         def size(row: int) -> tuple[int, int]:
             return requests[row].max_new_tokens, len(requests[row].prompt_ids)
 
-        order = sorted(rows, key=size)
+        order = sorted(range(len(requests)), key=size)
         yield from (order[first : first + self._batch_size] for first in range(0, len(order), self._batch_size))
 
     @torch.inference_mode()
-    def _generate_batch(self, batch: list[GenerationRequest]) -> list[Generation]:
-        pad = self._pad_id
-        device = self._model.device
-        width = safe_width(max(len(request.prompt_ids) for request in batch), device)
+    def _sample_together(self, batch: list[GenerationRequest]) -> list[Sampled]:
+        """By transformers' ``generate``, with the model's own cache, until the longest row has ended."""
+        pad, model = self._pad_id, cast(Any, self._model)
+        width = safe_width(max(len(request.prompt_ids) for request in batch), model.device)
         steps = max(request.max_new_tokens for request in batch)
-        ids = torch.full((len(batch), width), pad, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, request in enumerate(batch):  # left padding
-            ids[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
-            mask[row, width - len(request.prompt_ids) :] = 1
+        ids, mask = padded([request.prompt_ids for request in batch], width, pad)
         uniforms = np.stack([token_uniforms(request.seed, steps) for request in batch])
         noise = RowNoise(
-            torch.from_numpy(uniforms).to(device),
-            torch.tensor([request.temperature for request in batch], dtype=torch.float32, device=device),
+            torch.from_numpy(uniforms).to(model.device),
+            torch.tensor([request.temperature for request in batch], dtype=torch.float32, device=model.device),
         )
         config = GenerationConfig(
             do_sample=False, max_new_tokens=steps, pad_token_id=pad, eos_token_id=sorted(self._stops), use_cache=True
         )
-        output = self._weights.generate(
-            [request.policy for request in batch],
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            generation_config=config,
-            logits_processor=LogitsProcessorList([noise]),
-        )
-        outputs = output[:, width:].tolist()
+        with self._weights.by_row([request.policy for request in batch]):
+            output = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([noise]),
+            )
         logps = torch.stack(noise.logps, dim=1).tolist()  # (B, T)
-        kept = [self._cut(request, row) for request, row in zip(batch, outputs, strict=True)]
-        if not all(math.isfinite(logp) for row, tokens in zip(logps, kept, strict=True) for logp in row[: len(tokens)]):
+        kept = [self._cut(request, row) for request, row in zip(batch, output[:, width:].tolist(), strict=True)]
+        return [Sampled(tokens=row, logps=row_logps[: len(row)]) for row, row_logps in zip(kept, logps, strict=True)]
+
+    def _generations(self, requests: Sequence[GenerationRequest], sampled: Sequence[Sampled]) -> list[Generation]:
+        if not all(math.isfinite(logp) for row in sampled for logp in row.logps):
             raise GenerationFailed(
                 f"the model's log-probabilities are not finite in {str(self._model.dtype).removeprefix('torch.')}; "
                 "set speakers.dtype: float32 (or bfloat16), or check that the weights in speakers.model are finite"
             )
-        texts = self._tokenizer.batch_decode(kept, skip_special_tokens=True)
+        if not sampled:
+            return []
+        texts = self._tokenizer.batch_decode([row.tokens for row in sampled], skip_special_tokens=True)
         return [
             Generation(
                 prompt_ids=request.prompt_ids,
-                output_ids=tuple(row),
-                logps=tuple(row_logps[: len(row)]),
+                output_ids=tuple(row.tokens),
+                logps=tuple(row.logps),
                 text=text,
-                finish_reason=FinishReason.STOP if row and row[-1] in self._stops else FinishReason.LENGTH,
+                finish_reason=FinishReason.STOP if row.tokens[-1] in self._stops else FinishReason.LENGTH,
                 policy_version=self._version,
             )
-            for request, row, row_logps, text in zip(batch, kept, logps, texts, strict=True)
+            for request, row, text in zip(requests, sampled, texts, strict=True)
         ]
 
     def _cut(self, request: GenerationRequest, row: list[int]) -> list[int]:

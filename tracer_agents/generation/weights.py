@@ -6,9 +6,9 @@ weights; rows of several policies can be generated in one batch.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -35,8 +35,8 @@ class Weights(Protocol):
         """The model computes with the weights it had before any training, which KL is measured to."""
         ...
 
-    def generate(self, rows: Sequence[str], **inputs: Any) -> torch.Tensor:
-        """transformers' ``generate``, each row with the weights of the policy it names; (B, P+T) token ids."""
+    def by_row(self, rows: Sequence[str]) -> AbstractContextManager[None]:
+        """The model computes each row of a batch with the weights of the policy that ``rows`` names for it."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -93,9 +93,9 @@ class WholeModel:
         finally:
             self._initial.exchange(self.parameters("shared"))
 
-    def generate(self, rows: Sequence[str], **inputs: Any) -> torch.Tensor:
-        """The model's own."""
-        return generate_with(self.model, inputs)
+    def by_row(self, rows: Sequence[str]) -> AbstractContextManager[None]:
+        """Nothing to do: there is no other policy."""
+        return nullcontext()
 
     def save(self, folder: Path) -> None:
         """The whole model in Hugging Face format."""
@@ -166,8 +166,3 @@ def _mapped(file: Path, parameter: torch.nn.Parameter) -> torch.Tensor:
         os.posix_fallocate(empty.fileno(), 0, parameter.numel() * parameter.element_size())
     copy = torch.from_file(str(file), shared=True, size=parameter.numel(), dtype=parameter.dtype).view(parameter.shape)
     return copy.copy_(parameter)
-
-
-def generate_with(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """``generate`` comes from a mix-in that the model classes' types do not show."""
-    return model.generate(**inputs)

@@ -116,6 +116,21 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> model type, setti
         },
     ),
 }
+FAMILIES["qwen3_next"] = (
+    "qwen3_next",
+    {
+        **EXPERTS,
+        **HEADS,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+        "num_experts": 4,
+        "linear_num_value_heads": 4,
+        "linear_num_key_heads": 2,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+)
 LENGTHS = (5, 12, 23, 40, 17)
 LIMIT = 6
 

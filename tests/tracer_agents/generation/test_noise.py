@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracer_agents.generation.transformers import RowNoise, invert_cdf
+from tracer_agents.generation.decoding.sampling import RowNoise, invert_cdf
 
 ALMOST_ONE = 1 - 2.0**-53
 
@@ -45,6 +45,21 @@ def test_frequencies_match_probabilities():
     seen = np.bincount(invert_cdf(logp, torch.from_numpy(uniforms)).numpy(), minlength=6)
     expected = probabilities * len(uniforms)
     assert ((seen - expected) ** 2 / expected).sum() < 25.7  # chi-squared, 5 degrees of freedom
+
+
+@pytest.mark.parametrize("vocabulary", [9, 447, 30_000])
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 6.0])
+def test_single_precision_chooses_what_double_precision_does(vocabulary, sharpness):
+    """Also where uniforms fall on or next to the CDF's steps."""
+    generator = torch.Generator().manual_seed(vocabulary)
+    logp = torch.log_softmax(torch.randn(64, vocabulary, generator=generator) * sharpness, dim=-1)
+    cdf = logp.double().exp().cumsum(-1)
+    steps = cdf[torch.arange(64), torch.randint(vocabulary - 1, (64,), generator=generator)] / cdf[:, -1]
+    anywhere = torch.rand(64, dtype=torch.float64, generator=generator)
+    for uniform in (anywhere, steps, steps + 1e-9, steps - 1e-9, steps + 1e-6, steps - 1e-6, steps * 0):
+        target = (uniform.clamp(0, ALMOST_ONE) * cdf[:, -1]).unsqueeze(-1)
+        expected = torch.searchsorted(cdf, target, right=True).squeeze(-1).clamp(max=vocabulary - 1)
+        assert torch.equal(invert_cdf(logp, uniform.clamp(0, ALMOST_ONE)), expected)
 
 
 def test_rows_choose_apart_and_keep_the_log_probability_at_their_temperature():

@@ -68,6 +68,37 @@ def test_tokens_do_not_depend_on_the_batch(backend, requests, generations, batch
         assert generation.logps == pytest.approx(generations[row].logps, abs=3e-5)  # two single-precision passes
 
 
+@pytest.fixture
+def shapes(policy, monkeypatch):
+    """The (rows, tokens) of every forward pass."""
+    seen: list[tuple[int, ...]] = []
+    forward = policy.model.forward
+
+    def watched(input_ids, **kwargs):
+        seen.append(tuple(input_ids.shape))
+        return forward(input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(policy.model, "forward", watched)
+    return seen
+
+
+def test_a_prompt_is_computed_once_however_many_ask_it(backend, requests, shapes):
+    asked = [replace(requests[row % 3], seed=row, temperature=1.0) for row in range(24)]
+    backend(10).generate(asked)
+    assert sum(rows for rows, tokens in shapes if tokens > 1) == 3
+
+
+def test_rows_that_have_ended_leave_and_waiting_rows_take_their_place(backend, requests, shapes):
+    """40 rows of 2 tokens and 8 of 24: the short ones fit beside the long ones, in few more steps than those take."""
+    asked = [replace(requests[1], seed=row, max_new_tokens=24 if row % 6 == 0 else 2) for row in range(48)]
+    made = backend(16).generate(asked)
+    steps = [rows for rows, tokens in shapes if tokens == 1]
+    assert max(steps) <= 16
+    needed = sum(len(row.output_ids) - 1 for row in made)  # the first token needs no step
+    assert needed <= sum(steps) <= 1.3 * needed
+    assert len(steps) < 3 * 24  # a batch of 16 that runs to its longest row, three times
+
+
 def test_different_seeds_say_different_things(backend, requests):
     same = [GenerationRequest(prompt_ids=requests[1].prompt_ids, seed=seed, max_new_tokens=LIMIT) for seed in range(32)]
     assert len({row.output_ids for row in backend().generate(same)}) > 16
