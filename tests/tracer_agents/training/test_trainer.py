@@ -286,6 +286,7 @@ def test_settings_of_credit_reach_the_groups(trainer, monkeypatch):
     trainer({f"credit.{name}": value for name, value in settings.items()} | {"credit.normalise_std": False}).step(1)
     assert seen == [
         {
+            "agents": {0, 1},
             "group_size": 3,
             "penalties": Penalties(format=0.25, truncation=0.75),
             "uplift": True,
