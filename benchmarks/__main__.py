@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks.methods import METHODS
-from benchmarks.suite.cells import jobs_of
+from benchmarks.suite.cells import fitting_methods, jobs_of
 from benchmarks.suite.display import Display
 from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
@@ -81,7 +81,8 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
         "train": options.train,
     }
     fields |= {name: value for name, value in given.items() if value is not None}
-    if fields.get("methods") in ("all", ["all"]):
+    everything = fields.get("methods") in ("all", ["all"])
+    if everything:
         fields["methods"] = sorted(METHODS)
     if settings:
         fields["settings"] = {**fields.get("settings", {}), **settings}
@@ -96,7 +97,8 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
                 f"--data {pair}: expected TASK=FILE with one of the tasks {sorted(fields.get('tasks', {}))}"
             )
         fields["tasks"] = {**fields["tasks"], label: {**task, "eval_data": file}}
-    return make_plan(fields, str(options.config or "the command line"))
+    plan = make_plan(fields, str(options.config or "the command line"))
+    return plan.model_copy(update={"methods": fitting_methods(plan)}) if everything else plan
 
 
 def _run(options: argparse.Namespace, settings: dict[str, Any]) -> None:

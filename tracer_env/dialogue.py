@@ -110,6 +110,7 @@ class Utterance:
 
     ``answer`` (proposals) is the canonical answer or None if none could be read; ``verdict`` (reviews) is
     None if none could be read. Equal answers are equal strings. ``generated_tokens`` counts the end token.
+    ``mean_logp`` is the mean log-probability of the generated tokens (natural log), None where the engine gives none.
     """
 
     text: str
@@ -119,6 +120,7 @@ class Utterance:
     prompt_tokens: int = 0
     finish_reason: FinishReason = FinishReason.STOP
     omitted_characters: int = 0  # of quoted texts, which the prompt left out
+    mean_logp: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

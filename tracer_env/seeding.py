@@ -46,6 +46,11 @@ def speak_seed(episode_seed: int, prefix: str, candidate: int = 0, first_agent: 
     return derive_seed(episode_seed, "speak", prefix, candidate, *begun)
 
 
+def pool_seed(episode_seed: int, agent: int, draw: int, review: int | None = None) -> int:
+    """The seed of an agent's independent proposal number ``draw``, or of its review number ``review`` of that."""
+    return derive_seed(episode_seed, "pool", agent, draw, *(() if review is None else (review,)))
+
+
 def token_uniforms(noise_seed: int, count: int) -> np.ndarray:
     """The uniforms that an utterance's tokens are sampled with, float64 of shape (count,)."""
     return stream(noise_seed, "tokens").random(count)

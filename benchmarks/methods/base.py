@@ -84,6 +84,8 @@ class Method:
         cost: what answering generates, for ``--dry-run``; by default nothing, as of methods played on recordings.
         recipes: speakers to be trained before.
         recordings: (split, recipe or None for the initial speakers) to be made before.
+        pools: splits whose pools are to be drawn before.
+        several_models: it makes sense only in teams of several models.
         setting: of the point that stands in the main table; by default the method has no settings.
         points: records -> its points; by default those that were recorded.
         prompts: prompts of the speakers -> its own by name, where it has others than the dialogue's.
@@ -97,6 +99,8 @@ class Method:
     cost: Callable[[Plan], Cost] = _nothing
     recipes: tuple[Recipe, ...] = ()
     recordings: tuple[tuple[Split, Recipe | None], ...] = ()
+    pools: tuple[Split, ...] = ()
+    several_models: bool = False
     setting: Callable[[Plan], str] = _no_setting
     points: Callable[[Sequence[DialogueRecord]], Points] = _as_recorded
     prompts: Callable[[Prompts], Mapping[str, Messages]] = _no_further_prompts

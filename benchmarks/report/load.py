@@ -129,7 +129,7 @@ def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
         "first_right": float(record.first_correct),
         "tokens": float(record.generated_tokens),
         "prompt_tokens": float(record.prompt_tokens),
-        "cost": float(config.utility.cost(record.generated_tokens)),
+        "cost": float(config.utility.cost(config.utility.prices.cost(record.turns))),
         "free": float(len(free)),
         "spoken": float(sum(turn.mode for turn in free)),
         "grade": record.grade,

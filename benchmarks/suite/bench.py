@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite import recordings
+from benchmarks.suite import pools, recordings
 from benchmarks.suite.plan import Plan
+from benchmarks.suite.pools import PooledQuestion
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
@@ -154,7 +155,9 @@ class Bench:
         """Expands a split's questions with the initial speakers or a recipe's, and keeps everything said."""
         path, rules = self.recording_path(split, recipe), self.config.dialogue.rules
         with self.parts(recipe, split) as parts:
-            recordings.record(path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk)
+            recordings.record(
+                path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk, voices=self.voices
+            )
 
     def recording(self, split: Split, recipe: Recipe | None = None) -> Recording:
         """A recording that was made before.
@@ -162,7 +165,43 @@ class Bench:
         Raises:
             RunError: it was not, or not to its end.
         """
-        return recordings.load(self.recording_path(split, recipe), self.episodes(split))
+        return recordings.load(self.recording_path(split, recipe), self.episodes(split), self.voices)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The model that each agent speaks with, by its label; empty where all speak with one."""
+        models = self.config.models
+        labels = {agent: use.label for use in models for agent in use.agents}
+        return tuple(labels[agent] for agent in sorted(labels)) if len(models) > 1 else ()
+
+    # pools
+
+    def draw_pool(self, split: Split) -> None:
+        """Draws independent proposals of every model for a split's questions, with the initial speakers."""
+        plan = self.plan
+        with self.parts(split=split) as parts:
+            pools.record(
+                self.pool_path(split),
+                self.episodes(split),
+                [use.agents[0] for use in self.config.models],
+                parts.speakers,
+                parts.task,
+                draws=plan.draws,
+                reviews=plan.reviews,
+                chunk=plan.chunk,
+            )
+
+    def pool(self, split: Split) -> tuple[PooledQuestion, ...]:
+        """A pool that was drawn before.
+
+        Raises:
+            RunError: it was not, or not to its end.
+        """
+        return pools.load(self.pool_path(split), self.episodes(split))
+
+    def pool_path(self, split: Split) -> Path:
+        """Where a pool is kept."""
+        return self.out / "pools" / self._label_of(split) / f"seed-{self.seed}" / split / "pool.jsonl"
 
     def recording_path(self, split: Split, recipe: Recipe | None) -> Path:
         """Where a recording is kept; those of training questions serve every task evaluated after the training."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.methods import METHODS, Method
-from benchmarks.suite import recordings
+from benchmarks.suite import pools, recordings
 from benchmarks.suite.answers import read_answers, read_begun
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
@@ -19,7 +19,7 @@ from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split
 
-Kind = Literal["train", "record", "cell"]
+Kind = Literal["train", "record", "pool", "cell"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,8 @@ class Job:
             self.bench.training_cost(self.recipe)
         elif self.kind == "record":
             recordings.read_rows(self.progress)
+        elif self.kind == "pool":
+            pools.read_rows(self.progress)
         else:
             read_answers(self.progress)
 
@@ -80,6 +82,9 @@ class Job:
         elif self.kind == "record" and self.split is not None:
             with locked(self.progress.parent):
                 self.bench.record(self.split, self.recipe)
+        elif self.kind == "pool" and self.split is not None:
+            with locked(self.progress.parent):
+                self.bench.draw_pool(self.split)
         elif self.method is not None:
             with locked(self.progress.parent):
                 answer_cell(self.bench, METHODS[self.method], self.progress.parent)
@@ -150,6 +155,9 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
     unknown = [name for name in plan.methods if name not in METHODS]
     if unknown:
         raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {', '.join(sorted(METHODS))}")
+    alone = len(plan.base.models) == 1
+    if alone and (needing := [name for name in plan.methods if METHODS[name].several_models]):
+        raise ConfigError(f"methods: {needing[0]} is for teams of several models; set speakers.members, or drop it")
     jobs: dict[str, Job] = {}
     for seed in plan.seeds:
         for label in plan.tasks:
@@ -157,7 +165,18 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
             for name in plan.methods:
                 for job in _jobs_of_cell(bench, METHODS[name], sizes):
                     jobs.setdefault(job.name, job)
-    return sorted(jobs.values(), key=lambda job: ("train", "record", "cell").index(job.kind))
+    return sorted(jobs.values(), key=lambda job: ("train", "record", "pool", "cell").index(job.kind))
+
+
+def fitting_methods(plan: Plan) -> list[str]:
+    """All methods that make sense for the plan's team: rivals of teams need several models, lone agents one."""
+    several = len(plan.base.models) > 1
+
+    def fits(method: Method) -> bool:
+        alone = any("dialogue.n_agents" in recipe.settings for recipe in method.recipes)
+        return not alone if several else not method.several_models
+
+    return sorted(name for name, method in METHODS.items() if fits(method))
 
 
 def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
@@ -165,8 +184,10 @@ def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
     yield from recipes.values()
     recorded = [recording_job(bench, split, recipe, sizes) for split, recipe in method.recordings]
     yield from recorded
+    pooled = [pool_job(bench, split, sizes) for split in method.pools]
+    yield from pooled
     folder = cell_folder(bench.out, method.name, bench.label, bench.seed)
-    needs = (*(job.name for job in recipes.values()), *(job.name for job in recorded))
+    needs = (*(job.name for job in recipes.values()), *(job.name for job in (*recorded, *pooled)))
     yield Job(
         name=f"{method.name} on {bench.label}, seed {bench.seed}",
         kind="cell",
@@ -191,6 +212,20 @@ def training_job(bench: Bench, recipe: Recipe) -> Job:
         done=folder / "summary.json",
         progress=folder / "metrics.jsonl",
         recipe=recipe,
+    )
+
+
+def pool_job(bench: Bench, split: Split, sizes: Sizes = drawn) -> Job:
+    """The drawing of a split's pool."""
+    path = bench.pool_path(split)
+    return Job(
+        name=f"pool {path.parent.relative_to(bench.out / 'pools')}",
+        kind="pool",
+        bench=bench,
+        size=sizes(bench, split),
+        done=None,
+        progress=path,
+        split=split,
     )
 
 

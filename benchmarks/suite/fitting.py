@@ -15,6 +15,7 @@ from tracer_agents.game.empirical import EmpiricalGame
 from tracer_agents.game.values import Game, Weighting, expected_utility
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_env.infosets import Infosets
+from tracer_env.rewards import Utility
 
 ITERATIONS = 500  # a fit has converged long before
 
@@ -28,10 +29,12 @@ class Games:
     infosets: Infosets
 
     @classmethod
-    def of(cls, training: Recording, validation: Recording, infosets: Infosets, token_budget: int) -> "Games":
+    def of(cls, training: Recording, validation: Recording, infosets: Infosets, utility: Utility) -> "Games":
         """Expands both recordings under the infosets' rules."""
         fit, check = (
-            empirical_game(recording.trees(infosets.rules), infosets, token_budget=token_budget)
+            empirical_game(
+                recording.trees(infosets.rules), infosets, token_budget=utility.budget, prices=utility.prices
+            )
             for recording in (training, validation)
         )
         return cls(fit=fit, validation=check, infosets=infosets)
@@ -74,7 +77,7 @@ def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: st
         bench.recording("train", recipe),
         bench.recording("validation", recipe),
         bench.infosets,
-        config.token_budget,
+        config.utility,
     )
     return {
         price_point(name, price): fitted(games, price=price, minimiser=minimiser, weighting=config.weighting)

@@ -34,6 +34,8 @@ class Plan(BaseModel):
         default=[0.0, 0.03, 0.1, 0.3, 1.0], description="prices of speech at which controllers are fitted"
     )
     votes: int = Field(default=8, ge=1, description="samples per question of self-consistency and best-of-n")
+    draws: int = Field(default=8, ge=1, description="independent proposals per question and model in a pool")
+    reviews: int = Field(default=4, ge=0, description="a model's reviews of its own first proposal in a pool")
     chunk: int = Field(default=256, ge=1, description="questions answered, and put on disk, together")
 
     @field_validator("methods")

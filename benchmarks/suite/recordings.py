@@ -1,22 +1,24 @@
 """Fully expanded questions on disk: every utterance of a tree, so that any controller can be played without a model.
 
-What agents are shown depends on the modes played and not on who is active, so one recording serves any number of
-agents, either schedule, and any smaller number of rounds.
+What agents are shown depends on the modes played and not on who is active, so one recording of one model serves any
+number of agents, either schedule, and any smaller number of rounds. Where agents speak with different models, a
+recording names each utterance's voice, and serves only rules under which the same voices speak.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.suite import per_question
+from benchmarks.suite.per_question import damaged, grow, read_whole
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import Tree, expand
-from tracer_agents.runs.files import append_lines, read_lines, write_lines
 from tracer_agents.types import Episode, Speakers, SpeakRequest
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade, Task
 
-_REMEDY = "remove the file and continue the benchmark to record anew"
+_FIELDS, _WHAT = ("question_id", "said", "grades"), "an expanded question"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,28 @@ class Recording:
         episodes: the questions, in the order of the file.
         utterances: (question id, mode prefix) -> what was said after it.
         grades: (answer, gold) -> the grade it was given.
+        voices: what each agent speaks with; empty: all with the same model.
+        spoken_by: mode prefix -> the voice that was recorded there.
     """
 
     episodes: tuple[Episode, ...]
     utterances: dict[tuple[str, str], Utterance]
     grades: dict[tuple[str, str], Grade]
+    voices: tuple[str, ...] = ()
+    spoken_by: dict[str, str] = field(default_factory=dict)
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[Utterance]:
-        """What was said at each request's place in its tree."""
+        """What was said at each request's place in its tree.
+
+        Raises:
+            RunError: another agent's voice was recorded there: the rules say that others speak.
+        """
+        for prefix, agent in {(request.state.prefix, request.state.agent) for request in requests if self.voices}:
+            if (recorded := self.spoken_by.get(prefix)) != self.voices[agent]:
+                raise RunError(
+                    f"after the modes {prefix!r} agent {agent} speaks with {self.voices[agent]!r}, and {recorded!r} "
+                    "was recorded there; record anew under these rules"
+                )
         return [self.utterances[request.episode.question.id, request.state.prefix] for request in requests]
 
     def grade(self, answers: Sequence[str | None], golds: Sequence[str]) -> list[Grade]:
@@ -55,41 +71,50 @@ class Recording:
 
 
 def record(
-    path: Path, episodes: Sequence[Episode], rules: Rules, speakers: Speakers, task: Task, *, chunk: int
+    path: Path,
+    episodes: Sequence[Episode],
+    rules: Rules,
+    speakers: Speakers,
+    task: Task,
+    *,
+    chunk: int,
+    voices: Sequence[str] = (),
 ) -> None:
     """Expands the questions that the file does not hold yet, a chunk at a time; a killed recording is continued.
+
+    ``voices`` names what each agent speaks with, where agents differ.
 
     Raises:
         RunError: the file holds other questions, or a line is damaged.
     """
-    rows = read_rows(path)
-    _check(path, rows, episodes)
-    write_lines(path, rows)  # a torn last line goes
-    for start in range(len(rows), len(episodes), chunk):
-        part = episodes[start : start + chunk]
-        trees = expand(part, rules, speakers, task.grade)
-        append_lines(path, [_row(tree) for tree in trees])
+
+    def expanded(part: Sequence[Episode]) -> list[dict[str, Any]]:
+        return [_row(tree, voices) for tree in expand(part, rules, speakers, task.grade)]
+
+    grow(path, episodes, _FIELDS, _WHAT, expanded, chunk=chunk)
 
 
-def load(path: Path, episodes: Sequence[Episode]) -> Recording:
-    """Reads a complete recording of exactly these questions.
+def load(path: Path, episodes: Sequence[Episode], voices: Sequence[str] = ()) -> Recording:
+    """Reads a complete recording of exactly these questions; ``voices`` as in ``record``.
 
     Raises:
         RunError: it is missing, incomplete, damaged, or of other questions.
     """
-    rows = read_rows(path)
-    _check(path, rows, episodes)
-    if len(rows) < len(episodes):
-        raise RunError(f"{path}: holds {len(rows)} of {len(episodes)} questions; continue the benchmark to record them")
+    rows = read_whole(path, episodes, _FIELDS, _WHAT)
     utterances: dict[tuple[str, str], Utterance] = {}
     grades: dict[tuple[str, str], Grade] = {}
+    spoken_by: dict[str, str] = {}
     for number, (row, episode) in enumerate(zip(rows, episodes, strict=False), start=1):
         try:
-            utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in row["said"].items()}
+            spoken = {prefix: dict(fields) for prefix, fields in row["said"].items()}
+            spoken_by |= {prefix: fields.pop("voice") for prefix, fields in spoken.items() if "voice" in fields}
+            utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in spoken.items()}
             grades |= {(answer, episode.question.gold): Grade(grade) for answer, grade in row["grades"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path}, line {number}: not an expanded question ({error}); {_REMEDY}") from error
-    return Recording(episodes=tuple(episodes), utterances=utterances, grades=grades)
+            raise damaged(path, number, _WHAT, error) from error
+    return Recording(
+        episodes=tuple(episodes), utterances=utterances, grades=grades, voices=tuple(voices), spoken_by=spoken_by
+    )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -98,30 +123,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: another line is damaged.
     """
-    rows: list[dict[str, Any]] = []
-    try:
-        for row in read_lines(path):
-            rows.append({name: row[name] for name in ("question_id", "said", "grades")})  # noqa: PERF401 (counts)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        line = len(rows) + 1
-        raise RunError(f"{path}, line {line}: not an expanded question ({error}); {_REMEDY}") from error
-    return rows
+    return per_question.read_rows(path, _FIELDS, _WHAT)
 
 
-def _check(path: Path, rows: Sequence[dict[str, Any]], episodes: Sequence[Episode]) -> None:
-    for number, (row, episode) in enumerate(zip(rows, episodes, strict=False), start=1):
-        if row["question_id"] != episode.question.id:
-            raise RunError(
-                f"{path}, line {number}: holds question {row['question_id']!r} where the plan asks for "
-                f"{episode.question.id!r}; choose another --out, or remove the file to record anew"
-            )
-
-
-def _row(tree: Tree) -> dict[str, Any]:
+def _row(tree: Tree, voices: Sequence[str]) -> dict[str, Any]:
     names = [field.name for field in fields(Utterance)]
+
+    def voice(prefix: str) -> dict[str, str]:
+        return {"voice": voices[tree.states[prefix].agent]} if voices else {}
+
     return {
         "question_id": tree.episode.question.id,
-        "said": {prefix: {name: getattr(spoken, name) for name in names} for prefix, spoken in tree.spoken()},
+        "said": {
+            prefix: {**{name: getattr(spoken, name) for name in names}, **voice(prefix)}
+            for prefix, spoken in tree.spoken()
+        },
         "grades": {answer: grade.value for answer, grade in tree.grades.items()},
     }
 

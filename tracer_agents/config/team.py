@@ -43,7 +43,7 @@ class ModelUse:
 
     def policy(self, role: Role, agent: int) -> str:
         """What an agent speaks as in a role."""
-        if self.trained and agent not in self.trained:
+        if self.trained and agent in self.agents and agent not in self.trained:
             return FROZEN
         return policy_of(self.speakers.policy, role, agent)
 

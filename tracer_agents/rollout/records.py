@@ -124,7 +124,7 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
         if turn.role is Role.PROPOSER and turn.utterance is not None:
             answer = turn.utterance.answer
             right = answer is not None and grades[answer] is Grade.RIGHT
-        turns.append(_turn(turn, right))
+        turns.append(turn_record(turn, right))
     grade = Grade.WRONG if final.answer is None else grades[final.answer]
     return DialogueRecord(
         question_id=episode.question.id,
@@ -146,7 +146,8 @@ def _outcome(final: Dialogue, grade: Grade, reasons: Set[FinishReason]) -> Outco
     return Outcome(grade)
 
 
-def _turn(turn: Turn, pending_right: bool) -> TurnRecord:
+def turn_record(turn: Turn, pending_right: bool) -> TurnRecord:
+    """The record of a round; ``pending_right`` says whether the solution that it proposes or reviews is right."""
     utterance = turn.utterance
     right = reward = None
     if utterance is not None and turn.role is Role.PROPOSER:

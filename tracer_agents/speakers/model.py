@@ -88,6 +88,11 @@ def view_of(state: Dialogue, seed: int) -> View:
     )
 
 
+def mean_logp(logps: Sequence[float] | None) -> float | None:
+    """The mean log-probability of some tokens; None: there are none, or they are not known."""
+    return sum(logps) / len(logps) if logps else None
+
+
 class ViewSpeakers(Protocol):
     """Speakers that can be asked by what they see."""
 
@@ -241,5 +246,6 @@ class ModelSpeakers:
             prompt_tokens=len(generation.prompt_ids),
             finish_reason=generation.finish_reason,
             omitted_characters=prompt.omitted_characters,
+            mean_logp=mean_logp(generation.logps),
             generation=generation,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest
-from tracer_agents.speakers.model import LONGEST_QUOTES, View, cuts, view_of
+from tracer_agents.speakers.model import LONGEST_QUOTES, View, cuts, mean_logp, view_of
 from tracer_agents.speakers.prompts import Prompts
 from tracer_agents.types import SpeakRequest
 from tracer_env.dialogue import FinishReason, Role, Utterance
@@ -117,6 +117,7 @@ class OpenAISpeakers:
             prompt_tokens=completion.prompt_tokens,
             finish_reason=completion.finish_reason,
             omitted_characters=omitted,
+            mean_logp=mean_logp(completion.logps),
             counted=completion.counted,
             logps=completion.logps,
         )

@@ -1,0 +1,192 @@
+"""Methods replayed on pools of independent proposals, their thresholds tuned on training questions at every price.
+
+A rule is a pure function of what the pool holds on a question. What it does not look at it does not pay for.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.methods.base import PHASE, Cost, Method, Prepared
+from benchmarks.suite.bench import Bench
+from benchmarks.suite.fitting import main_price, price_point
+from benchmarks.suite.plan import Plan
+from benchmarks.suite.point import Point
+from benchmarks.suite.pools import Draw, PooledQuestion, tokens_of
+from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, turn_record
+from tracer_agents.types import Episode
+from tracer_env.dialogue import Mode, Role, RoundUsage, Turn, Utterance
+from tracer_env.rewards import Prices, Utility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """A draw that a rule looked at, and how many of its reviews."""
+
+    member: int
+    draw: Draw
+    reviews: int = 0
+
+    def utterances(self) -> list[tuple[Role, Utterance]]:
+        """What was said, in order."""
+        reviews = [(Role.REVIEWER, review) for review in self.draw.reviews[: self.reviews]]
+        return [(Role.PROPOSER, self.draw.utterance), *reviews]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a rule answers and what it used.
+
+    Args:
+        answer: None: nothing that can be read.
+        right: whether it is right, which the rule did not know.
+        used: in the order of use.
+    """
+
+    answer: str | None
+    right: bool
+    used: tuple[Used, ...]
+
+
+Rule = Callable[[PooledQuestion], Decision]
+Setting = tuple[float | str, ...]  # of a rule: what is tuned
+
+
+def answer_of(draws: Sequence[Draw], used: Sequence[Used], weights: Sequence[float] | None = None) -> Decision:
+    """The answer with the largest weight among some draws, by default the most frequent one; the earliest wins ties."""
+    totals: dict[str, float] = {}
+    for draw, weight in zip(draws, weights or [1.0] * len(draws), strict=True):
+        if draw.utterance.answer is not None:
+            totals[draw.utterance.answer] = totals.get(draw.utterance.answer, 0.0) + weight
+    if not totals:
+        return Decision(answer=None, right=False, used=tuple(used))
+    answer = max(totals, key=lambda each: totals[each])  # max keeps the first of the largest
+    right = any(draw.right for draw in draws if draw.utterance.answer == answer)
+    return Decision(answer=answer, right=right, used=tuple(used))
+
+
+def consistency(draws: Sequence[Draw]) -> float:
+    """The share of the most frequent answer among some draws; one that cannot be read agrees with none."""
+    counts = Counter(draw.utterance.answer for draw in draws if draw.utterance.answer is not None)
+    return max(counts.values(), default=0) / len(draws)
+
+
+def cheapest_first(prices: Sequence[float]) -> list[int]:
+    """The members in the order of their prices, equal ones in theirs."""
+    return sorted(range(len(prices)), key=lambda member: prices[member])
+
+
+def cost_of(decision: Decision, agents: Sequence[int], prices: Prices) -> float:
+    """What a decision's tokens cost, at the prices of the members' agents."""
+    return prices.cost(
+        RoundUsage(agents[used.member], utterance.prompt_tokens, utterance.generated_tokens)
+        for used in decision.used
+        for _, utterance in used.utterances()
+    )
+
+
+def tune(
+    rules: Mapping[Setting, Rule], pool: Sequence[PooledQuestion], agents: Sequence[int], utility: Utility
+) -> Setting:
+    """The setting with the highest mean utility on (training) questions, the first of equals."""
+
+    def worth(rule: Rule) -> float:
+        decisions = [rule(question) for question in pool]
+        right = np.array([decision.right for decision in decisions])
+        cost = np.array([cost_of(decision, agents, utility.prices) for decision in decisions])
+        return float(np.mean(utility(right, cost)))
+
+    return max(rules, key=lambda setting: worth(rules[setting]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What a method may know when it lists its rules.
+
+    Args:
+        pool: training questions.
+        prices: of the members, per generated token.
+        draws: of each member, per question.
+        reviews: of each member's first draw.
+    """
+
+    pool: Sequence[PooledQuestion]
+    prices: Sequence[float]
+    draws: int
+    reviews: int
+
+
+def pooled(
+    name: str,
+    *,
+    title: str,
+    reference: str,
+    rules: Callable[[Tuning], Mapping[Setting, Rule]],
+    several_models: bool = True,
+) -> Method:
+    """The method of a family of rules, of which one is chosen on training questions at every price of the plan."""
+
+    def prepare(bench: Bench) -> Prepared:
+        config, plan = bench.config, bench.plan
+        agents = [use.agents[0] for use in config.models]
+        training, test = bench.pool("train"), {each.episode.question.id: each for each in bench.pool("test")}
+        prices = [config.utility.prices.of_agent(agent) for agent in agents]
+        family = rules(Tuning(pool=training, prices=prices, draws=plan.draws, reviews=plan.reviews))
+        chosen: dict[Point, Rule] = {}
+        for price in plan.all_prices:
+            utility = plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
+            chosen[price_point(name, price)] = family[tune(family, training, agents, utility)]
+
+        def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
+            return {
+                point: [_record(test[each.question.id], rule, agents, point, bench.seed) for each in episodes]
+                for point, rule in chosen.items()
+            }
+
+        return Prepared(
+            points=tuple(chosen),
+            answer=answer,
+            training_tokens=tokens_of(training),
+            training_questions=len(training),
+        )
+
+    return Method(
+        name=name,
+        title=title,
+        reference=reference,
+        prepare=prepare,
+        cost=_nothing_more,
+        pools=("train", "test"),
+        several_models=several_models,
+        setting=main_price,
+    )
+
+
+def _nothing_more(plan: Plan) -> Cost:
+    return Cost()
+
+
+def _record(question: PooledQuestion, rule: Rule, agents: Sequence[int], point: Point, seed: int) -> DialogueRecord:
+    decision, asked = rule(question), question.episode.question
+    return DialogueRecord(
+        method=point.label,
+        phase=PHASE,
+        seed=seed,
+        question_id=asked.id,
+        question=asked.text,
+        gold=asked.gold,
+        answer=decision.answer,
+        correct=decision.right,
+        grade=Outcome.RIGHT if decision.right else Outcome.WRONG,
+        kind=Kind.BALLOT,
+        turns=tuple(turn for used in decision.used for turn in _turns(used, agents[used.member])),
+    )
+
+
+def _turns(used: Used, agent: int) -> list[TurnRecord]:
+    return [
+        turn_record(Turn(1 if role is Role.PROPOSER else 2, agent, role, Mode.SPEAK, True, utterance), used.draw.right)
+        for role, utterance in used.utterances()
+    ]
