@@ -92,7 +92,10 @@ def _drawn(
     ]
     views = [_review(episodes[i], a, proposals[i, a, 0].text, number) for i, a, number in asked]
     reviewed = dict(zip(asked, speakers.complete(views) if views else [], strict=True))
-    answers = [[each.answer for (question, *_), each in proposals.items() if question == index] for index in range(len(episodes))]
+    answers = [
+        [each.answer for (question, *_), each in proposals.items() if question == index]
+        for index in range(len(episodes))
+    ]
     graded = grade_answers(episodes, [list(dict.fromkeys(of_question)) for of_question in answers], task.grade)
     return [
         {

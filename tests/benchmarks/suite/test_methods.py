@@ -28,6 +28,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, majority
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, record_dialogues, record_from_json
 from tracer_agents.speakers.model import View
+from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
 from tracer_env.errors import ConfigError
@@ -36,7 +37,8 @@ from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Grade, Question
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto" / "benchmark.md"
-NAMES = sorted(set(METHODS) - (set() if find_spec("torchrl") else {"ippo"}))
+ALONE = {name for name, method in METHODS.items() if not method.several_models}  # the others: test_pools
+NAMES = sorted(ALONE - (set() if find_spec("torchrl") else {"ippo"}))
 GENERATING = ("best_of_n", "multi_agent_debate", "self_consistency", "single_gspo", "speakers_only")
 QUESTIONS, VOTES, CHUNK = 6, 3, 4
 
@@ -351,7 +353,9 @@ def test_debate_by_hand():
 
 @pytest.mark.parametrize("style", ["tiny", "chat"])
 def test_debaters_see_their_own_solution_and_the_others(style):
-    shown = "\n".join(message["content"] for message in METHODS["multi_agent_debate"].prompts(style)["update"])
+    shown = "\n".join(
+        message["content"] for message in METHODS["multi_agent_debate"].prompts(prompts_for(style, None))["update"]
+    )
     places = [shown.index(part) for part in ("{question}", "{own solution}", "another agent, 1}", "another agent, 2}")]
     assert places == sorted(places)
 
