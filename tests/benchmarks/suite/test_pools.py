@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
 from benchmarks.__main__ import main
+from benchmarks.studies.pair import Arm, report
 from benchmarks.suite import pools
 from tracer_agents.build import build
 from tracer_agents.errors import RunError
@@ -86,6 +88,9 @@ def test_rivals_run_from_the_command_and_learned_controllers_beside_them(
         assert cell["training_questions"] >= 6
     main(["report", str(tmp_path / "out")])
     assert "SLM-MUX" in (tmp_path / "out/report/report.md").read_text()
+    page, rows = report([tmp_path / "out"])
+    assert {row["rival"] for row in rows} == {*RIVALS, "best_fixed"}
+    assert "| out | cascade | 0.1 |" in page
 
 
 def test_rivals_of_teams_refuse_a_team_of_one_model(small_settings, tmp_path, capsys):
@@ -99,3 +104,19 @@ def test_rivals_of_teams_refuse_a_team_of_one_model(small_settings, tmp_path, ca
     plan.write_text(yaml.safe_dump(fields))
     assert main(["run", "--config", str(plan), "--out", str(tmp_path / "out")]) != 0
     assert "cascade is for teams of several models; set speakers.members" in capsys.readouterr().err
+
+
+def test_a_rival_is_compared_at_the_learned_team_s_cost():
+    def arm(points):
+        return Arm(
+            name="rival",
+            right={price: np.array([accuracy]) for price, (_, accuracy) in enumerate(points)},
+            cost={price: np.array([cost]) for price, (cost, _) in enumerate(points)},
+            utility={},
+        )
+
+    rival = arm([(10.0, 0.5), (30.0, 0.9), (40.0, 0.6)])
+    assert rival.accuracy_at(10) == 0.5
+    assert rival.accuracy_at(20) == pytest.approx(0.7)  # half of the questions each way
+    assert rival.accuracy_at(5) == pytest.approx(0.25)  # half of them are not answered
+    assert rival.accuracy_at(100) == 0.9
