@@ -1,0 +1,216 @@
+"""What a lent GPU is used for, in pieces that each end in time: ``python -m benchmarks.gpu STAGE …``.
+
+=========  ==========================================================================================================
+stage      what it does
+=========  ==========================================================================================================
+split      here: cuts a GGUF file into pieces that can be carried, with their digests
+join       there: joins the pieces that have arrived, refuses others, and makes an ordinary model folder of them
+kernels    log-probabilities of left-padded batches of awkward widths against each row alone, with and without the
+           padding that the engine adds
+speed      generated tokens per second and memory by batch size, and one step of the learner
+accuracy   the untrained model on held-out questions: ``tracer eval``
+train      ``grpo``: one agent that answers alone; ``tracer``: proposers, reviewers and controllers: ``tracer train``
+=========  ==========================================================================================================
+
+Every stage stops by itself after ``--seconds`` and goes on with the same command: its status is 0 when all is done
+and 3 when there is more to do. What is measured is in ``OUT/STAGE.json``. Words after ``--`` are settings of ``tracer``.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.measure import BATCHES, kernels, speed
+from benchmarks.gpu.pieces import PIECE_BYTES, convert, join, split
+from tracer_agents.cli import status_of
+from tracer_agents.config import Config, load_config
+from tracer_agents.config.options import take_settings
+from tracer_env.errors import ConfigError
+
+SECONDS = 540  # of a call that may last ten minutes
+MORE_TO_DO = 3  # exit status of a stage that stopped in time
+_GRACE = 20  # seconds for tracer to end cleanly
+METHODS: dict[str, dict[str, Any]] = {
+    "grpo": {
+        "dialogue.n_agents": 1,
+        "dialogue.rounds": 1,
+        "gspo.loss": "grpo",
+        "controllers.train": False,
+        "evaluation.certificate_questions": 0,
+        "evaluation.checkpoint_questions": 0,
+    },
+    "tracer": {"dialogue.rounds": 3, "speakers.policy": "per_role", "trainer.controller_steps": 4},
+}
+_TRAINING: dict[str, Any] = {
+    "speakers.lora_rank": 16,
+    "gspo.learning_rate": 2e-5,
+    "credit.group_size": 8,
+    "trainer.steps": 24,
+    "trainer.questions_per_step": 16,
+    "trainer.controller_questions_per_step": 32,
+    "trainer.checkpoint_every": 2,
+    "controllers.validation_questions": 32,
+    "evaluation.questions": 200,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What every stage on the GPU is given: where it writes, when it stops, and the model's settings."""
+
+    out: Path
+    deadline: float  # of time.monotonic, seconds
+    model: Path
+    settings: Mapping[str, Any]  # of tracer, by dotted name
+
+    @property
+    def late(self) -> bool:
+        """Whether it is time to stop."""
+        return time.monotonic() >= self.deadline
+
+    @property
+    def config(self) -> Config:
+        """The settings of the model."""
+        further = {"backend.batch_size": max(BATCHES), "gspo.optimiser_steps": 1}
+        return load_config(overrides={"speakers.model": str(self.model), **further, **self.settings})
+
+
+STAGES = {"kernels": kernels, "speed": speed}
+
+
+def run_stage(stage: str, call: Call) -> bool:
+    """Measures what is left of a stage, each figure on disk before the next; returns whether all of it is there."""
+    path = call.out / f"{stage}.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": {}}
+    report = {**about(call), "figures": report["figures"]}
+    for name, figures in STAGES[stage](call.config, report["figures"]):
+        report["figures"][name] = figures
+        write(path, report)
+        if call.late:
+            return False
+    return True
+
+
+def run_tracer(stage: str, call: Call, words: Sequence[str], folder: Path) -> bool:
+    """Runs a ``tracer`` command until it ends or it is time; returns whether it ended.
+
+    Raises:
+        ConfigError: it failed.
+    """
+    options = [word for name, value in call.settings.items() for word in (f"--{name}", json.dumps(value))]
+    resumed = ["--resume"] if (folder / "run.json").is_file() else []
+    command = [sys.executable, "-m", "tracer_agents", *words, *options, "--out", str(folder), *resumed]
+    process = subprocess.Popen(command)
+    try:
+        status: int | None = process.wait(timeout=max(0.0, call.deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        status = None
+        try:
+            process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if status:
+        raise ConfigError(f"{stage}: tracer {words[0]} failed with status {status}; its message stands above")
+    metrics, summary = folder / "metrics.jsonl", folder / "summary.json"
+    report = {
+        **about(call),
+        "command": command[2:],
+        "steps": [json.loads(row) for row in metrics.read_text("utf-8").splitlines()] if metrics.is_file() else [],
+        "summary": json.loads(summary.read_text("utf-8")) if status == 0 else None,
+    }
+    write(call.out / f"{stage}.json", report)
+    return status == 0
+
+
+def about(call: Call) -> dict[str, Any]:
+    """The machine and the versions that figures are from."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {name: metadata.version(name) for name in ("torch", "transformers")}
+    return {"device": gpu or platform.processor() or platform.machine(), "model": str(call.model), "versions": versions}
+
+
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Replaces a file of results at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="What a lent GPU is used for.")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    one = stages.add_parser("split", help="cut a GGUF file into pieces that can be carried")
+    one.add_argument("gguf", type=Path)
+    one.add_argument("--into", type=Path, required=True)
+    one.add_argument("--piece-bytes", type=int, default=PIECE_BYTES)
+    one = stages.add_parser("join", help="join the pieces and make a model folder of them")
+    one.add_argument("pieces", type=Path)
+    one.add_argument("--model", type=Path, required=True, help="the folder to make")
+    for name in ("kernels", "speed", "accuracy", "train"):
+        one = stages.add_parser(name)
+        if name == "train":
+            one.add_argument("method", choices=METHODS)
+        if name in ("accuracy", "train"):
+            one.add_argument("--data", type=Path, required=True, help="questions to answer, or to train on")
+        one.add_argument("--model", type=Path, required=True)
+        one.add_argument("--out", type=Path, required=True, help="where results are written")
+        one.add_argument("--seconds", type=float, default=SECONDS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one stage; the status is 0 when it is done, ``MORE_TO_DO`` when the same command goes on with it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    place = words.index("--") if "--" in words else len(words)
+    given = _parser().parse_args(words[:place])
+    settings, others = take_settings(words[place + 1 :])
+    if others:
+        raise ConfigError(f"{others[0]!r} is no setting of tracer; settings are given as --section.field VALUE")
+    if given.stage == "split":
+        pieces = split(given.gguf, given.into, given.piece_bytes)
+        sys.stdout.write("".join(f"{piece}\n" for piece in pieces))
+        return 0
+    if given.stage == "join":
+        gguf = given.model.with_name(given.model.name + ".gguf")
+        missing = [] if gguf.is_file() else join(given.pieces, gguf)
+        if not missing and not given.model.is_dir():
+            convert(gguf, given.model)
+        sys.stdout.write(f"missing: {', '.join(missing)}\n" if missing else f"{given.model}\n")
+        return MORE_TO_DO if missing else 0
+    deadline = time.monotonic() + given.seconds
+    call = Call(out=given.out, deadline=deadline, model=given.model, settings=settings)
+    return 0 if _ended(given, call) else MORE_TO_DO
+
+
+def _ended(given: argparse.Namespace, call: Call) -> bool:
+    if given.stage in STAGES:
+        return run_stage(given.stage, call)
+    if given.stage == "accuracy":
+        words = ["eval", "--model", str(call.model), "--task", "gsm8k", "--data", str(given.data)]
+        call = _with(call, {"dialogue.n_agents": 1, "dialogue.rounds": 1, "evaluation.baselines": False})
+        return run_tracer("accuracy", call, words, call.out / "accuracy")
+    words = ["train", "--task", "gsm8k", "--data", str(given.data)]
+    call = _with(call, {"speakers.model": str(call.model), **_TRAINING, **METHODS[given.method]})
+    return run_tracer(f"train-{given.method}", call, words, call.out / given.method)
+
+
+def _with(call: Call, settings: Mapping[str, Any]) -> Call:
+    """The call with further settings, which those that were given replace."""
+    return replace(call, settings={**settings, **call.settings})
+
+
+if __name__ == "__main__":
+    sys.exit(status_of(main))
