@@ -13,7 +13,7 @@ train      ``grpo``: one agent that answers alone; ``tracer``: proposers, review
 =========  ==========================================================================================================
 
 Every stage stops by itself after ``--seconds`` and goes on with the same command: its status is 0 when all is done
-and 3 when there is more to do. What is measured is in ``OUT/STAGE.json``. Words after ``--`` are settings of ``tracer``.
+and 3 when there is more to do. Figures are in ``OUT/STAGE.json``. Words after ``--`` are settings of ``tracer``.
 """
 
 import argparse
@@ -152,22 +152,22 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="What a lent GPU is used for.")
     stages = parser.add_subparsers(dest="stage", required=True)
-    one = stages.add_parser("split", help="cut a GGUF file into pieces that can be carried")
-    one.add_argument("gguf", type=Path)
-    one.add_argument("--into", type=Path, required=True)
-    one.add_argument("--piece-bytes", type=int, default=PIECE_BYTES)
-    one = stages.add_parser("join", help="join the pieces and make a model folder of them")
-    one.add_argument("pieces", type=Path)
-    one.add_argument("--model", type=Path, required=True, help="the folder to make")
+    command = stages.add_parser("split", help="cut a GGUF file into pieces that can be carried")
+    command.add_argument("gguf", type=Path)
+    command.add_argument("--into", type=Path, required=True)
+    command.add_argument("--piece-bytes", type=int, default=PIECE_BYTES)
+    command = stages.add_parser("join", help="join the pieces and make a model folder of them")
+    command.add_argument("pieces", type=Path)
+    command.add_argument("--model", type=Path, required=True, help="the folder to make")
     for name in ("kernels", "speed", "accuracy", "train"):
-        one = stages.add_parser(name)
+        command = stages.add_parser(name)
         if name == "train":
-            one.add_argument("method", choices=METHODS)
+            command.add_argument("method", choices=METHODS)
         if name in ("accuracy", "train"):
-            one.add_argument("--data", type=Path, required=True, help="questions to answer, or to train on")
-        one.add_argument("--model", type=Path, required=True)
-        one.add_argument("--out", type=Path, required=True, help="where results are written")
-        one.add_argument("--seconds", type=float, default=SECONDS)
+            command.add_argument("--data", type=Path, required=True, help="questions to answer, or to train on")
+        command.add_argument("--model", type=Path, required=True)
+        command.add_argument("--out", type=Path, required=True, help="where results are written")
+        command.add_argument("--seconds", type=float, default=SECONDS)
     return parser
 
 

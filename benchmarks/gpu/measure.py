@@ -32,7 +32,8 @@ def kernels(config: Config, done: Mapping[str, Any]) -> Figures:
     if all(str(width) in done for width in WIDTHS):
         return
     policy = load_policy(config)
-    model, device = policy.model, policy.model.device
+    model: Any = policy.model
+    device = model.device
     rng = np.random.default_rng(0)
     vocabulary = model.get_input_embeddings().weight.shape[0]
     for width in WIDTHS:
@@ -46,7 +47,7 @@ def kernels(config: Config, done: Mapping[str, Any]) -> Figures:
         for name, wide in (("as it is", width), ("as the engine pads it", safe_width(width, device))):
             with torch.no_grad():
                 batch = _last(model, rows, wide, policy.pad_id, device)
-            figures[name] = max(float((one - other).abs().max()) for one, other in zip(alone, batch, strict=True))
+            figures[name] = max(float((row - other).abs().max()) for row, other in zip(alone, batch, strict=True))
         yield str(width), figures
 
 

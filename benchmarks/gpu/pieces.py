@@ -60,14 +60,15 @@ def convert(gguf: Path, folder: Path, dtype: str = "bfloat16") -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    config = model.config
+    loaded: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = loaded.config
     if hasattr(config, "quantization_config"):  # the weights are whole now
         del config.quantization_config
-    head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
-    if torch.equal(head, embedding):
-        config.tie_word_embeddings = True
-        model.tie_weights()
+    head, embedding = loaded.get_output_embeddings().weight, loaded.get_input_embeddings().weight
+    config.tie_word_embeddings = torch.equal(head, embedding)
+    model: Any = type(loaded)(config)  # what was read from GGUF refuses to be saved
+    model.load_state_dict(loaded.state_dict())
+    model.tie_weights()
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.to(getattr(torch, dtype)).save_pretrained(unfinished)

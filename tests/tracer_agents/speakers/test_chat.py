@@ -34,7 +34,12 @@ THINKING = (
     "{%- if enable_thinking is defined and enable_thinking is false -%}{{ '<think>\n\n</think>\n\n' }}"
     "{%- else -%}{{ '<think>\n' }}{%- endif -%}{%- endif -%}"
 )
+REFUSES_SYSTEM = (
+    "{%- if messages[0].role == 'system' -%}{{ raise_exception('no system') }}{%- endif -%}" + CHATML
+)  # Gemma
+DROPS_SYSTEM = CHATML.replace("for message in messages", "for message in messages if message.role != 'system'")
 TEMPLATES = {"chatml": CHATML, "trimmed": TRIMMED, "instruct": INSTRUCT, "thinking": THINKING}
+TEMPLATES |= {"refuses system": REFUSES_SYSTEM, "drops system": DROPS_SYSTEM}
 SPECIAL = ["<s>", "</s>", "<unk>", "<pad>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|end_header|>", "<|eot|>"]
 ADDED = ["[INST]", "[/INST]", "<think>", "</think>", "<turn|>", "<|tool▁call|>", "\n\n\n"]
 CORPUS = [
@@ -190,6 +195,17 @@ def test_a_template_that_ends_turns_with_words_is_warned_of():
     plain.chat_template = "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}\n{% endfor %}### assistant:\n"
     with pytest.warns(UserWarning, match="no token of the chat template ends an assistant's turn"):
         assert Chat(tokenizer=plain).ends() == ()
+
+
+@pytest.mark.parametrize("template", ["refuses system", "drops system"])
+def test_a_system_message_stands_before_the_question_where_the_template_knows_none(template):
+    made, knowing = chat("byte-level BPE", template), chat("byte-level BPE", "chatml")
+    asked = [{"role": "system", "content": "Be brief."}, *conversation("How many?", "3", "Why?")]
+    opening = conversation("Be brief.\n\nHow many?", "3", "Why?")
+
+    assert made.encode(asked) == made.encode(opening) == knowing.encode(opening)
+    assert knowing.tokenizer.decode(knowing.encode(asked)).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    made.check(turns=True, system=True)
 
 
 def test_arguments_reach_the_template():
