@@ -1,10 +1,12 @@
 """What language tests share: a very small causal LM on disk, and settings that use it."""
 
+import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -56,6 +58,67 @@ def small_config(small_settings) -> Callable[..., Any]:
     from tracer_agents.config import load_config
 
     return lambda overrides=None: load_config(overrides={**small_settings, **(overrides or {})})
+
+
+@pytest.fixture(scope="session")
+def doubles() -> ModuleType:
+    """The module of a chat server that misbehaves on request."""
+    spec = importlib.util.spec_from_file_location("chat_server", Path(__file__).with_name("chat_server.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def model_voice(small_folder, doubles) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What a chat server says with the very small model: a function of the request's body, seed included."""
+    import threading
+
+    from tracer_agents.build import build
+    from tracer_agents.config import load_config
+    from tracer_agents.generation.base import GenerationRequest
+
+    settings = {"speakers.model": str(small_folder), "speakers.style": "tiny", "speakers.device": "cpu"}
+    parts, lock = build(load_config(overrides=settings)), threading.Lock()
+
+    def say(body: dict[str, Any]) -> dict[str, Any]:
+        request = GenerationRequest(
+            prompt_ids=tuple(parts.policy.chat.encode(body["messages"])),
+            seed=body["seed"],
+            max_new_tokens=body["max_tokens"],
+            temperature=body["temperature"],
+        )
+        with lock:
+            [said] = parts.backend.generate([request])
+        usage = {"prompt_tokens": len(request.prompt_ids), "completion_tokens": len(said.output_ids)}
+        content = [
+            {"token": str(token), "logprob": logp} for token, logp in zip(said.output_ids, said.logps, strict=True)
+        ]
+        message = {"role": "assistant", "content": said.text}
+        choice = {"message": message, "finish_reason": str(said.finish_reason), "logprobs": {"content": content}}
+        return doubles.answer_for(body, "", choices=[choice], usage=usage)
+
+    return say
+
+
+@pytest.fixture
+def model_server(doubles, model_voice) -> Iterator[Any]:
+    """A chat server with the very small model."""
+    with doubles.ChatServer(model_voice) as running:
+        yield running
+
+
+@pytest.fixture
+def remote_settings(model_server, small_settings, tmp_path) -> dict[str, Any]:
+    """Overrides of a configuration in which that server speaks for everybody."""
+    return {
+        **{name: value for name, value in small_settings.items() if not name.startswith(("gspo", "trainer", "credit"))},
+        "dialogue.rounds": 3,
+        "speakers.model": "m",
+        "backend.name": "openai",
+        "backend.url": model_server.url,
+        "backend.cache": str(tmp_path / "completions"),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -16,6 +16,10 @@ from tracer_agents.config.options import SettingsCommand, given_settings
 from tracer_agents.config.sources import PRESETS, load_config, preset_names
 from tracer_env.errors import ConfigError, TracerError
 from tracer_env.rendering import escape
+
+if TYPE_CHECKING:
+    from tracer_agents.config import Config
+    from tracer_agents.evaluation.forecast import Work
 
 _TASKS = "arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
 _PATH = click.Path(path_type=Path)
@@ -140,6 +144,11 @@ _config = click.option("--config", "file", type=_PATH, help="A YAML file of sett
 _task = click.option("--task", help=f"{_TASKS}; forgets the preset's other task settings.")
 _seed = click.option("--seed", type=int, metavar="INTEGER ≥ 0", help="Seed of every random choice.  [default: 0]")
 _out = click.option("--out", type=_PATH, required=True, help="The directory to write.")
+_dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say how many completions chat servers are asked for and what they can cost; no more.",
+)
 _python = click.option(
     "--python", type=_PATH, help="Interpreter of the environment that SGLang is installed in; by default it is sought."
 )
@@ -177,14 +186,70 @@ def train(
     if allow_older and not resume:
         raise ConfigError("--allow-older goes with --resume")
     overrides = _overrides(ctx, task=task, **{"task.data": data, "seed": seed})
-    if resume and preset is None and file is None and not overrides:
-        config = RunDirectory(out).config()
-    else:
-        config = load_config(preset=preset, file=file, overrides=overrides)
+    if resume and preset is None and file is None:
+        RunDirectory(out).config()  # says what is wrong with it
+        file = out / "config.yaml"
+    config = load_config(preset=preset, file=file, overrides=overrides)
     with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
             summary = run_training(config, out, resume=resume, allow_older=allow_older, display=display)
         print_summary(summary.as_json(), out)
+
+
+@tracer.command(cls=SettingsCommand, epilog=_EPILOG, short_help="Learn controllers for speakers as they are.")
+@_preset
+@click.option("--model", help="'tiny', a folder, a hub name, or a name that the server of backend.url knows.")
+@click.option("--questions", type=click.IntRange(min=1), help="Questions to learn from.  [default: 256]")
+@click.option("--limit", type=int, help="How many held-out questions (evaluation.questions).")
+@click.option("--resume", is_flag=True, help="Go on with the fit in --out, with its own settings.")
+@_dry_run
+@_config
+@_task
+@click.option("--data", help="A local JSONL file of questions that may be learned from (task.data).")
+@_seed
+@_out
+@click.pass_context
+def fit(
+    ctx: click.Context,
+    *,
+    preset: str | None,
+    model: str | None,
+    questions: int | None,
+    limit: int | None,
+    resume: bool,
+    dry_run: bool,
+    file: Path | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    out: Path,
+) -> None:
+    """Learn when agents should speak, for speakers that stay as they are: record, solve, certify, evaluate."""
+    from tracer_agents.runs.directory import RunDirectory
+    from tracer_agents.training.fit import fit_settings, run_fit
+    from tracer_agents.training.terminal import RichDisplay, print_summary
+
+    named = {"task.data": data, "seed": seed, "evaluation.questions": limit, "speakers.model": model}
+    overrides = _overrides(ctx, task=task, **named)
+    if resume and preset is None and file is None:
+        RunDirectory(out).config()  # says what is wrong with it
+        file = out / "config.yaml"
+    config = fit_settings(load_config(preset=preset, file=file, overrides=overrides), overrides, questions)
+    if dry_run:
+        _print_forecast(config, "fit")
+        return
+    with stoppable(f"what was said is on disk, go on with: tracer fit --resume --out {out}"):
+        with RichDisplay() as display:
+            summary = run_fit(config, out, resume=resume, display=display)
+        print_summary(summary.as_json(), out)
+
+
+def _print_forecast(config: "Config", work: "Work") -> None:
+    """What completions can cost; nothing is asked for, and nothing is written."""
+    from tracer_agents.evaluation.forecast import forecast
+    from tracer_agents.training.terminal import print_forecast
+
+    print_forecast(forecast(config, work), config)
 
 
 def _overrides(ctx: click.Context, *, task: str | None, **named: Any) -> dict[str, Any]:
@@ -203,6 +268,7 @@ def _overrides(ctx: click.Context, *, task: str | None, **named: Any) -> dict[st
 @click.option("--completions", type=_PATH, help="A JSONL file of recorded completions.")
 @click.option("--resume", is_flag=True, help="Go on with the evaluation in --out, question by question.")
 @click.option("--limit", type=int, help="How many held-out questions (evaluation.questions).")
+@_dry_run
 @_config
 @_task
 @click.option("--data", help="A local JSONL file of questions that are only tested on (task.eval_data).")
@@ -218,6 +284,7 @@ def evaluate(
     completions: Path | None,
     resume: bool,
     limit: int | None,
+    dry_run: bool,
     file: Path | None,
     task: str | None,
     data: str | None,
@@ -243,6 +310,9 @@ def evaluate(
     if model is not None:
         overrides = {"speakers.model": model, **overrides}
     config = load_config(file=file, overrides=overrides)
+    if dry_run:
+        _print_forecast(config, "eval --model" if run is None else "eval RUN")
+        return
     again = "run the same command with another --out" if completions else "go on with the same command and --resume"
     with stoppable(f"what is answered is on disk, {again}"):
         with RichDisplay() as display:

@@ -95,9 +95,10 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     models = [config.of_model(use) for use in config.models]
     yield _sglang(python, needed=any(each.backend.served and each.backend.url is None for each in models))
     for each in models:
-        yield _device(each.speakers.device)
-        yield _memory(each)
-    if any(each.backend.served for each in models):
+        if each.backend.trainable:  # else its weights are elsewhere
+            yield _device(each.speakers.device)
+            yield _memory(each)
+    if any(each.backend.served or not each.backend.trainable for each in models):
         yield from _servers(config)
 
 
@@ -231,7 +232,7 @@ def _shape(model: str) -> ModelShape | None:
 
 
 def _servers(config: Config) -> Iterator[Finding]:
-    """The parity gate, check by check."""
+    """The gate, check by check; of a chat server one short request, which is paid for once."""
     try:
         with build(config) as parts:
             checks = parts.gate()

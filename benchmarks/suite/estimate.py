@@ -251,7 +251,7 @@ def seconds(work: Work, config: Config, device: Device) -> float:
         model,
         device,
         dtype=dtype,
-        batch=config.backend.in_flight if served else config.backend.batch_size,
+        batch=config.backend.under_way if served else config.backend.batch_size,
         step_seconds=STEP_SECONDS[config.backend.name],
     )
     references = 1.0 if config.gspo.kl else 0.0

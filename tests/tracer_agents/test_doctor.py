@@ -127,3 +127,24 @@ def test_a_folder_that_is_no_models_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"speakers\.model: .*config\.json cannot be read"):
         _shape(str(tmp_path))
+
+
+def test_a_chat_server_is_asked_once_and_what_it_lacks_is_said(remote_settings, model_server):
+    config = load_config(overrides={**remote_settings, "backend.logprobs": False})
+    said = {finding.name.removeprefix(model_server.url).strip(): finding for finding in examine_setup(config)}
+    assert {name: said[name].status for name in ("answers", "tokens are counted", "model is listed")} == {
+        "answers": "passed",
+        "tokens are counted": "passed",
+        "model is listed": "passed",
+    }
+    assert not any(name.startswith("memory") or name == "speakers.device" for name in said)
+    list(examine_setup(config))
+    assert len(model_server.bodies) == 1
+
+
+def test_a_chat_server_that_does_not_answer_fails(remote_settings, model_server):
+    model_server.__exit__()
+    config = load_config(overrides={**remote_settings, "backend.attempts": 1})
+    *_, last = examine_setup(config)
+    assert (last.name, last.status) == ("servers", "failed")
+    assert model_server.url in last.detail

@@ -2,6 +2,7 @@
 
 from tracer_agents.build.parts import Parts, TeamModel, build, build_backend, build_learner, build_speakers, build_task
 from tracer_agents.build.policy import SHIPPED, TINY, Policy, load_policy, model_folder
+from tracer_agents.build.remote import RemoteModel, check_keys, message_speakers, prices_of, spending_notes
 from tracer_agents.build.servers import build_sglang
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "TINY",
     "Parts",
     "Policy",
+    "RemoteModel",
     "TeamModel",
     "build",
     "build_backend",
@@ -16,6 +18,10 @@ __all__ = [
     "build_sglang",
     "build_speakers",
     "build_task",
+    "check_keys",
     "load_policy",
+    "message_speakers",
     "model_folder",
+    "prices_of",
+    "spending_notes",
 ]

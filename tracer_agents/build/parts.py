@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from tracer_agents.build.policy import PROBES, Policy, load_policy
+from tracer_agents.build.remote import RemoteModel, build_client, build_remote_speakers
 from tracer_agents.build.servers import build_sglang
-from tracer_agents.config import Config, ModelUse
+from tracer_agents.config import Config, ModelUse, SpeakersConfig
 from tracer_agents.generation.base import Engine, GenerationBackend
 from tracer_agents.generation.gate import Check, Probes
 from tracer_agents.generation.probe import PolicyProbe
@@ -129,6 +130,13 @@ class TeamModel:
     learner: PolicyLearners | None
     speakers: ModelSpeakers
 
+    def __enter__(self) -> Self:
+        self.backend.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.backend.__exit__(*exception)
+
     def gate(self) -> list[Check]:
         """Examines whether the engine generates from the policies that the learner trains.
 
@@ -180,7 +188,7 @@ class Parts:
     """
 
     task: Task
-    models: tuple[TeamModel, ...]
+    models: tuple[TeamModel | RemoteModel, ...]
     training_speakers: ViewSpeakers  # sample at temperature 1
     speakers: ViewSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ViewSpeakers
@@ -188,16 +196,16 @@ class Parts:
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             for model in self.models:
-                opened.enter_context(model.backend)
+                opened.enter_context(model)
             opened.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
         with ExitStack() as closing:
             for model in self.models:
-                closing.push(model.backend.__exit__)
+                closing.push(model.__exit__)
 
-    def model_of(self, agent: int) -> TeamModel:
+    def model_of(self, agent: int) -> TeamModel | RemoteModel:
         """The model that an agent speaks with."""
         return next(model for model in self.models if agent in model.use.agents)
 
@@ -218,8 +226,14 @@ class Parts:
         return self._only.learner
 
     @property
+    def remote(self) -> tuple[RemoteModel, ...]:
+        """The models that chat servers speak for."""
+        return tuple(model for model in self.models if isinstance(model, RemoteModel))
+
+    @property
     def _only(self) -> TeamModel:
         [model] = self.models
+        assert isinstance(model, TeamModel)  # who asks for weights has some
         return model
 
     def gate(self) -> list[Check]:
@@ -247,8 +261,14 @@ def build(config: Config, weights: Path | None = None) -> Parts:
     return parts
 
 
-def _model(config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack) -> TeamModel:
+def _model(
+    config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack
+) -> TeamModel | RemoteModel:
     settings = config.of_model(use)
+    if not use.backend.trainable:
+        client = build_client(settings)
+        speakers = build_remote_speakers(settings, client, task, temperature=1.0)
+        return RemoteModel(use=use, config=settings, client=client, speakers=speakers)
     kept = checkpoint / use.label if checkpoint is not None and use.trained else None
     policy = load_policy(settings, kept, use.policies)
     backend = opened.enter_context(build_backend(settings, policy))
@@ -263,28 +283,20 @@ def _model(config: Config, use: ModelUse, task: Task, checkpoint: Path | None, o
 
 
 def _speakers(
-    config: Config, models: Sequence[TeamModel], task: Task, *, temperature: float | None
-) -> ModelSpeakers | MemberSpeakers:
+    config: Config, models: Sequence[TeamModel | RemoteModel], task: Task, *, temperature: float | None
+) -> ViewSpeakers:
     """Everybody's speakers; agents with equal settings share them. ``temperature`` None: as each agent's settings say.
 
     A price changes nothing in what is said.
     """
-    made: dict[str, ModelSpeakers] = {}
+    made: dict[str, ViewSpeakers] = {}
 
-    def of_agent(model: TeamModel, agent: int) -> ModelSpeakers:
+    def of_agent(model: TeamModel | RemoteModel, agent: int) -> ViewSpeakers:
         voice = config.speakers.of_agent(agent).model_copy(update={"price": 1.0, "prompt_price": 0.0})
         key = f"{model.use.label}: {voice.model_dump_json()}"
         if key not in made:
-            made[key] = build_speakers(
-                model.config.model_copy(update={"speakers": voice}),
-                model.policy,
-                model.backend,
-                task,
-                temperature=voice.temperature if temperature is None else temperature,
-                context=model.backend.context,
-                use=model.use,
-            )
-            made[key].require_room(questions, reviews=config.dialogue.rounds > 1)
+            warmth = voice.temperature if temperature is None else temperature
+            made[key] = _voice(model, voice, task, questions, temperature=warmth)
         return made[key]
 
     questions = [question.text for question in task.draw("test", 0, _TRIED, seed=config.seed)]
@@ -292,3 +304,22 @@ def _speakers(
     if len(made) == 1:
         return by_agent[0]
     return MemberSpeakers(by_agent=tuple(by_agent[agent] for agent in sorted(by_agent)))
+
+
+def _voice(
+    model: TeamModel | RemoteModel, voice: SpeakersConfig, task: Task, questions: Sequence[str], *, temperature: float
+) -> ViewSpeakers:
+    config = model.config.model_copy(update={"speakers": voice})
+    if isinstance(model, RemoteModel):  # only the server knows what fits
+        return build_remote_speakers(config, model.client, task, temperature=temperature)
+    speakers = build_speakers(
+        config,
+        model.policy,
+        model.backend,
+        task,
+        temperature=temperature,
+        context=model.backend.context,
+        use=model.use,
+    )
+    speakers.require_room(questions, reviews=config.dialogue.rounds > 1)
+    return speakers

@@ -48,7 +48,7 @@ def build_sglang(config: Config, policy: Policy) -> SGLangBackend:
 
 def _sglang(config: Config, policy: Policy, resources: ExitStack) -> SGLangBackend:
     settings = config.backend
-    limits = httpx.Limits(max_connections=settings.in_flight + 8)
+    limits = httpx.Limits(max_connections=settings.under_way + 8)
     client = resources.enter_context(httpx.Client(trust_env=False, limits=limits))
     folder = resources.enter_context(_folder_for_weights(settings.weights_folder))
     deadlines = Deadlines(
@@ -63,7 +63,7 @@ def _sglang(config: Config, policy: Policy, resources: ExitStack) -> SGLangBacke
         stops=policy.stops,
         resources=resources.pop_all(),
         patience=Patience(attempts=settings.attempts, backoff_seconds=settings.backoff_seconds),
-        in_flight=settings.in_flight,
+        in_flight=settings.under_way,
     )
 
 

@@ -271,7 +271,7 @@ class Config(Section):
     @property
     def models(self) -> tuple[ModelUse, ...]:
         """The team's distinct models, each with the agents that speak with it."""
-        return models_of(self.speakers, self.backend, self.dialogue.n_agents)
+        return models_of(self.speakers, self.backend, self.dialogue.n_agents, learn=self.credit.train)
 
     def of_model(self, use: ModelUse) -> Self:
         """The settings of a team of this model alone; frozen models are whole and learn nothing."""
@@ -286,6 +286,36 @@ class Config(Section):
     def speakers_learn(self) -> bool:
         """Whether any speaker is trained."""
         return self.credit.train and any(use.trained for use in self.models)
+
+    @property
+    def binding(self) -> Self:
+        """The settings that a run may not change while it goes on: all but those of reaching servers and spending."""
+        members = [
+            member.model_copy(update={"backend": member.backend and member.backend.binding})
+            for member in self.speakers.members
+        ]
+        speakers = self.speakers.model_copy(update={"members": members})
+        return self.model_copy(update={"backend": self.backend.binding, "speakers": speakers})
+
+    def require_trainable(self) -> None:
+        """Refuses to train speakers whose weights are not here.
+
+        Raises:
+            ConfigError: names the member.
+        """
+        if not self.credit.train:
+            return
+        remedy = (
+            "openai servers keep their weights, so their speakers cannot be trained; set credit.train: false, or learn "
+            "controllers alone, with tracer fit"
+        )
+        for index, member in enumerate(self.speakers.members):
+            if member.train and not (member.backend or self.backend).trainable:
+                raise ConfigError(
+                    f"speakers.members.{index}.train: {remedy}; to train the other members, set train: false here"
+                )
+        if not self.speakers.members and not self.backend.trainable:
+            raise ConfigError(f"backend.name: {remedy}")
 
     @property
     def style(self) -> Style:

@@ -52,27 +52,34 @@ class ModelUse:
         return f"{self.label}.{policy}" if self.label else policy
 
 
-def models_of(speakers: SpeakersConfig, backend: BackendConfig, n_agents: int) -> tuple[ModelUse, ...]:
-    """A team's distinct models, in the order of their first agents."""
+def models_of(
+    speakers: SpeakersConfig, backend: BackendConfig, n_agents: int, *, learn: bool = True
+) -> tuple[ModelUse, ...]:
+    """A team's distinct models, in the order of their first agents; ``learn`` says whether any speaker does."""
     if not speakers.members:
         agents = tuple(range(n_agents))
-        return (ModelUse(label="", speakers=speakers, backend=backend, agents=agents, trained=agents),)
+        trained = agents if learn and backend.trainable else ()
+        return (ModelUse(label="", speakers=speakers, backend=backend, agents=agents, trained=trained),)
     by_model: dict[str, list[int]] = {}
     for agent, member in enumerate(speakers.members):
         by_model.setdefault(member.model, []).append(agent)
     labels = _labels(list(by_model)) if len(by_model) > 1 else iter([""])
     return tuple(
-        _use(label, speakers, backend, tuple(agents)) for label, agents in zip(labels, by_model.values(), strict=True)
+        _use(label, speakers, backend, tuple(agents), learn=learn)
+        for label, agents in zip(labels, by_model.values(), strict=True)
     )
 
 
-def _use(label: str, speakers: SpeakersConfig, backend: BackendConfig, agents: tuple[int, ...]) -> ModelUse:
-    trained = tuple(agent for agent in agents if speakers.members[agent].train)
+def _use(
+    label: str, speakers: SpeakersConfig, backend: BackendConfig, agents: tuple[int, ...], *, learn: bool
+) -> ModelUse:
+    engine = speakers.members[agents[0]].backend or backend
+    trained = tuple(agent for agent in agents if learn and speakers.members[agent].train and engine.trainable)
     first = speakers.of_agent(agents[0])
     return ModelUse(
         label=label,
         speakers=first if trained else first.model_copy(update={"policy": "shared", "lora_rank": None}),
-        backend=speakers.members[agents[0]].backend or backend,
+        backend=engine,
         agents=agents,
         trained=trained,
     )

@@ -28,7 +28,7 @@ from tracer_env.errors import ConfigError
 
 Kind = Literal["training", "evaluation", "replay"]
 SCHEMA_VERSION = 2
-_EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json")
+_EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json", "utterances.jsonl")
 _FILES = (*_EVIDENCE, "config.yaml", "run.json", "certificate.json", "certificate.png", "progress.json", "tb")
 _SECTIONS = {
     "seed",
@@ -122,7 +122,8 @@ class RunDirectory:
 
         Args:
             folder: the run.
-            config: its settings, which must be those that it was started with.
+            config: its settings, which must be those that it was started with; how servers are reached and what may
+                be spent is free.
             kind, measures: what it does, and the weights that it measures, as they were.
             allow_older: go on from the newest whole checkpoint where newer ones are damaged or lost; these are
                 renamed, and what was wrong with them is in ``notes``.
@@ -136,8 +137,9 @@ class RunDirectory:
             raise RunError(f"{folder}: holds an {about.get('kind')} run, which this command cannot go on with")
         if about is not None and about.get("measures") != measures:
             raise RunError(f"{folder}: was measuring other weights ({about.get('measures')}); choose another --out")
-        if stored != config:
-            changed = [name for name in Config.model_fields if getattr(stored, name) != getattr(config, name)]
+        bound, given = stored.binding, config.binding
+        if bound != given:
+            changed = [name for name in Config.model_fields if getattr(bound, name) != getattr(given, name)]
             raise RunError(
                 f"{folder}: was started with other settings ({', '.join(changed)}); resume it without changes"
             )

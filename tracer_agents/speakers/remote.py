@@ -88,9 +88,17 @@ class OpenAISpeakers:
             for row in range(len(views))
         ]
 
-    def request(self, view: View, longest: tuple[int, int] = LONGEST_QUOTES[0]) -> ChatRequest:
-        """What is asked for a view, with so many characters of a solution and of a review."""
-        proposes = view.role is Role.PROPOSER
+    def request(
+        self, view: View, longest: tuple[int, int] = LONGEST_QUOTES[0], *, most_tokens: int | None = None
+    ) -> ChatRequest:
+        """What is asked for a view.
+
+        Args:
+            view: what the speaker sees.
+            longest: characters that are quoted of a solution and of a review.
+            most_tokens: a further bound of the completion.
+        """
+        limit = self.proposer_max_new_tokens if view.role is Role.PROPOSER else self.reviewer_max_new_tokens
         return ChatRequest.of(
             self.prompts.messages(
                 question=view.question,
@@ -102,7 +110,7 @@ class OpenAISpeakers:
                 longest=longest,
             ),
             seed=view.seed,
-            max_new_tokens=self.proposer_max_new_tokens if proposes else self.reviewer_max_new_tokens,
+            max_new_tokens=min(limit, most_tokens or limit),
             temperature=self.temperature,
         )
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tracer_agents.build import Parts, build, build_task, model_folder
+from tracer_agents.build import Parts, build, build_task, check_keys, model_folder, spending_notes
 from tracer_agents.config import Config
 from tracer_agents.config.sources import require_same_team
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
@@ -51,6 +52,8 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
         RunError: the folder holds a run already, or none to resume, or a damaged one.
         LeakageError: the task is for evaluation only.
     """
+    config.require_trainable()
+    check_keys(config)
     resumed = RunDirectory.resume(out, config, allow_older=allow_older)
     with resumed if resume else RunDirectory.create(out, config) as run, ExitStack() as resources:
         for note in (*run.notes, *expansion_notes(config)):
@@ -60,13 +63,13 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
             begun = bool(run.checkpoints.steps())
             parts = resources.enter_context(build(config, weights=run.checkpoints.latest() if begun else None))
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
-        _pass_gate(parts, stages)
-        training = _Training(config=config, run=run, stages=stages, parts=parts, trainer=Trainer(config, parts))
+        pass_gate(parts, stages)
+        training = Training(config=config, run=run, stages=stages, parts=parts, trainer=Trainer(config, parts))
         return training.summary(display)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Training:
+class Training:
     """The stages of a training run; each is on disk before the next begins."""
 
     config: Config
@@ -90,7 +93,7 @@ class _Training:
             baselines = _measure_baselines(examiner, self.run, self.stages, cost=cost, further=further)
         certificate = self._certify(controller)
         summary = Summary(
-            origin=describe(self.config, self.run.checkpoints.latest(), within=self.run.folder),
+            origin=self._origin(),
             train_seconds=round(sum(sum(row["timing"].values()) for row in self.run.metrics()), 1),
             stage_seconds=self.stages.seconds,
             before=examiner.metrics(before),
@@ -101,7 +104,15 @@ class _Training:
             certificate=certificate,
         )
         self.run.write_summary(summary.as_json())
+        for note in spending_notes(self.parts.remote):
+            display.note(note)
         return summary
+
+    def _origin(self) -> dict[str, Any]:
+        """What was measured: the weights of the newest checkpoint, or, where nobody learned, those that they were."""
+        if any(use.trained for use in self.config.models):
+            return describe(self.config, self.run.checkpoints.latest(), within=self.run.folder)
+        return describe(self.config, _only_folder(self.config))
 
     def _before(self) -> tuple[Dialogues, int]:
         """The untrained team's dialogues, and the step that the newest checkpoint was taken after."""
@@ -171,11 +182,13 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         ConfigError: the settings contradict those that ``run`` was trained with.
     """
     stages = Stages(display)
+    check_keys(config)
     if run is not None:
         require_same_team(RunDirectory(run).config(), config)
         RunDirectory(run).require_data(config)
     weights = None if run is None else RunDirectory(run).checkpoints.latest()
-    origin = describe(config, weights or _only_folder(config))
+    learned = any(use.trained for use in config.models)
+    origin = describe(config, weights if weights and learned else _only_folder(config))
     measures = origin["model_sha256"] or origin["model"]
     opened = RunDirectory.resume if resume else RunDirectory.create
     with opened(out, config, kind="evaluation", measures=measures) as directory, ExitStack() as resources:
@@ -187,7 +200,7 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
             examiner = Examiner.on_test(config, parts)
-        _pass_gate(parts, stages)
+        pass_gate(parts, stages)
         with stages("after"):
             after = _measure_in_parts(examiner, controller, directory, display)
         figures_after = examiner.metrics(after)
@@ -204,12 +217,14 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
             controllers={"play": play},
         )
         directory.write_summary(summary.as_json())
+        for note in spending_notes(parts.remote):
+            display.note(note)
     return summary
 
 
 def _only_folder(config: Config) -> Path | None:
     """Where the weights of a team's one model lie; None: it has several, or its weights were never loaded here."""
-    folders = [model_folder(use.speakers.model) for use in config.models]
+    folders = [model_folder(use.speakers.model) if use.backend.trainable else None for use in config.models]
     return folders[0] if len(folders) == 1 else None
 
 
@@ -337,7 +352,7 @@ def _measure_baselines(
     return baselines
 
 
-def _pass_gate(parts: Parts, stages: Stages) -> None:
+def pass_gate(parts: Parts, stages: Stages) -> None:
     """Refuses an engine that does not generate from the learner's policy."""
     with stages("parity"):
         require(parts.gate())

@@ -35,11 +35,13 @@ def export_run(run: Path, out: Path) -> list[Path]:
     config, checkpoint = directory.config(), directory.checkpoints.latest()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: holds something already; choose another --out")
+    trained = [use for use in config.models if use.trained]
+    if not trained:
+        raise RunError(f"{run}: its speakers were not trained (credit.train: false), so there is nothing to export")
     draft = out.with_name(f".{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     step, summary = directory.checkpoints.steps()[-1], _summary(directory)
     written: list[Path] = []
-    trained = [use for use in config.models if use.trained]
     try:
         for use in trained:  # one model in memory at a time
             settings = config.of_model(use)

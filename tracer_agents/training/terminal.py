@@ -21,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging
 
+from tracer_agents.config import Config
+from tracer_agents.evaluation.forecast import Forecast, Range
 from tracer_agents.training.report import StepReport
 from tracer_env.rendering import escape
 
@@ -29,6 +31,7 @@ _STAGES = {
     "load": "loading",
     "parity": "comparing the engine with the learner",
     "before": "measuring the untrained team",
+    "record": "recording what speakers say",
     "train": "training",
     "validate": "choosing on validation questions",
     "after": "measuring the trained team",
@@ -236,6 +239,47 @@ def print_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
     headings = ["step", "utility", "Nash gap", "KKT gap", "team gap", "oracle gap", "CCE gap of the run"]
     title = f"gaps over training, {measured[-1]['certificate']['questions']} validation questions"
     _print_table(_output(), title, headings, cells)
+
+
+def print_forecast(rows: Sequence[Forecast], config: Config) -> None:
+    """The table of what completions can cost on standard output, with what was assumed."""
+    console = _output()
+    if not rows:
+        _print(console, "no chat server is asked for anything: everybody speaks with weights on this machine")
+        return
+    sums = Forecast(stage="all", model="", requests=sum(row.requests for row in rows))
+    for row in rows:
+        for total, part in ((sums.prompt, row.prompt), (sums.generated, row.generated), (sums.money, row.money)):
+            total.add(1, part.likely, part.most)
+    priced = sums.money.most > 0
+    headings = ["", "model", "requests", "prompt tokens", "generated tokens", *(["money"] if priced else [])]
+    cells = [
+        [
+            row.stage,
+            row.model,
+            f"{row.requests:,}",
+            _span(row.prompt, 0),
+            _span(row.generated, 0),
+            *([_span(row.money, 2)] if priced else []),
+        ]
+        for row in (*rows, sums)
+    ]
+    _print_table(console, "what completions can take: likely … at most", headings, cells)
+    _print(
+        console,
+        "likely: prompts of 4 bytes per token, completions half as long as their limit, self-consistency with "
+        f"{config.dialogue.rounds + 1} further votes; at most: a token per byte, completions as long as their limit. "
+        "Attempts that fail may cost more, and what backend.cache holds already costs nothing.",
+    )
+    if not priced:
+        _print(
+            console,
+            "money: set backend.money_per_million_prompt_tokens and backend.money_per_million_generated_tokens",
+        )
+
+
+def _span(span: Range, digits: int) -> str:
+    return f"{span.likely:,.{digits}f} … {span.most:,.{digits}f}"
 
 
 _LABELS = {

@@ -81,6 +81,8 @@ class ChatClient:
         self._loop: _Loop | None = None
         self._reserved_tokens, self._reserved_money = 0, 0.0
         self._failed_in_a_row = 0
+        self._unkept: list[tuple[ChatRequest, ChatCompletion, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         self._purchases.__enter__()
@@ -182,7 +184,7 @@ class ChatClient:
                 completion = await self._server.complete(request)
             except PromptTooLong:
                 return missing(FinishReason.TOO_LONG)
-            self._purchases.keep(self.access.wording, request, completion, self._prices)
+            await self._keep(request, completion)
         tokens = (completion.prompt_tokens, completion.generated_tokens)
         self.spending.add(
             Spending(
@@ -194,6 +196,30 @@ class ChatClient:
             )
         )
         return completion
+
+    async def _keep(self, request: ChatRequest, completion: ChatCompletion) -> None:
+        """Returns once the completion is on disk; what comes while the disk is busy is written together."""
+        kept = asyncio.get_running_loop().create_future()
+        self._unkept.append((request, completion, kept))
+        if len(self._unkept) == 1 and not self._writing:
+            self._writing = asyncio.create_task(self._write())
+        await kept
+
+    async def _write(self) -> None:
+        try:
+            while self._unkept:
+                batch, self._unkept = self._unkept, []
+                bought = [(request, completion) for request, completion, _ in batch]
+                try:
+                    await asyncio.to_thread(self._purchases.keep, self.access.wording, bought, self._prices)
+                    error = None
+                except TracerError as problem:
+                    error = problem
+                for _, _, kept in batch:
+                    if not kept.done():  # it is if its request was cancelled
+                        kept.set_exception(error) if error else kept.set_result(None)
+        finally:
+            self._writing = None
 
     @asynccontextmanager
     async def _reserved(self, request: ChatRequest) -> AsyncIterator[None]:

@@ -96,7 +96,7 @@ class Prices:
     prompt: float = 0.0
     generated: float = 0.0
 
-    def of(self, prompt_tokens: int, generated_tokens: int) -> float:
+    def of(self, prompt_tokens: float, generated_tokens: float) -> float:
         """What so many tokens cost."""
         return (prompt_tokens * self.prompt + generated_tokens * self.generated) / 1e6
 

@@ -5,7 +5,8 @@ A completion and its cost are written in one transaction, so there is never the 
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -30,11 +31,12 @@ INSERT INTO totals VALUES (0, 0.0);
 
 
 class Purchases:
-    """The file of one folder, a context manager; used by one thread."""
+    """The file of one folder, a context manager; threads may share it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._connection: sqlite3.Connection | None = None
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
         """Opens the file, made if need be.
@@ -67,16 +69,15 @@ class Purchases:
             row = connection.execute("SELECT completion FROM completions WHERE key = ?", (key,)).fetchone()
         return None if row is None else ChatCompletion.from_json(json.loads(row[0]))
 
-    def keep(self, wording: Wording, request: ChatRequest, completion: ChatCompletion, prices: Prices) -> None:
-        """Writes a completion and its cost; when this returns, both are on disk."""
-        key, body = wording.key(request), json.dumps(wording.fields(request), ensure_ascii=True)
-        tokens = (completion.prompt_tokens, completion.generated_tokens)
+    def keep(self, wording: Wording, bought: Sequence[tuple[ChatRequest, ChatCompletion]], prices: Prices) -> None:
+        """Writes completions and their cost; when this returns, both are on disk."""
         with self._guarded() as connection, _transaction(connection):
-            connection.execute(
-                "INSERT OR IGNORE INTO completions VALUES (?, ?, ?)",
-                (key, body, json.dumps(completion.as_json(), ensure_ascii=True)),
-            )
-            _charge(connection, wording, key, tokens, prices, answered=True)
+            for request, completion in bought:
+                key, body = wording.key(request), json.dumps(wording.fields(request), ensure_ascii=True)
+                text = json.dumps(completion.as_json(), ensure_ascii=True)
+                connection.execute("INSERT OR IGNORE INTO completions VALUES (?, ?, ?)", (key, body, text))
+                tokens = (completion.prompt_tokens, completion.generated_tokens)
+                _charge(connection, wording, key, tokens, prices, answered=True)
 
     def charge(self, wording: Wording, request: ChatRequest, prices: Prices) -> None:
         """Counts an attempt without a usable answer as if it had cost the most that it can."""
@@ -107,7 +108,8 @@ class Purchases:
         if self._connection is None:
             raise GenerationFailed("completions are bought inside a 'with' over the engine")
         try:
-            yield self._connection
+            with self._turn:
+                yield self._connection
         except sqlite3.Error as error:
             raise GenerationFailed(
                 f"backend.cache: {self.path}: {error}; nothing is bought that cannot be kept: see to the disk, then "

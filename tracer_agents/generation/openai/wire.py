@@ -254,7 +254,8 @@ class ChatServer:
         raise ConfigError(
             self._hide(
                 f"backend: {wording.url} refused the request ({status}: {message}); what is sent is settled by "
-                "speakers.model, speakers.temperature, backend.logprobs, backend.limit_field and backend.body"
+                "speakers.model, speakers.temperature, speakers.style, backend.logprobs, backend.limit_field and "
+                "backend.body"
             )
         ) from None
 

@@ -1,10 +1,7 @@
 """A chat server that misbehaves on request, and a client of it."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,16 +10,6 @@ from tracer_agents.generation.openai.client import ChatClient
 from tracer_agents.generation.openai.orders import Limits, Prices, Wording
 from tracer_agents.generation.openai.purchases import Purchases
 from tracer_agents.generation.openai.wire import Access
-
-
-@pytest.fixture(scope="session")
-def doubles() -> ModuleType:
-    """The module of the server."""
-    path = Path(__file__).parents[3] / "chat_server.py"
-    spec = importlib.util.spec_from_file_location("chat_server", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
