@@ -104,7 +104,8 @@ class _RowLayer(DynamicLayer):
         """Copies slots onto others."""
         used = slice(self._extent.start, self._extent.end)
         for buffer in (self.keys, self.values):
-            buffer[targets, :, used] = buffer[sources, :, used]
+            view = buffer[:, :, used]
+            view.index_copy_(0, targets, view.index_select(0, sources))
 
     def take(self, other: "_RowLayer", rows: torch.Tensor, first_slot: int) -> None:
         """Copies rows of another cache into slots from ``first_slot`` on, so that both end in the same column."""
@@ -113,7 +114,7 @@ class _RowLayer(DynamicLayer):
         theirs = slice(other._extent.start, other._extent.end)
         mine = slice(self._extent.end - (theirs.stop - theirs.start), self._extent.end)
         for buffer, source in ((self.keys, other.keys), (self.values, other.values)):
-            buffer[first_slot : first_slot + len(rows), :, mine] = source[rows, :, theirs]
+            buffer[first_slot : first_slot + len(rows), :, mine] = source[:, :, theirs].index_select(0, rows)
 
 
 class RowCache(Cache):

@@ -15,10 +15,10 @@ from tracer_agents.generation.decoding.sampling import Temperatures, choose
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import token_uniforms
 
-_PROMPT_TOKENS = {"cpu": 4096}  # padded tokens of prompts computed together
+_PROMPT_TOKENS = {"cpu": 2048}  # padded tokens of prompts computed together
 _PROMPT_TOKENS_ELSEWHERE = 32768
 _ENTERING = 4  # waiting rows enter once 1 in so many slots is free
-_LEAVING = 16  # rows that have ended leave once they are 1 in so many
+_LEAVING = 12  # rows that have ended leave once they are 1 in so many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +182,8 @@ class _Batch:
         leaving = np.flatnonzero(ended)
         done = dict(zip(self._row[leaving].tolist(), self._sampled(leaving), strict=True))
         of, to = self._flight.leave(ended)
-        for state in (self._uniforms, self._tokens, self._logps):
-            state[to] = state[of]
-        for state in (self._count, self._limit, self._temperature, self._ended):
+        states = (self._uniforms, self._tokens, self._logps, self._count, self._limit, self._temperature, self._ended)
+        for state in states:
             state[to] = state[of]
         self._row[to.cpu().numpy()] = self._row[of.cpu().numpy()]
         self._how_many_ended = 0
