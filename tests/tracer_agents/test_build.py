@@ -24,6 +24,8 @@ def test_parts_share_one_model(small_config):
 def test_evaluation_may_sample_at_another_temperature_but_training_may_not(small_config):
     parts = build(small_config({"speakers.temperature": 0.3}))
     assert (parts.speakers.temperature, parts.training_speakers.temperature) == (0.3, 1.0)
+    frozen = build(small_config({"speakers.temperature": 0.3, "credit.train": False}))
+    assert frozen.training_speakers.temperature == 0.3  # controllers learn about speakers as they will be
 
 
 def test_weights_come_from_the_checkpoint(small_config, tmp_path):

@@ -1,6 +1,6 @@
 """Everything that a run is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,7 +189,7 @@ class Parts:
 
     task: Task
     models: tuple[TeamModel | RemoteModel, ...]
-    training_speakers: ViewSpeakers  # sample at temperature 1
+    training_speakers: ViewSpeakers  # sample at temperature 1 whoever learns
     speakers: ViewSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ViewSpeakers
 
@@ -248,14 +248,18 @@ class Parts:
 def build(config: Config, weights: Path | None = None) -> Parts:
     """Builds a run's objects, to be used in a ``with``; ``weights`` is a checkpoint's folder with what was trained."""
     task = build_task(config)
+
+    def learns(use: ModelUse, agent: int) -> bool:
+        return config.credit.train and agent in use.trained
+
     with ExitStack() as opened:  # nothing stays open if the rest fails
         models = tuple(_model(config, use, task, weights, opened) for use in config.models)
         parts = Parts(
             task=task,
             models=models,
-            training_speakers=_speakers(config, models, task, temperature=1.0),
-            speakers=_speakers(config, models, task, temperature=None),
-            greedy_speakers=_speakers(config, models, task, temperature=0.0),
+            training_speakers=_speakers(config, models, task, lambda use, agent: 1.0 if learns(use, agent) else None),
+            speakers=_speakers(config, models, task, lambda use, agent: None),
+            greedy_speakers=_speakers(config, models, task, lambda use, agent: 0.0),
         )
         opened.pop_all()
     return parts
@@ -283,19 +287,24 @@ def _model(
 
 
 def _speakers(
-    config: Config, models: Sequence[TeamModel | RemoteModel], task: Task, *, temperature: float | None
+    config: Config,
+    models: Sequence[TeamModel | RemoteModel],
+    task: Task,
+    temperature: Callable[[ModelUse, int], float | None],
 ) -> ViewSpeakers:
-    """Everybody's speakers; agents with equal settings share them. ``temperature`` None: as each agent's settings say.
+    """Everybody's speakers; agents with equal settings share them.
 
-    A price changes nothing in what is said.
+    ``temperature`` tells that of an agent's model; None: as the agent's settings say. A price changes nothing in what
+    is said.
     """
     made: dict[str, ViewSpeakers] = {}
 
     def of_agent(model: TeamModel | RemoteModel, agent: int) -> ViewSpeakers:
-        voice = config.speakers.of_agent(agent).model_copy(update={"price": 1.0, "prompt_price": 0.0})
+        settings, asked = config.speakers.of_agent(agent), temperature(model.use, agent)
+        warmth = settings.temperature if asked is None else asked
+        voice = settings.model_copy(update={"price": 1.0, "prompt_price": 0.0, "temperature": warmth})
         key = f"{model.use.label}: {voice.model_dump_json()}"
         if key not in made:
-            warmth = voice.temperature if temperature is None else temperature
             made[key] = _voice(model, voice, task, questions, temperature=warmth)
         return made[key]
 
