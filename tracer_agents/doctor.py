@@ -14,6 +14,7 @@ from transformers import AutoConfig
 
 from tracer_agents.build import SHIPPED, build
 from tracer_agents.config import Config
+from tracer_agents.generation.decoding.threads import threads_for
 from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
 from tracer_agents.runs.directory import RunDirectory
@@ -97,6 +98,7 @@ def examine_setup(config: Config, *, python: Path | None = None) -> Iterator[Fin
     for each in models:
         if each.backend.trainable:  # else its weights are elsewhere
             yield _device(each.speakers.device)
+            yield from _threads(each)
             yield _memory(each)
     if any(each.backend.served or not each.backend.trainable for each in models):
         yield from _servers(config)
@@ -145,6 +147,15 @@ def _device(name: str) -> Finding:
     else:
         return Finding(name="speakers.device", status="passed", detail=name)
     return Finding(name="speakers.device", status="failed", detail=detail)
+
+
+def _threads(config: Config) -> Iterator[Finding]:
+    """With how many CPU threads a model is computed that lives on the CPU."""
+    device, shape = config.speakers.device, _shape(config.speakers.model)
+    if shape is not None and (device == "cpu" or (device == "auto" and not torch.cuda.is_available())):
+        threads = threads_for(shape.parameters)
+        detail = f"{threads.count} of {os.cpu_count()}: {threads.reason}"
+        yield Finding(name=f"CPU threads for {config.speakers.model}", status="passed", detail=detail)
 
 
 def _memory(config: Config) -> Finding:

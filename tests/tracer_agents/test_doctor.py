@@ -36,6 +36,11 @@ def test_memory_of_adapters_is_little_more_than_the_frozen_models():
     )
 
 
+def test_the_doctor_says_how_many_threads_and_why(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "OMP_NUM_THREADS says so" in findings()["CPU"].detail
+
+
 ADAPTERS = {"model": "Qwen/Qwen2.5-7B-Instruct", "lora_rank": 32, "dtype": "bfloat16"}
 
 

@@ -21,6 +21,7 @@ from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.decoding.flight import padded
 from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled
 from tracer_agents.generation.decoding.sampling import RowNoise
+from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.weights import Weights
@@ -88,7 +89,9 @@ class TransformersBackend:
             raise GenerationFailed(f"no policy {sorted(unknown)[0]!r}; speakers.policy makes {[*self._weights.names]}")
         fitting = [row for row, request in enumerate(requests) if self._fits(request)]
         asked = [requests[row] for row in fitting]
-        done = dict(zip(fitting, self._generations(asked, self._sample(asked)), strict=True))
+        with suitable_threads(self._model):
+            sampled = self._sample(asked)
+        done = dict(zip(fitting, self._generations(asked, sampled), strict=True))
         return [
             done.get(row) or not_generated(request, FinishReason.TOO_LONG, self._version)
             for row, request in enumerate(requests)

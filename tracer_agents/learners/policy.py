@@ -10,6 +10,7 @@ import torch
 from tracer_agents.config import GSPOConfig
 from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.attention import attention, completion_logits, kernel_of
+from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
 from tracer_agents.learners.objectives import (
@@ -78,7 +79,7 @@ class GSPOLearner:
         """
         # The backward pass of sdpa is slow on CPUs.
         kernel = "eager" if self._model.device.type == "cpu" else kernel_of(self._model)
-        with attention(self._model, kernel), self._weights.active(self._policy):
+        with suitable_threads(self._model), attention(self._model, kernel), self._weights.active(self._policy):
             return self._update(self._minibatches(samples, rng), samples)
 
     def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
