@@ -158,6 +158,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(sources, wheel):
         "tracer_agents/py.typed",
         "tracer_agents/presets/demo.yaml",
         "tracer_agents/assets/tracer-tiny/model.safetensors",
+        "tracer_agents/assets/tracer-small/model.safetensors",
         "tracer_agents/assets/tabular/default.json",
     } <= inside
 

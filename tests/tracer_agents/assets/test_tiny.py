@@ -1,4 +1,4 @@
-"""The shipped model: it loads as it was saved, stops by itself, and is mid-range in every role."""
+"""The shipped models: they load as they were saved, stop by themselves, and are mid-range in every role."""
 
 from pathlib import Path
 
@@ -7,12 +7,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tracer_agents
+from tracer_agents.build import build
+from tracer_agents.config import load_config
+from tracer_agents.controllers.fixed import AlwaysSpeak
+from tracer_agents.evaluation.play import draw_episodes, play_team
 from tracer_agents.speakers.prompts import prompts_for
-from tracer_env.dialogue import Role
+from tracer_env.dialogue import Role, Rules
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.tasks.arithmetic import Arithmetic
 
-FOLDER = Path(tracer_agents.__file__).parent / "assets" / "tracer-tiny"
+ASSETS = Path(tracer_agents.__file__).parent / "assets"
+FOLDER = ASSETS / "tracer-tiny"
 TASK = Arithmetic()
 MAX_NEW_TOKENS = 80
 
@@ -49,8 +54,28 @@ def say(tokenizer):
     return answer
 
 
-def test_folder_is_small():
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 8_000_000
+@pytest.mark.parametrize("folder", [FOLDER, ASSETS / "tracer-small"], ids=lambda folder: folder.name)
+def test_folder_is_small(folder):
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
+
+
+def test_the_second_model_has_the_same_tokenizer_four_times_the_parameters_and_is_better():
+    folder = ASSETS / "tracer-small"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (folder / name).read_bytes() == (FOLDER / name).read_bytes()
+    with build(load_config(preset="pair")) as parts:
+        cheap, dear = (model.policy.model.num_parameters() for model in parts.models)
+        assert 3.5 < dear / cheap < 4.5
+        episodes = draw_episodes(parts.task, "test", 0, 192, seed=5, phase="test")
+        right = []
+        for agent in (0, 1):
+            rules = Rules(rounds=1, first_agent=agent)
+            played = play_team(
+                episodes, rules, parts.speakers, AlwaysSpeak(), parts.task, method="m", phase="p", seed=0
+            )
+            right.append(sum(record.correct for record in played) / len(played))
+            assert sum(record.turns[0].finish_reason == "stop" for record in played) > 0.97 * len(played)
+    assert right[1] > right[0] + 0.05
 
 
 def test_tokenizer_is_the_trained_one_and_lossless(tokenizer):

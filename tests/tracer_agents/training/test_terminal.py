@@ -65,6 +65,14 @@ def test_many_utterances_that_were_cut_off_are_told(rate, warned, capsys):
     assert ("0.590" in printed, "raise speakers.proposer_max_new_tokens" in printed) == (warned, warned)
 
 
+@pytest.mark.parametrize(("cost", "shown"), [(20.0, False), (55.5, True)])
+def test_a_team_with_prices_has_a_column_of_its_cost(cost, shown, capsys):
+    row = {**metrics("single", 0.5), "generated_tokens_per_question": 20.0, "cost_per_question": cost}
+    print_summary({**summary(), "models": {}, "baselines": {"single": row}}, Path("out"))
+    printed = capsys.readouterr().out
+    assert ("cost" in printed, "55.5" in printed) == (shown, shown)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_certificates_and_gaps_are_whole(width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
