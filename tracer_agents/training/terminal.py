@@ -172,7 +172,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
     team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
     columns = _COLUMNS_OF_RECORDED if summary.get("models") else _COLUMNS
     if any(m.get("cost_per_question") not in (None, m["generated_tokens_per_question"]) for m in rows.values()):
-        columns = {**columns, "cost": lambda m: f"{m['cost_per_question']:.1f}"}
+        columns = {**columns, "cost": lambda m: f"{m.get('cost_per_question', m['generated_tokens_per_question']):.1f}"}
     if _cut_off(rows):
         columns = {**columns, "cut off": lambda m: _rate(m.get("truncation_rate"))}
     _print_table(

@@ -66,7 +66,8 @@ def test_many_utterances_that_were_cut_off_are_told(rate, warned, capsys):
 
 
 @pytest.mark.parametrize(("cost", "shown"), [(20.0, False), (55.5, True)])
-def test_a_team_with_prices_has_a_column_of_its_cost(cost, shown, capsys):
+def test_a_team_with_prices_has_a_column_of_its_cost(cost, shown, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     row = {**metrics("single", 0.5), "generated_tokens_per_question": 20.0, "cost_per_question": cost}
     print_summary({**summary(), "models": {}, "baselines": {"single": row}}, Path("out"))
     printed = capsys.readouterr().out
