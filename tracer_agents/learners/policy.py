@@ -9,18 +9,18 @@ import torch
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.errors import TrainingDiverged
-from tracer_agents.generation.attention import attention, completion_logits, kernel_of
+from tracer_agents.generation.attention import attention, kernel_of
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
-from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches
+from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
 from tracer_agents.learners.objectives import (
     kl_to_reference,
     make_objective,
     sequence_log_ratio,
-    token_logps,
     truncated_importance_weight,
 )
 from tracer_agents.learners.optimiser import MasterAdamW
+from tracer_agents.learners.scoring import Scorer, can_share_prompts
 
 MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
 
@@ -58,6 +58,8 @@ class GSPOLearner:
         self._weights = weights
         self._policy = policy
         self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
+        self._scorer = Scorer(self._model)
+        self._shares = can_share_prompts(self._model)
         self._pad_id = pad_id
         self._config = config
         self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)
@@ -66,8 +68,7 @@ class GSPOLearner:
 
     def logps(self, batch: MicroBatch) -> torch.Tensor:
         """log-probabilities at temperature 1 of the completion tokens under the active weights, (B, T)."""
-        logits = completion_logits(self._model, batch.input_ids, batch.attention_mask, batch.completion_width)
-        return token_logps(logits, batch.targets)
+        return self._scorer.logps(batch)
 
     def update(self, samples: Sequence[Sample], rng: np.random.Generator) -> GSPOStats:
         """Takes ``optimiser_steps`` steps on one rollout batch of samples, all from groups with a signal.
@@ -115,8 +116,17 @@ class GSPOLearner:
 
     def _minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
         parts = np.array_split(rng.permutation(len(samples)), self._config.optimiser_steps)
-        limit, device = self._config.micro_batch_tokens, self._model.device
-        return [micro_batches(samples, p, pad_id=self._pad_id, max_tokens=limit, device=device) for p in parts]
+        return [
+            micro_batches(
+                samples,
+                rows,
+                pad_id=self._pad_id,
+                max_tokens=self._config.micro_batch_tokens,
+                device=self._model.device,
+                share_prompts=self._shares and sharing_pays(samples, rows),
+            )
+            for rows in parts
+        ]
 
     @torch.no_grad()
     def _score(self, minibatches: list[list[MicroBatch]]) -> list[list[torch.Tensor]]:
