@@ -13,7 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tracer_agents.build import Parts, build
+from tracer_agents.cli import main
 from tracer_agents.config import Config, load_config
+from tracer_agents.config.fitting import default_style
 from tracer_agents.learners.batches import Sample, micro_batches
 from tracer_agents.learners.objectives import GSPO
 from tracer_agents.learners.policy import GSPOLearner
@@ -179,3 +181,27 @@ def test_what_is_exported_is_what_was_trained(config, finished, tmp_path):
                 expected = trained.policy.model(input_ids=ids).logits
                 assert torch.allclose(plain(ids).logits, expected, atol=1e-4)
             assert tokenizer.chat_template == trained.policy.tokenizer.chat_template
+
+
+def test_an_evaluation_without_a_preset_is_right_for_an_instruct_model(smollm2, tmp_path):
+    """Style, limits and template are the model's and the task's, and what is measured is on disk."""
+    data, out = tmp_path / "questions.jsonl", tmp_path / "out"
+    rows = [{"question": f"What is {n} plus 2?", "answer": f"#### {n + 2}"} for n in (3, 4)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["eval", "--model", str(smollm2), "--task", "gsm8k", "--data", str(data), "--out", str(out)]
+    words += ["--dialogue.rounds", "1", "--evaluation.baselines", "false", "--speakers.device", "cpu"]
+
+    assert main(words) == 0
+
+    run = RunDirectory(out)
+    config, summary = run.config(), run.summary()
+    assert (config.style, config.limits.proposer, config.limits.reviewer) == (
+        default_style(config.speakers.model),
+        512,
+        512,
+    )
+    assert summary["after"]["n"] == len(rows)
+    turns = [turn for records in run.records().values() for record in records for turn in record.turns]
+    assert len(turns) == 2 * len(rows)  # sampled, and greedy
+    assert all(0 < turn.generated_tokens <= 512 for turn in turns)
+    assert any(turn.finish_reason is FinishReason.STOP for turn in turns)
