@@ -1,22 +1,25 @@
 """Models that a team speaks with through a chat server: built without weights, frozen for good."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tracer_agents.build.policy import PROBES
 from tracer_agents.config import BackendConfig, Config, ModelUse
 from tracer_agents.generation.gate import Check
-from tracer_agents.generation.openai.client import ChatClient
-from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest, Limits, Prices, Wording
+from tracer_agents.generation.openai.orders import Access, ChatCompletion, ChatRequest, Limits, Prices, Wording
 from tracer_agents.generation.openai.purchases import Purchases
-from tracer_agents.generation.openai.wire import Access, read_key
 from tracer_agents.speakers.model import View
 from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.speakers.remote import Completer, OpenAISpeakers
 from tracer_env.dialogue import Role
+from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Task
+
+if TYPE_CHECKING:
+    from tracer_agents.generation.openai.client import ChatClient
 
 _PROBE_TOKENS = 16  # of the request that a server is examined with
 
@@ -34,7 +37,7 @@ class RemoteModel:
 
     use: ModelUse
     config: Config
-    client: ChatClient
+    client: "ChatClient"
     speakers: OpenAISpeakers
     learner: None = None
 
@@ -93,12 +96,14 @@ class RemoteModel:
         """Nothing."""
 
 
-def build_client(config: Config) -> ChatClient:
+def build_client(config: Config) -> "ChatClient":
     """The client of the model and server that the settings name, to be entered.
 
     Raises:
         ConfigError: the key's environment variable is not set.
     """
+    from tracer_agents.generation.openai.client import ChatClient  # a second, for those who need it
+
     backend = config.backend
     access = Access(
         wording=_wording(config),
@@ -116,6 +121,25 @@ def build_client(config: Config) -> ChatClient:
         prices=prices_of(backend),
         limits=Limits(money=backend.max_spend, tokens=backend.max_spend_tokens),
     )
+
+
+def read_key(name: str | None) -> str | None:
+    """The key in the environment variable of this name; None: no variable is named.
+
+    Raises:
+        ConfigError: it is not set, or holds what cannot be sent.
+    """
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise ConfigError(
+            f"backend.api_key_env: the environment variable {name} is not set; put the key there, or set "
+            "backend.api_key_env to null for a server that needs none"
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigError(f"backend.api_key_env: {name} holds characters that no key has; copy the key alone")
+    return key
 
 
 def check_keys(config: Config) -> None:

@@ -12,9 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from tracer_agents.errors import EngineFault, GenerationFailed, SpendingLimitReached
-from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest, Limits, Prices, Spending, missing
+from tracer_agents.generation.openai.orders import (
+    Access,
+    ChatCompletion,
+    ChatRequest,
+    Limits,
+    Prices,
+    Spending,
+    missing,
+)
 from tracer_agents.generation.openai.purchases import Purchases
-from tracer_agents.generation.openai.wire import Access, ChatServer, PromptTooLong, RequestRefused
+from tracer_agents.generation.openai.wire import ChatServer, PromptTooLong, RequestRefused
 from tracer_env.dialogue import FinishReason
 from tracer_env.errors import TracerError
 

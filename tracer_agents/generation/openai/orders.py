@@ -173,6 +173,31 @@ class Wording:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a server is reached.
+
+    Args:
+        wording: of the requests.
+        api_key: sent as a bearer token; None: the server needs none.
+        api_key_env: the variable that the key was read from, for messages.
+        served_name: what the server calls the model, if not as it is asked for.
+        attempts: how often a request is sent at most.
+        connect_seconds: deadline for a connection.
+        generate_seconds: deadline for an attempt as a whole.
+        connections: under way at once.
+    """
+
+    wording: Wording
+    api_key: str | None = field(default=None, repr=False)
+    api_key_env: str | None = None
+    served_name: str | None = None
+    attempts: int = 4
+    connect_seconds: float = 5.0
+    generate_seconds: float = 300.0
+    connections: int = 16
+
+
 def likely_tokens(length: int) -> int:
     """A guess of the tokens in so many bytes of text."""
     return math.ceil(length / _BYTES_PER_TOKEN)

@@ -6,11 +6,10 @@ messages that name the setting and never hold the key.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ import httpx2
 import openai
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
-from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest, Wording
+from tracer_agents.generation.openai.orders import Access, ChatCompletion, ChatRequest
 from tracer_agents.generation.openai.replies import completion_of
 from tracer_agents.generation.sglang.replies import BadReply, shorten
 from tracer_env.errors import ConfigError
@@ -38,50 +37,6 @@ class RequestRefused(GenerationFailed):
 
 class PromptTooLong(GenerationFailed):
     """The prompt with its longest completion does not fit into the server's context."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How a server is reached.
-
-    Args:
-        wording: of the requests.
-        api_key: sent as a bearer token; None: the server needs none.
-        api_key_env: the variable that the key was read from, for messages.
-        served_name: what the server calls the model, if not as it is asked for.
-        attempts: how often a request is sent at most.
-        connect_seconds: deadline for a connection.
-        generate_seconds: deadline for an attempt as a whole.
-        connections: under way at once.
-    """
-
-    wording: Wording
-    api_key: str | None = field(default=None, repr=False)
-    api_key_env: str | None = None
-    served_name: str | None = None
-    attempts: int = 4
-    connect_seconds: float = 5.0
-    generate_seconds: float = 300.0
-    connections: int = 16
-
-
-def read_key(name: str | None) -> str | None:
-    """The key in the environment variable of this name; None: no variable is named.
-
-    Raises:
-        ConfigError: it is not set, or holds what cannot be sent.
-    """
-    if name is None:
-        return None
-    key = os.environ.get(name, "").strip()
-    if not key:
-        raise ConfigError(
-            f"backend.api_key_env: the environment variable {name} is not set; put the key there, or set "
-            "backend.api_key_env to null for a server that needs none"
-        )
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise ConfigError(f"backend.api_key_env: {name} holds characters that no key has; copy the key alone")
-    return key
 
 
 @dataclass(slots=True)

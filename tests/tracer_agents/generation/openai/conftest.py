@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tracer_agents.generation.openai.client import ChatClient
-from tracer_agents.generation.openai.orders import Limits, Prices, Wording
+from tracer_agents.generation.openai.orders import Access, Limits, Prices, Wording
 from tracer_agents.generation.openai.purchases import Purchases
-from tracer_agents.generation.openai.wire import Access
 
 
 @pytest.fixture

@@ -141,9 +141,8 @@ def test_a_killed_process_leaves_all_that_it_used_and_pays_for_nothing_again(ser
 import sys
 from pathlib import Path
 from tracer_agents.generation.openai.client import ChatClient
-from tracer_agents.generation.openai.orders import ChatRequest, Limits, Prices, Wording
+from tracer_agents.generation.openai.orders import Access, ChatRequest, Limits, Prices, Wording
 from tracer_agents.generation.openai.purchases import Purchases
-from tracer_agents.generation.openai.wire import Access
 access = Access(wording=Wording(url={server.url!r}, model="m"), connections=1)
 with ChatClient(access, Purchases(Path({str(tmp_path)!r})), prices=Prices(), limits=Limits()) as client:
     for number in range(1000):

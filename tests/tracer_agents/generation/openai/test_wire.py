@@ -2,9 +2,9 @@
 
 import pytest
 
+from tracer_agents.build.remote import read_key
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.openai.orders import ChatRequest
-from tracer_agents.generation.openai.wire import read_key
 from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError
 
