@@ -25,7 +25,10 @@ _LEARNING = [
     *("--credit.train", "true", "--trainer.steps", "9", "--trainer.controller_steps", "1"),
     *("--trainer.checkpoint_every", "4"),
 ]
-_MEASURED = ["--evaluation.greedy", "false", "--evaluation.certificate_questions", "0"]
+_MEASURED = [
+    *("--evaluation.greedy", "false", "--evaluation.certificate_questions", "0"),
+    *("--controllers.validation_questions", "96", "--trainer.controller_questions_per_step", "192"),
+]
 _FROZEN_SMALL = "[{model: tiny}, {model: small, price: 4, train: false}]"
 VARIANTS = {
     "none": [],
@@ -101,7 +104,7 @@ def main() -> None:
     """Trains, then prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--questions", type=int, default=300, help="held-out questions per seed")
+    parser.add_argument("--questions", type=int, default=200, help="held-out questions per seed")
     parser.add_argument("--out", type=Path, required=True, help="where the runs are")
     arguments = parser.parse_args()
     train_all(arguments.seeds, arguments.questions, arguments.out)
