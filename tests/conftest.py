@@ -70,7 +70,7 @@ def doubles() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def model_voice(small_folder, doubles) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def model_voice(small_folder, doubles) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
     """What a chat server says with the very small model: a function of the request's body, seed included."""
     import threading
 
@@ -79,7 +79,7 @@ def model_voice(small_folder, doubles) -> Callable[[dict[str, Any]], dict[str, A
     from tracer_agents.generation.base import GenerationRequest
 
     settings = {"speakers.model": str(small_folder), "speakers.style": "tiny", "speakers.device": "cpu"}
-    parts, lock = build(load_config(overrides=settings)), threading.Lock()
+    lock = threading.Lock()
 
     def say(body: dict[str, Any]) -> dict[str, Any]:
         request = GenerationRequest(
@@ -98,7 +98,8 @@ def model_voice(small_folder, doubles) -> Callable[[dict[str, Any]], dict[str, A
         choice = {"message": message, "finish_reason": str(said.finish_reason), "logprobs": {"content": content}}
         return doubles.answer_for(body, "", choices=[choice], usage=usage)
 
-    return say
+    with build(load_config(overrides=settings)) as parts:
+        yield say
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """``tracer fit`` and ``--dry-run``: from words on the command line to a table."""
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 import yaml
@@ -66,3 +70,20 @@ def test_settings_of_training_are_refused(words, tmp_path, capsys):
     assert "trainer.steps: a fit has 1" in capsys.readouterr().err
     assert main(["fit", *words, "--resume", "--out", str(tmp_path / "none")]) == 1
     assert "no config.yaml, so no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_fit_at_once_though_a_server_hangs(words, tmp_path, model_server, number, status):
+    asked = threading.Event()
+    model_server.say = lambda body: (asked.set(), model_server.released.wait(), "")[-1]
+    command = [sys.executable, "-m", "tracer_agents", "fit", *words, "--questions", "3", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert asked.wait(timeout=300)
+        process.send_signal(number)
+        message = process.communicate(timeout=120)[1]  # its own deadline is 300 seconds
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == status
+    assert f"go on with: tracer fit --resume --out {tmp_path / 'run'}" in " ".join(message.split())
