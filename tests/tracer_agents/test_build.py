@@ -40,7 +40,7 @@ def test_weights_come_from_the_checkpoint(small_config, tmp_path):
     assert not torch.equal(next(again.model.parameters()), next(original.model.parameters()))
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "chat"), ("tiny", "tiny"), ("chat", "chat")])
+@pytest.mark.parametrize(("given", "used"), [(None, "boxed"), ("tiny", "tiny"), ("chat", "chat")])
 def test_prompt_style_follows_the_model_unless_named(small_config, given, used):
     assert load_policy(small_config({"speakers.style": given})).prompts.name == used
 

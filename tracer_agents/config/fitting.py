@@ -25,8 +25,8 @@ class TokenLimits:
 
 
 def default_style(model: str) -> Style:
-    """The style of prompts that suits a model, by its name in the settings."""
-    return "tiny" if model in EMBEDDED else "chat"
+    """The style of prompts that suits a model, by its name in the settings (docs/results/real-models.md)."""
+    return "tiny" if model in EMBEDDED else "boxed"
 
 
 def default_limits(task: str, style: str) -> TokenLimits:

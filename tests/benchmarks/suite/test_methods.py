@@ -351,7 +351,7 @@ def test_debate_by_hand():
         assert [(one.round, one.agent) for one in record.turns] == [(r, a) for r in (1, 2, 3) for a in range(3)]
 
 
-@pytest.mark.parametrize("style", ["tiny", "chat"])
+@pytest.mark.parametrize("style", ["tiny", "chat", "boxed"])
 def test_debaters_see_their_own_solution_and_the_others(style):
     shown = "\n".join(
         message["content"] for message in METHODS["multi_agent_debate"].prompts(prompts_for(style, None))["update"]
