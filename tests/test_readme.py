@@ -233,7 +233,15 @@ def read_command(command: click.Command, words: list[str]) -> None:
 
 
 def check_module(module: str, words: list[str]) -> None:
-    """Whether the module is there and knows the options; its options stand in its source, or in its package's."""
+    """Whether the module is there and knows the options; its options stand in its source, or in its package's.
+
+    What follows ``--`` are settings that it passes on.
+    """
+    if "--" in words:
+        settings, others = take_settings(words[words.index("--") + 1 :])
+        assert not others
+        assert load_config(overrides=settings)
+        words = words[: words.index("--")]
     place = ROOT.joinpath(*module.split("."))
     sources = [path for path in (place.with_suffix(".py"), place / "__main__.py") if path.is_file()]
     first = module.partition(".")[0]
