@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from benchmarks.methods import METHODS, Cost
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.cells import Job
-from tracer_agents.build import TINY
+from tracer_agents.build import SHIPPED
 from tracer_agents.config import Config
 from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
@@ -243,7 +243,8 @@ def _own_text(prompts: Prompts, role: Role, solution: str | None, review: str | 
 
 def seconds(work: Work, config: Config, device: Device) -> float:
     """How long work takes on a device, generating and training one after the other."""
-    model = model_of(config.speakers.model)
+    models = [model_of(use.speakers.model) for use in config.models]
+    model = max(models, key=lambda each: each.parameters)  # of a team, as if its largest spoke for everybody
     served = config.backend.served
     dtype = "bfloat16" if served else config.speakers.dtype
     generating = generation_seconds(
@@ -296,7 +297,7 @@ def model_of(name: str) -> Model:
     Raises:
         ConfigError: neither tells.
     """
-    source = str(TINY) if name == "tiny" else name
+    source = str(SHIPPED.get(name, name))
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=True)
     except (OSError, ValueError):

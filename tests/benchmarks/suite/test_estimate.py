@@ -196,6 +196,6 @@ def test_the_shipped_plans_are_estimated(name, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     named = read_plan(ROOT / "configs" / f"{name}.yaml")["methods"]
     assert all(method in printed for method in (ALONE if named == "all" else named))
-    assert ("hours, cpu" if name == "arithmetic" else "hours, h100") in printed
+    assert ("hours, cpu" if name in ("arithmetic", "pair", "trio") else "hours, h100") in printed
     assert "jobs left" in printed
     assert not out.exists()
