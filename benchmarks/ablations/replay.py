@@ -104,7 +104,7 @@ class Replay:
     """
 
     recordings: dict[Split, Recording]
-    token_budget: int
+    token_budget: float
     batch: int
     inner: int
     _trees: dict[tuple[Split, Rules], list[Tree]] = field(default_factory=dict, repr=False)

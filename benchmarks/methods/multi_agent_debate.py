@@ -13,7 +13,7 @@ from benchmarks.suite.bench import Bench
 from benchmarks.suite.point import Point
 from tracer_agents.evaluation.play import first_proposals, majority
 from tracer_agents.rollout.records import DialogueRecord, Kind, record_dialogues
-from tracer_agents.speakers.model import ModelSpeakers, View
+from tracer_agents.speakers.model import View, ViewSpeakers
 from tracer_agents.speakers.prompts import Prompts
 from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import Episode
@@ -37,7 +37,7 @@ def _prepare(bench: Bench) -> Prepared:
     return Prepared(points=(after(ROUNDS),), answer=answer, resources=parts)
 
 
-def hold(episodes: Sequence[Episode], rules: Rules, speakers: ModelSpeakers) -> list[Dialogue]:
+def hold(episodes: Sequence[Episode], rules: Rules, speakers: ViewSpeakers) -> list[Dialogue]:
     """The debates as dialogues whose turns are ``AGENTS`` proposals per round, each round generated in one call."""
     firsts = first_proposals(episodes, rules, speakers, samples=AGENTS)
     rounds: list[Answers] = [[[_utterance(sample) for sample in of_question] for of_question in firsts]]
