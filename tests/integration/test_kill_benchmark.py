@@ -51,8 +51,9 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def size(out: Path) -> int:
-    """Bytes of what is recorded, in files that only grow."""
-    return sum(path.stat().st_size for path in out.rglob("*.jsonl"))
+    """Bytes of what is recorded, in files that only grow; folders of old checkpoints may go meanwhile."""
+    files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names if name.endswith(".jsonl"))
+    return sum(path.stat().st_size for path in files)
 
 
 def kill_when_grown(process: subprocess.Popen[bytes], out: Path, by: int) -> bool:
