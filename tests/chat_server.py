@@ -148,8 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "trickle":
             self._trickle()
         else:
-            said = server.say(body)
-            answer = said if isinstance(said, dict) else answer_for(body, said)
+            reply = server.say(body)
+            answer = reply if isinstance(reply, dict) else answer_for(body, reply)
             if fault == "cut":
                 raw = json.dumps(answer).encode()
                 self._head(200, len(raw))

@@ -179,16 +179,13 @@ def train(
     out: Path,
 ) -> None:
     """Train a team, from a shipped PRESET or the defaults, and compare it with baselines."""
-    from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.training.experiment import run_training
     from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
 
     if allow_older and not resume:
         raise ConfigError("--allow-older goes with --resume")
     overrides = _overrides(ctx, task=task, **{"task.data": data, "seed": seed})
-    if resume and preset is None and file is None:
-        RunDirectory(out).config()  # says what is wrong with it
-        file = out / "config.yaml"
+    file = _stored_settings(out) if resume and preset is None and file is None else file
     config = load_config(preset=preset, file=file, overrides=overrides)
     with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
@@ -225,15 +222,12 @@ def fit(
     out: Path,
 ) -> None:
     """Learn when agents should speak, for speakers that stay as they are: record, solve, certify, evaluate."""
-    from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.training.fit import fit_settings, run_fit
     from tracer_agents.training.terminal import RichDisplay, print_summary
 
     named = {"task.data": data, "seed": seed, "evaluation.questions": limit, "speakers.model": model}
     overrides = _overrides(ctx, task=task, **named)
-    if resume and preset is None and file is None:
-        RunDirectory(out).config()  # says what is wrong with it
-        file = out / "config.yaml"
+    file = _stored_settings(out) if resume and preset is None and file is None else file
     config = fit_settings(load_config(preset=preset, file=file, overrides=overrides), overrides, questions)
     if dry_run:
         _print_forecast(config, "fit")
@@ -242,6 +236,18 @@ def fit(
         with RichDisplay() as display:
             summary = run_fit(config, out, resume=resume, display=display)
         print_summary(summary.as_json(), out)
+
+
+def _stored_settings(run: Path) -> Path:
+    """The file of a run's settings.
+
+    Raises:
+        RunError: there is no run, or its settings are damaged.
+    """
+    from tracer_agents.runs.directory import RunDirectory
+
+    RunDirectory(run).config()  # says what is wrong with it
+    return run / "config.yaml"
 
 
 def _print_forecast(config: "Config", work: "Work") -> None:
@@ -330,16 +336,13 @@ def _settings_of(run: Path) -> Path:
         ConfigError: it is a preset's name, and no run.
         RunError: there is no run, or its settings are damaged.
     """
-    from tracer_agents.runs.directory import RunDirectory
-
     if str(run) in preset_names() and not run.exists():
         raise ConfigError(
             f"{run} is a preset, and eval measures what was trained: tracer train {run} --out RUN, then "
             f"tracer eval RUN --out DIR; an untrained model with the preset's settings: tracer eval --model NAME "
             f"--config {PRESETS / f'{run}.yaml'} --out DIR"
         )
-    RunDirectory(run).config()
-    return run / "config.yaml"
+    return _stored_settings(run)
 
 
 @tracer.command(short_help="How good a run's controllers are, with intervals.")

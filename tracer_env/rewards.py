@@ -69,8 +69,6 @@ class Prices:
 
     def dialogue(self, state: Dialogue) -> float:
         """What a dialogue has cost so far; its generated tokens where every price is the default."""
-        if not self.generated and not self.prompt:
-            return state.generated_tokens
         return self.cost(state.usage())
 
 

@@ -35,6 +35,7 @@ from benchmarks.gpu.pieces import PIECE_BYTES, convert, join, split
 from tracer_agents.cli import status_of
 from tracer_agents.config import Config, load_config
 from tracer_agents.config.options import take_settings
+from tracer_agents.runs.files import read_json, write_json
 from tracer_env.errors import ConfigError
 
 SECONDS = 540  # of a call that may last ten minutes
@@ -91,11 +92,12 @@ STAGES = {"kernels": kernels, "speed": speed}
 def run_stage(stage: str, call: Call) -> bool:
     """Measures what is left of a stage, each figure on disk before the next; returns whether all of it is there."""
     path = call.out / f"{stage}.json"
-    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": {}}
+    call.out.mkdir(parents=True, exist_ok=True)
+    report = read_json(path) if path.is_file() else {"figures": {}}
     report = {**about(call), "figures": report["figures"]}
     for name, figures in STAGES[stage](call.config, report["figures"]):
         report["figures"][name] = figures
-        write(path, report)
+        write_json(path, report)
         if call.late:
             return False
     return True
@@ -128,9 +130,9 @@ def run_tracer(stage: str, call: Call, words: Sequence[str], folder: Path) -> bo
         **about(call),
         "command": command[2:],
         "steps": [json.loads(row) for row in metrics.read_text("utf-8").splitlines()] if metrics.is_file() else [],
-        "summary": json.loads(summary.read_text("utf-8")) if status == 0 else None,
+        "summary": read_json(summary) if status == 0 else None,
     }
-    write(call.out / f"{stage}.json", report)
+    write_json(call.out / f"{stage}.json", report)
     return status == 0
 
 
@@ -139,14 +141,6 @@ def about(call: Call) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {name: metadata.version(name) for name in ("torch", "transformers")}
     return {"device": gpu or platform.processor() or platform.machine(), "model": str(call.model), "versions": versions}
-
-
-def write(path: Path, report: Mapping[str, Any]) -> None:
-    """Replaces a file of results at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _parser() -> argparse.ArgumentParser:

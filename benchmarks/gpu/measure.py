@@ -12,6 +12,7 @@ import torch
 from tracer_agents.build import build, load_policy
 from tracer_agents.config import Config
 from tracer_agents.generation.attention import attention, completion_logits, safe_width
+from tracer_agents.generation.decoding.flight import padded
 from tracer_agents.learners.batches import Sample
 from tracer_agents.speakers.model import ModelUtterance, View
 from tracer_env.dialogue import Role, Utterance
@@ -53,12 +54,7 @@ def kernels(config: Config, done: Mapping[str, Any]) -> Figures:
 
 def _last(model: Any, rows: Sequence[Sequence[int]], width: int, pad_id: int, device: torch.device) -> torch.Tensor:
     """(B, 8) log-probabilities of each row's last 8 tokens, left-padded to ``width``."""
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, width - len(row) :] = torch.tensor(row)
-        mask[index, width - len(row) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
+    ids, mask = (tensor.to(device) for tensor in padded(rows, width, pad_id))
     logps = torch.log_softmax(completion_logits(model, ids, mask, 8).float(), dim=-1)
     return logps.gather(-1, ids[:, -8:, None])[..., 0]
 

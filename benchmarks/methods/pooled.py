@@ -87,18 +87,26 @@ def cost_of(decision: Decision, agents: Sequence[int], prices: Prices) -> float:
     )
 
 
-def tune(
-    rules: Mapping[Setting, Rule], pool: Sequence[PooledQuestion], agents: Sequence[int], utility: Utility
-) -> Setting:
-    """The setting with the highest mean utility on (training) questions, the first of equals."""
+Outcomes = Mapping[Setting, tuple[np.ndarray, np.ndarray]]  # per setting: right, cost, of shape (questions,)
 
-    def worth(rule: Rule) -> float:
-        decisions = [rule(question) for question in pool]
-        right = np.array([decision.right for decision in decisions])
-        cost = np.array([cost_of(decision, agents, utility.prices) for decision in decisions])
-        return float(np.mean(utility(right, cost)))
 
-    return max(rules, key=lambda setting: worth(rules[setting]))
+def outcomes(
+    rules: Mapping[Setting, Rule], pool: Sequence[PooledQuestion], agents: Sequence[int], prices: Prices
+) -> Outcomes:
+    """What every setting of a rule comes to on (training) questions, which no price of speech changes."""
+    decided = {setting: [rule(question) for question in pool] for setting, rule in rules.items()}
+    return {
+        setting: (
+            np.array([decision.right for decision in decisions]),
+            np.array([cost_of(decision, agents, prices) for decision in decisions]),
+        )
+        for setting, decisions in decided.items()
+    }
+
+
+def tune(known: Outcomes, utility: Utility) -> Setting:
+    """The setting with the highest mean utility, the first of equals."""
+    return max(known, key=lambda setting: float(np.mean(utility(*known[setting]))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +142,11 @@ def pooled(
         training, test = bench.pool("train"), {each.episode.question.id: each for each in bench.pool("test")}
         prices = [config.utility.prices.of_agent(agent) for agent in agents]
         family = rules(Tuning(pool=training, prices=prices, draws=plan.draws, reviews=plan.reviews))
+        known = outcomes(family, training, agents, config.utility.prices)
         chosen: dict[Point, Rule] = {}
         for price in plan.all_prices:
             utility = plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
-            chosen[price_point(name, price)] = family[tune(family, training, agents, utility)]
+            chosen[price_point(name, price)] = family[tune(known, utility)]
 
         def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
             return {

@@ -11,8 +11,6 @@ the model's own forward pass; ``forward_tokens_per_second`` is how fast that pas
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import time
@@ -26,6 +24,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
+from benchmarks.peers.figures import publish, spread
 from tracer_agents.build import Policy, load_policy
 from tracer_agents.cli import status_of
 from tracer_agents.config import load_config
@@ -33,7 +32,6 @@ from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.flight import padded
 from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.transformers import TransformersBackend
-from tracer_agents.runs.files import write_json
 from tracer_env.seeding import token_uniforms
 from tracer_env.tasks.arithmetic import Arithmetic
 
@@ -175,24 +173,20 @@ def measure(policy: Policy, requests: Sequence[GenerationRequest], *, batch_size
         "prompts": len({row.prompt_ids for row in requests}),
         "tokens": first.tokens,
         "same_completions": same,
-        "ratio": _spread([(a.tokens / a.seconds) / (b.tokens / b.seconds) for a, b in pairs]),
+        "ratio": spread([(a.tokens / a.seconds) / (b.tokens / b.seconds) for a, b in pairs]),
     } | {name: _figures(kept) for name, kept in runs.items()}
 
 
 def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     return {
-        "tokens_per_second": _spread([run.tokens / run.seconds for run in runs]),
-        "forward_share": _spread([run.forward_seconds / (run.seconds - run.prompt_seconds) for run in runs]),
-        "forward_tokens_per_second": _spread([run.slots / run.forward_seconds for run in runs]),
-        "prompt_share": _spread([run.prompt_seconds / run.seconds for run in runs]),
+        "tokens_per_second": spread([run.tokens / run.seconds for run in runs]),
+        "forward_share": spread([run.forward_seconds / (run.seconds - run.prompt_seconds) for run in runs]),
+        "forward_tokens_per_second": spread([run.slots / run.forward_seconds for run in runs]),
+        "prompt_share": spread([run.prompt_seconds / run.seconds for run in runs]),
         "useful_slots": statistics.median(  # a row's first token comes with its prompt
             (run.tokens - len(run.completions)) / run.slots for run in runs
         ),
     }
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -222,11 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     }.items():
         requests = workload(policy, questions=shape[0], candidates=shape[1], longest=options.longest)
         figures[name] = measure(policy, requests, batch_size=options.batch_size, repeats=options.repeats)
-    figures["load_average"] = os.getloadavg()[0]
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(options.json, figures)
+    publish(figures, options.json)
     return 0
 
 

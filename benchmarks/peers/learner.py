@@ -9,9 +9,7 @@ gradient's.
 
 import argparse
 import json
-import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from benchmarks.peers.figures import publish, spread
 from tracer_agents.build import TINY
 from tracer_agents.cli import status_of
 from tracer_agents.config import GSPOConfig
@@ -30,7 +29,6 @@ from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners import batches, scoring
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policy import GSPOLearner
-from tracer_agents.runs.files import write_json
 from tracer_env.dialogue import Role
 
 SCHEMA_VERSION = 1
@@ -121,19 +119,15 @@ def measure(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]
     speeds = {way: [run["tokens"] / run["seconds"] for run in kept] for way, kept in runs.items()}
     peaks = {way: [run["peak_bytes"] for run in kept] for way, kept in runs.items()}
     return {
-        "tokens_per_second": {way: _spread(values) for way, values in speeds.items()},
-        "peak_bytes": {way: _spread(values) for way, values in peaks.items()},
+        "tokens_per_second": {way: spread(values) for way, values in speeds.items()},
+        "peak_bytes": {way: spread(values) for way, values in peaks.items()},
         "peak_above_model_bytes": {
-            way: _spread([run["peak_above_model_bytes"] for run in kept]) for way, kept in runs.items()
+            way: spread([run["peak_above_model_bytes"] for run in kept]) for way, kept in runs.items()
         },
-        "tokens_per_second_ratio": _spread([b / a for a, b in zip(*speeds.values(), strict=True)]),
-        "peak_memory_ratio": _spread([b / a for a, b in zip(*peaks.values(), strict=True)]),
+        "tokens_per_second_ratio": spread([b / a for a, b in zip(*speeds.values(), strict=True)]),
+        "peak_memory_ratio": spread([b / a for a, b in zip(*peaks.values(), strict=True)]),
         "gradient_difference": float((spared - plain).norm() / plain.norm()),
     }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -159,11 +153,8 @@ def main(arguments: list[str] | None = None) -> int:
     passed = [str(part) for part in given]
     chosen = {name: value for name, value in vars(options).items() if name not in {"json", "way", "gradient"}}
     figures = {"schema_version": SCHEMA_VERSION, "torch": torch.__version__, "options": chosen}
-    figures |= measure(options, passed) | {"load_average": os.getloadavg()[0]}
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(options.json, figures)
+    figures |= measure(options, passed)
+    publish(figures, options.json)
     return 0
 
 

@@ -16,6 +16,7 @@ from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome
 from tracer_agents.speakers.prompts import Prompts
 from tracer_agents.speakers.templates import Messages
 from tracer_env.errors import DataError
+from tracer_env.rewards import Utility
 
 
 class Described(Protocol):
@@ -114,7 +115,7 @@ def load(out: Path, methods: Mapping[str, Described]) -> Results:
     )
 
 
-def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
+def answer_row(record: DialogueRecord, utility: Utility) -> dict[str, Any]:
     """What the tables need of one dialogue, or of one question's votes or samples.
 
     ``right`` is 1.0 only for an answer that was read and graded right. ``first_right`` is the first proposal's.
@@ -129,7 +130,7 @@ def answer_row(record: DialogueRecord, config: Config) -> dict[str, Any]:
         "first_right": float(record.first_correct),
         "tokens": float(record.generated_tokens),
         "prompt_tokens": float(record.prompt_tokens),
-        "cost": float(config.utility.cost(config.utility.prices.cost(record.turns))),
+        "cost": float(utility.cost(utility.prices.cost(record.turns))),
         "free": float(len(free)),
         "spoken": float(sum(turn.mode for turn in free)),
         "grade": record.grade,
@@ -163,7 +164,7 @@ def _frame(cell: Cell, method: Described, config: Config) -> pd.DataFrame:
             f"{cell.folder}: records.jsonl does not hold the {cell.questions} questions that cell.json counts; "
             "remove the folder and run it again"
         )
-    rows, asked = [], None
+    rows, asked, utility = [], None, config.utility
     for point, of_point in method.points(records).items():
         ids = [record.question_id for record in of_point]
         asked = asked or set(ids)
@@ -172,7 +173,7 @@ def _frame(cell: Cell, method: Described, config: Config) -> pd.DataFrame:
                 f"{cell.folder}: point {point.label!r} does not hold each of the {cell.questions} questions once; "
                 "remove the folder and run it again"
             )
-        rows += [{"point": point.label, **answer_row(record, config)} for record in of_point]
+        rows += [{"point": point.label, **answer_row(record, utility)} for record in of_point]
     return pd.DataFrame(rows).assign(method=cell.method, task=cell.task, seed=cell.seed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.suite import pools, recordings
 from benchmarks.suite.plan import Plan
-from benchmarks.suite.pools import PooledQuestion
+from benchmarks.suite.pools import Drawing, PooledQuestion
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
@@ -180,16 +180,14 @@ class Bench:
         """Draws independent proposals of every model for a split's questions, with the initial speakers."""
         plan = self.plan
         with self.parts(split=split) as parts:
-            pools.record(
-                self.pool_path(split),
-                self.episodes(split),
-                [use.agents[0] for use in self.config.models],
-                parts.speakers,
-                parts.task,
+            drawing = Drawing(
+                agents=[use.agents[0] for use in self.config.models],
+                speakers=parts.speakers,
+                task=parts.task,
                 draws=plan.draws,
                 reviews=plan.reviews,
-                chunk=plan.chunk,
             )
+            pools.record(self.pool_path(split), self.episodes(split), drawing, chunk=plan.chunk)
 
     def pool(self, split: Split) -> tuple[PooledQuestion, ...]:
         """A pool that was drawn before.

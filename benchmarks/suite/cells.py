@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -217,29 +217,24 @@ def training_job(bench: Bench, recipe: Recipe) -> Job:
 
 def pool_job(bench: Bench, split: Split, sizes: Sizes = drawn) -> Job:
     """The drawing of a split's pool."""
-    path = bench.pool_path(split)
-    return Job(
-        name=f"pool {path.parent.relative_to(bench.out / 'pools')}",
-        kind="pool",
-        bench=bench,
-        size=sizes(bench, split),
-        done=None,
-        progress=path,
-        split=split,
-    )
+    return _job_per_question(bench, "pool", bench.out / "pools", bench.pool_path(split), split, sizes)
 
 
 def recording_job(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes = drawn) -> Job:
     """The recording of a split, with the initial speakers or a recipe's."""
     path = bench.recording_path(split, recipe)
+    job = _job_per_question(bench, "record", bench.out / "recordings", path, split, sizes)
+    return replace(job, recipe=recipe, needs=(training_job(bench, recipe).name,)) if recipe else job
+
+
+def _job_per_question(bench: Bench, kind: Kind, within: Path, path: Path, split: Split, sizes: Sizes) -> Job:
+    """Filling a file that has one line for each question of a split; it is named by its folder in ``within``."""
     return Job(
-        name=f"record {path.parent.relative_to(bench.out / 'recordings')}",
-        kind="record",
+        name=f"{kind} {path.parent.relative_to(within)}",
+        kind=kind,
         bench=bench,
         size=sizes(bench, split),
         done=None,
         progress=path,
-        needs=(training_job(bench, recipe).name,) if recipe else (),
-        recipe=recipe,
         split=split,
     )

@@ -6,21 +6,21 @@ votes or passes a question on is replayed on it in seconds, at any price.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.suite import per_question
 from benchmarks.suite.per_question import damaged, grow, read_whole
+from tracer_agents.rollout.records import utterance_as_json, utterance_from_json
 from tracer_agents.rollout.tree import grade_answers
 from tracer_agents.speakers.model import View, ViewSpeakers
 from tracer_agents.types import Episode
-from tracer_env.dialogue import FinishReason, Role, Utterance, Verdict
+from tracer_env.dialogue import Role, Utterance
 from tracer_env.seeding import pool_seed
 from tracer_env.tasks.base import Grade, Task
 
 _FIELDS, _WHAT = ("question_id", "members", "grades"), "a question of a pool"
-_NAMES = [field.name for field in fields(Utterance)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,106 +40,78 @@ class PooledQuestion:
     members: tuple[tuple[Draw, ...], ...]
 
 
-def record(
-    path: Path,
-    episodes: Sequence[Episode],
-    agents: Sequence[int],
-    speakers: ViewSpeakers,
-    task: Task,
-    *,
-    draws: int,
-    reviews: int,
-    chunk: int,
-) -> None:
-    """Draws for the questions that the file does not hold yet, a chunk at a time; a killed recording is continued.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """How a pool is drawn.
 
     Args:
-        path: a JSONL file, one question per line.
-        episodes: the questions.
         agents: whose proposals, one agent for each voice.
         speakers: everybody's.
         task: grades the answers.
         draws: proposals per question and agent.
         reviews: of each agent's first proposal, by itself.
-        chunk: questions that are drawn, and put on disk, together.
-
-    Raises:
-        RunError: the file holds other questions, or a line is damaged.
     """
 
-    def drawn(part: Sequence[Episode]) -> list[dict[str, Any]]:
-        return _drawn(part, agents, speakers, task, draws=draws, reviews=reviews)
+    agents: Sequence[int]
+    speakers: ViewSpeakers
+    task: Task
+    draws: int
+    reviews: int
 
-    grow(path, episodes, _FIELDS, _WHAT, drawn, chunk=chunk)
+    def rows(self, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
+        """The rows of some questions, in two calls of the speakers."""
+        places = [(i, agent, k) for i in range(len(episodes)) for agent in self.agents for k in range(self.draws)]
+        views = [_view(episodes[i], agent, k) for i, agent, k in places]
+        proposals = dict(zip(places, self.speakers.complete(views), strict=True))
+        asked = [
+            (i, agent, number)
+            for i, agent, k in places
+            if k == 0 and proposals[i, agent, 0].answer is not None
+            for number in range(self.reviews)
+        ]
+        views = [_view(episodes[i], agent, 0, proposals[i, agent, 0].text, number) for i, agent, number in asked]
+        reviews = dict(zip(asked, self.speakers.complete(views) if views else [], strict=True))
+        answers: list[dict[str | None, None]] = [{} for _ in episodes]  # the distinct ones, in order
+        for (i, *_), proposal in proposals.items():
+            answers[i][proposal.answer] = None
+        graded = grade_answers(episodes, [list(distinct) for distinct in answers], self.task.grade)
 
+        def row(i: int, agent: int, k: int) -> dict[str, Any]:
+            of_draw = [reviews[i, agent, n] for n in range(self.reviews) if k == 0 and (i, agent, n) in reviews]
+            return {
+                **utterance_as_json(proposals[i, agent, k]),
+                "reviews": [utterance_as_json(each) for each in of_draw],
+            }
 
-def _drawn(
-    episodes: Sequence[Episode],
-    agents: Sequence[int],
-    speakers: ViewSpeakers,
-    task: Task,
-    *,
-    draws: int,
-    reviews: int,
-) -> list[dict[str, Any]]:
-    places = [(index, agent, draw) for index in range(len(episodes)) for agent in agents for draw in range(draws)]
-    proposals = dict(zip(places, speakers.complete([_fresh(episodes[i], a, k) for i, a, k in places]), strict=True))
-    asked = [
-        (index, agent, review)
-        for index, agent, draw in places
-        if draw == 0 and proposals[index, agent, 0].answer is not None
-        for review in range(reviews)
-    ]
-    views = [_review(episodes[i], a, proposals[i, a, 0].text, number) for i, a, number in asked]
-    reviewed = dict(zip(asked, speakers.complete(views) if views else [], strict=True))
-    answers = [
-        [each.answer for (question, *_), each in proposals.items() if question == index]
-        for index in range(len(episodes))
-    ]
-    graded = grade_answers(episodes, [list(dict.fromkeys(of_question)) for of_question in answers], task.grade)
-    return [
-        {
-            "question_id": episode.question.id,
-            "members": {
-                str(agent): [
-                    {
-                        **_row(proposals[index, agent, draw]),
-                        "reviews": [
-                            _row(reviewed[index, agent, number])
-                            for number in range(reviews)
-                            if draw == 0 and (index, agent, number) in reviewed
-                        ],
-                    }
-                    for draw in range(draws)
-                ]
-                for agent in agents
-            },
-            "grades": {answer: grade.value for answer, grade in graded[index].items()},
-        }
-        for index, episode in enumerate(episodes)
-    ]
+        return [
+            {
+                "question_id": episode.question.id,
+                "members": {str(agent): [row(i, agent, k) for k in range(self.draws)] for agent in self.agents},
+                "grades": {answer: grade.value for answer, grade in graded[i].items()},
+            }
+            for i, episode in enumerate(episodes)
+        ]
 
 
-def _fresh(episode: Episode, agent: int, draw: int) -> View:
+def _view(episode: Episode, agent: int, draw: int, solution: str | None = None, review: int | None = None) -> View:
+    """What an agent sees for a draw, or, of a solution, for a review of it."""
     return View(
-        role=Role.PROPOSER,
-        agent=agent,
-        question=episode.question.text,
-        solution=None,
-        review=None,
-        seed=pool_seed(episode.seed, agent, draw),
-    )
-
-
-def _review(episode: Episode, agent: int, solution: str, number: int) -> View:
-    return View(
-        role=Role.REVIEWER,
+        role=Role.PROPOSER if solution is None else Role.REVIEWER,
         agent=agent,
         question=episode.question.text,
         solution=solution,
         review=None,
-        seed=pool_seed(episode.seed, agent, 0, number),
+        seed=pool_seed(episode.seed, agent, draw, review),
     )
+
+
+def record(path: Path, episodes: Sequence[Episode], drawing: Drawing, *, chunk: int) -> None:
+    """Draws for the questions that the file does not hold yet, a chunk at a time; a killed recording is continued.
+
+    Raises:
+        RunError: the file holds other questions, or a line is damaged.
+    """
+    grow(path, episodes, _FIELDS, _WHAT, drawing.rows, chunk=chunk)
 
 
 def load(path: Path, episodes: Sequence[Episode]) -> tuple[PooledQuestion, ...]:
@@ -173,22 +145,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return per_question.read_rows(path, _FIELDS, _WHAT)
 
 
-def _row(utterance: Utterance) -> dict[str, Any]:
-    return {name: getattr(utterance, name) for name in _NAMES}
-
-
 def _draw(row: Mapping[str, Any], grades: Mapping[str, str]) -> Draw:
-    utterance = _utterance({name: value for name, value in row.items() if name != "reviews"})
+    utterance = utterance_from_json({name: value for name, value in row.items() if name != "reviews"})
     return Draw(
         utterance=utterance,
         right=utterance.answer is not None and Grade(grades[utterance.answer]) is Grade.RIGHT,
-        reviews=tuple(_utterance(review) for review in row["reviews"]),
+        reviews=tuple(utterance_from_json(review) for review in row["reviews"]),
     )
-
-
-def _utterance(row: Mapping[str, Any]) -> Utterance:
-    verdict = Verdict(row["verdict"]) if row["verdict"] else None
-    return Utterance(**{**row, "verdict": verdict, "finish_reason": FinishReason(row["finish_reason"])})
 
 
 def tokens_of(pool: Sequence[PooledQuestion]) -> int:

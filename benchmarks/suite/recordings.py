@@ -6,16 +6,17 @@ recording names each utterance's voice, and serves only rules under which the sa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.suite import per_question
 from benchmarks.suite.per_question import damaged, grow, read_whole
 from tracer_agents.errors import RunError
+from tracer_agents.rollout.records import utterance_as_json, utterance_from_json
 from tracer_agents.rollout.tree import Tree, expand
 from tracer_agents.types import Episode, Speakers, SpeakRequest
-from tracer_env.dialogue import Rules, Utterance, Verdict
+from tracer_env.dialogue import Rules, Utterance
 from tracer_env.tasks.base import Grade, Task
 
 _FIELDS, _WHAT = ("question_id", "said", "grades"), "an expanded question"
@@ -108,7 +109,9 @@ def load(path: Path, episodes: Sequence[Episode], voices: Sequence[str] = ()) ->
         try:
             spoken = {prefix: dict(fields) for prefix, fields in row["said"].items()}
             spoken_by |= {prefix: fields.pop("voice") for prefix, fields in spoken.items() if "voice" in fields}
-            utterances |= {(row["question_id"], prefix): _utterance(fields) for prefix, fields in spoken.items()}
+            utterances |= {
+                (row["question_id"], prefix): utterance_from_json(fields) for prefix, fields in spoken.items()
+            }
             grades |= {(answer, episode.question.gold): Grade(grade) for answer, grade in row["grades"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, number, _WHAT, error) from error
@@ -127,20 +130,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _row(tree: Tree, voices: Sequence[str]) -> dict[str, Any]:
-    names = [field.name for field in fields(Utterance)]
-
     def voice(prefix: str) -> dict[str, str]:
         return {"voice": voices[tree.states[prefix].agent]} if voices else {}
 
     return {
         "question_id": tree.episode.question.id,
-        "said": {
-            prefix: {**{name: getattr(spoken, name) for name in names}, **voice(prefix)}
-            for prefix, spoken in tree.spoken()
-        },
+        "said": {prefix: {**utterance_as_json(spoken), **voice(prefix)} for prefix, spoken in tree.spoken()},
         "grades": {answer: grade.value for answer, grade in tree.grades.items()},
     }
-
-
-def _utterance(row: dict[str, Any]) -> Utterance:
-    return Utterance(**{**row, "verdict": Verdict(row["verdict"]) if row["verdict"] else None})

@@ -66,35 +66,22 @@ def test_equal_members_are_a_team_of_one_model_to_the_bit(small_folder, small_co
         assert torch.equal(tensor, load_file(members / "model.safetensors")[key])
 
 
+def played(parts, rules):
+    """Dialogues of four test questions in which everybody speaks."""
+    episodes = draw_episodes(parts.task, "test", 0, 4, seed=0, phase="test")
+    return play_team(episodes, rules, parts.speakers, AlwaysSpeak(), parts.task, method="m", phase="p", seed=0)
+
+
 def test_each_agent_speaks_with_its_own_model(team):
-    with build(team()) as parts:
-        episodes = draw_episodes(parts.task, "test", 0, 4, seed=0, phase="test")
-        played = play_team(episodes, Rules(), parts.speakers, AlwaysSpeak(), parts.task, method="m", phase="p", seed=0)
-        alone = [build(team().model_copy(update={"speakers": team().speakers.of_agent(agent)})) for agent in (0, 1)]
+    config = team()
+    with build(config) as parts:
+        whole = played(parts, Rules())
+        alone = [build(config.of_agent(agent)) for agent in (0, 1)]
         for agent, single in enumerate(alone):
-            first = play_team(
-                episodes,
-                Rules(rounds=1, first_agent=agent),
-                parts.speakers,
-                AlwaysSpeak(),
-                parts.task,
-                method="m",
-                phase="p",
-                seed=0,
-            )
-            same = play_team(
-                episodes,
-                Rules(rounds=1, first_agent=agent),
-                single.speakers,
-                AlwaysSpeak(),
-                parts.task,
-                method="m",
-                phase="p",
-                seed=0,
-            )
+            first, same = (played(each, Rules(rounds=1, first_agent=agent)) for each in (parts, single))
             assert [record.turns[0].text for record in first] == [record.turns[0].text for record in same]
             assert {record.turns[0].agent for record in first} == {agent}
-    assert {turn.agent for record in played for turn in record.turns} == {0, 1}
+    assert {turn.agent for record in whole for turn in record.turns} == {0, 1}
 
 
 def test_both_models_learn_each_from_its_own_groups_and_go_on_after_a_kill(team, tmp_path):

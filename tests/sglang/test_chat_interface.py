@@ -43,11 +43,11 @@ def test_its_log_probabilities_and_tokens_are_those_of_the_model(remote, built):
     """Texts are encoded again, which gives this model's tokens back; the end token is the one more that is counted."""
     parts, local = built(load_config(overrides=remote)), built(load_config(overrides={"speakers.model": "tiny"}))
     views = _views(parts, 24)
-    said = parts.training_speakers.complete(views)
+    utterances = parts.training_speakers.complete(views)
     tokenizer = local.policy.tokenizer
     probe = PolicyProbe(local.policy.weights, "shared", tokenizer)
     differences, compared = [], 0
-    for view, utterance in zip(views, said, strict=True):
+    for view, utterance in zip(views, utterances, strict=True):
         assert utterance.finish_reason is FinishReason.STOP
         assert utterance.counted
         prompt, ids = local.speakers.prompt_ids(view), tuple(tokenizer.encode(utterance.text, add_special_tokens=False))

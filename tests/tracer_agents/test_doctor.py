@@ -136,13 +136,13 @@ def test_a_folder_that_is_no_models_is_named(tmp_path):
 
 def test_a_chat_server_is_asked_once_and_what_it_lacks_is_said(remote_settings, model_server):
     config = load_config(overrides={**remote_settings, "backend.logprobs": False})
-    said = {finding.name.removeprefix(model_server.url).strip(): finding for finding in examine_setup(config)}
-    assert {name: said[name].status for name in ("answers", "tokens are counted", "model is listed")} == {
+    by_name = {finding.name.removeprefix(model_server.url).strip(): finding for finding in examine_setup(config)}
+    assert {name: by_name[name].status for name in ("answers", "tokens are counted", "model is listed")} == {
         "answers": "passed",
         "tokens are counted": "passed",
         "model is listed": "passed",
     }
-    assert not any(name.startswith("memory") or name == "speakers.device" for name in said)
+    assert not any(name.startswith("memory") or name == "speakers.device" for name in by_name)
     list(examine_setup(config))
     assert len(model_server.bodies) == 1
 

@@ -2,7 +2,7 @@
 
 from tracer_agents.build.parts import Parts, TeamModel, build, build_backend, build_learner, build_speakers, build_task
 from tracer_agents.build.policy import SHIPPED, TINY, Policy, load_policy, model_folder
-from tracer_agents.build.remote import RemoteModel, check_keys, message_speakers, prices_of, spending_notes
+from tracer_agents.build.remote import RemoteModel, chat_requests, check_keys, prices_of, spending_notes
 from tracer_agents.build.servers import build_sglang
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "build_sglang",
     "build_speakers",
     "build_task",
+    "chat_requests",
     "check_keys",
     "load_policy",
-    "message_speakers",
     "model_folder",
     "prices_of",
     "spending_notes",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 from tracer_agents.build.policy import PROBES
 from tracer_agents.config import BackendConfig, Config, ModelUse
 from tracer_agents.generation.gate import Check
-from tracer_agents.generation.openai.orders import Access, ChatCompletion, ChatRequest, Limits, Prices, Wording
+from tracer_agents.generation.openai.orders import Access, Limits, Prices, Wording
 from tracer_agents.generation.openai.purchases import Purchases
 from tracer_agents.speakers.model import View
 from tracer_agents.speakers.prompts import prompts_for
-from tracer_agents.speakers.remote import Completer, OpenAISpeakers
+from tracer_agents.speakers.remote import ChatRequests, Completer, OpenAISpeakers
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Task
@@ -167,33 +167,26 @@ def build_remote_speakers(config: Config, client: Completer, task: Task, *, temp
         task: reads answers out of proposals.
         temperature: of sampling.
     """
-    return OpenAISpeakers(
-        client=client,
+    return OpenAISpeakers(client=client, **vars(_requests(config, task, temperature)))
+
+
+def chat_requests(config: Config, task: Task) -> list[ChatRequests | None]:
+    """For each agent what words its requests; None: it speaks with local weights."""
+    engines = {agent: use.backend for use in config.models for agent in use.agents}
+    return [
+        None if engines[agent].trainable else _requests(config.of_agent(agent), task, 1.0)
+        for agent in range(config.dialogue.n_agents)
+    ]
+
+
+def _requests(config: Config, task: Task, temperature: float) -> ChatRequests:
+    return ChatRequests(
         task=task,
         prompts=prompts_for(config.style, config.speakers.prompts),
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         temperature=temperature,
     )
-
-
-def message_speakers(config: Config, task: Task) -> list[OpenAISpeakers | None]:
-    """For each agent what words its requests, with nobody to send them to; None: it speaks with local weights."""
-    engines = {agent: use.backend for use in config.models for agent in use.agents}
-    return [
-        None
-        if engines[agent].trainable
-        else build_remote_speakers(config.of_agent(agent), _Nobody(), task, temperature=1.0)
-        for agent in range(config.dialogue.n_agents)
-    ]
-
-
-class _Nobody:
-    """Completes nothing."""
-
-    def complete(self, requests: Sequence[ChatRequest]) -> list[ChatCompletion]:
-        """Nothing is asked of it."""
-        raise NotImplementedError
 
 
 def spending_notes(models: Sequence[RemoteModel]) -> list[str]:

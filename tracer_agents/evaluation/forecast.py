@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tracer_agents.build import build_task, message_speakers, prices_of
+from tracer_agents.build import build_task, chat_requests, prices_of
 from tracer_agents.config import Config
 from tracer_agents.speakers.model import View
-from tracer_agents.speakers.remote import OpenAISpeakers
+from tracer_agents.speakers.remote import ChatRequests
 from tracer_env.cost import utterance_count
 from tracer_env.dialogue import Role
 from tracer_env.tasks.base import Question, Split
@@ -71,7 +71,7 @@ def forecast(config: Config, work: Work) -> list[Forecast]:
         LeakageError, DataError, ConfigError: the questions or the settings cannot be used.
     """
     task = build_task(config)
-    speakers = {agent: each for agent, each in enumerate(message_speakers(config, task)) if each is not None}
+    speakers = {agent: each for agent, each in enumerate(chat_requests(config, task)) if each is not None}
     rows: dict[tuple[str, str], Forecast] = {}
     for stage, split, count, asks in _stages(config, work):
         questions = task.draw(split, 0, count, seed=config.seed) if count else ()
@@ -121,7 +121,7 @@ def _ask(round_: int, seat: tuple[int, Role], count: int) -> _Ask:
     return _Ask(agent=agent, role=role, count=count, fresh=fresh)
 
 
-def _add(row: Forecast, config: Config, ask: _Ask, speakers: OpenAISpeakers, questions: Sequence[Question]) -> None:
+def _add(row: Forecast, config: Config, ask: _Ask, speakers: ChatRequests, questions: Sequence[Question]) -> None:
     limits = config.of_agent(ask.agent).limits
     backend = next(use.backend for use in config.models if ask.agent in use.agents)
     prices = prices_of(backend)
@@ -140,7 +140,7 @@ def _add(row: Forecast, config: Config, ask: _Ask, speakers: OpenAISpeakers, que
     row.money.most += prices.of(row.prompt.most - before[1], row.generated.most - before[3])
 
 
-def _prompt(speakers: OpenAISpeakers, questions: Sequence[Question], view: View) -> tuple[float, float]:
+def _prompt(speakers: ChatRequests, questions: Sequence[Question], view: View) -> tuple[float, float]:
     """Tokens of a prompt, its quotes empty: the mean of what is likely, and the most."""
     requests = [speakers.request(replace(view, question=question.text)) for question in questions[:_MEASURED]]
     likely = sum(request.likely_prompt_tokens for request in requests) / len(requests)

@@ -1,6 +1,6 @@
 """Figures of a set of dialogues: means with bootstrap intervals, and paired comparisons (DESIGN, section 8)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,16 +110,13 @@ METRIC_NAMES = ("accuracy", "utility", "generated_tokens")  # and, where agents'
 
 def values(records: Sequence[DialogueRecord], metric: str, utility: Utility) -> np.ndarray:
     """The metric of every dialogue, float64 of shape (n,); ``metric`` is one of ``METRIC_NAMES`` or ``cost``."""
-    right = np.array([record.correct for record in records], dtype=bool)
-    tokens = np.array([record.generated_tokens for record in records], dtype=np.float64)
-    cost = np.array([utility.prices.cost(record.turns) for record in records], dtype=np.float64)
-    per_dialogue = {
-        "accuracy": right.astype(np.float64),
-        "utility": utility(right, cost),
-        "generated_tokens": tokens,
-        "cost": cost,
+    of_record: dict[str, Callable[[DialogueRecord], float]] = {
+        "accuracy": lambda record: record.correct,
+        "utility": lambda record: float(utility(record.correct, utility.prices.cost(record.turns))),
+        "generated_tokens": lambda record: record.generated_tokens,
+        "cost": lambda record: utility.prices.cost(record.turns),
     }
-    return np.asarray(per_dialogue[metric])
+    return np.array([of_record[metric](record) for record in records], dtype=np.float64)
 
 
 def interval95(sample: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import torch
 from tracer_agents.config import GSPOConfig
 from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.attention import attention, kernel_of
+from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
@@ -20,7 +21,7 @@ from tracer_agents.learners.objectives import (
     truncated_importance_weight,
 )
 from tracer_agents.learners.optimiser import MasterAdamW
-from tracer_agents.learners.scoring import Scorer, can_share_prompts
+from tracer_agents.learners.scoring import Scorer
 
 MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
 
@@ -59,7 +60,7 @@ class GSPOLearner:
         self._policy = policy
         self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
         self._scorer = Scorer(self._model)
-        self._shares = can_share_prompts(self._model)
+        self._shares = can_come_and_go(self._model)  # completions may attend to prompts computed before
         self._pad_id = pad_id
         self._config = config
         self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)

@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
 
 from tracer_agents.generation.attention import completion_logits, safe_width
-from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.learners.batches import MicroBatch
 from tracer_agents.learners.objectives import token_logps
 
@@ -108,11 +107,6 @@ class Scorer:
             allowed = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * (1 + float(expected.abs().max()))
             self._headed = fits and float((head(states).float() - expected).abs().max()) <= allowed
         return bool(self._headed)
-
-
-def can_share_prompts(model: PreTrainedModel) -> bool:
-    """Whether completions can attend to keys and values of prompts that were computed before."""
-    return can_come_and_go(model)
 
 
 def _in_parts(head: torch.nn.Module, states: torch.Tensor, batch: MicroBatch) -> torch.Tensor:

@@ -1,13 +1,13 @@
 """The record of one finished dialogue: what ``transcripts.jsonl`` holds and every metric is computed from."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from tracer_agents.rollout.tree import grade_dialogues, is_right
 from tracer_agents.types import Episode
-from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Turn, Verdict
+from tracer_env.dialogue import Dialogue, FinishReason, Mode, Role, Turn, Utterance, Verdict
 from tracer_env.rewards import proposer_reward, reviewer_reward
 from tracer_env.tasks.base import Grade
 
@@ -171,6 +171,21 @@ def turn_record(turn: Turn, pending_right: bool) -> TurnRecord:
         finish_reason=utterance.finish_reason if utterance else None,
         omitted_characters=utterance.omitted_characters if utterance else 0,
     )
+
+
+def utterance_as_json(utterance: Utterance) -> dict[str, Any]:
+    """What every utterance has, as plain data; what its engine adds is left out."""
+    return {field.name: getattr(utterance, field.name) for field in fields(Utterance)}
+
+
+def utterance_from_json(row: Mapping[str, Any]) -> Utterance:
+    """Reads back what ``utterance_as_json`` gave; fields that an earlier version did not write have their defaults.
+
+    Raises:
+        KeyError, TypeError, ValueError: the row is no utterance.
+    """
+    verdict = None if row["verdict"] is None else _member(Verdict, row, "verdict")
+    return Utterance(**{**row, "verdict": verdict, "finish_reason": _member(FinishReason, row, "finish_reason")})
 
 
 def record_from_json(row: Mapping[str, Any]) -> DialogueRecord:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracer_agents.errors import RunError
+from tracer_agents.rollout.records import utterance_as_json, utterance_from_json
 from tracer_agents.runs.files import append_lines, keep_lines
 from tracer_agents.speakers.model import View, ViewSpeakers
 from tracer_agents.types import SpeakRequest
-from tracer_env.dialogue import FinishReason, Utterance, Verdict
+from tracer_env.dialogue import FinishReason, Utterance
 
 FILE = "utterances.jsonl"
 
@@ -33,7 +34,7 @@ class RecordedSpeakers:
         for number, row in enumerate(keep_lines(self._path, lambda _: True) if self._path.exists() else (), 1):
             try:
                 seed = row.pop("seed")
-                self._known[seed] = _utterance(row)
+                self._known[seed] = utterance_from_json(row)
             except (KeyError, TypeError, ValueError) as error:
                 raise RunError(f"{self._path}, line {number}: no utterance of this version: {error}") from error
 
@@ -46,26 +47,10 @@ class RecordedSpeakers:
         fresh = {request.noise_seed: request for request in requests if request.noise_seed not in self._known}
         new = dict(zip(fresh, self._speakers.speak(list(fresh.values())) if fresh else (), strict=True))
         spoken = {seed: each for seed, each in new.items() if each.finish_reason is not FinishReason.FAILED}
-        append_lines(self._path, [{"seed": seed, **_as_json(each)} for seed, each in spoken.items()])
+        append_lines(self._path, [{"seed": seed, **utterance_as_json(each)} for seed, each in spoken.items()])
         self._known |= spoken
         return [self._known.get(request.noise_seed) or new[request.noise_seed] for request in requests]
 
     def complete(self, views: Sequence[View]) -> Sequence[Utterance]:
         """What the speakers say; views are not recorded."""
         return self._speakers.complete(views)
-
-
-def _as_json(utterance: Utterance) -> dict[str, object]:
-    """What every utterance has."""
-    return {name: getattr(utterance, name) for name in Utterance.__dataclass_fields__}
-
-
-def _utterance(row: dict) -> Utterance:
-    verdict = row["verdict"]
-    return Utterance(
-        **{
-            **row,
-            "verdict": None if verdict is None else Verdict(verdict),
-            "finish_reason": FinishReason(row["finish_reason"]),
-        }
-    )

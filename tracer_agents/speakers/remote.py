@@ -37,24 +37,59 @@ class RemoteUtterance(Utterance):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenAISpeakers:
-    """Every agent's proposer and reviewer, spoken by one model of one chat server.
+class ChatRequests:
+    """Words what is asked of a chat server; nothing is sent.
 
     Args:
-        client: sends the requests.
-        task: reads answers out of proposals.
+        task: says how an answer ends.
         prompts: what speakers are shown.
         proposer_max_new_tokens: the longest proposal, in tokens.
         reviewer_max_new_tokens: the longest review.
         temperature: of sampling; 0 is greedy.
     """
 
-    client: Completer
     task: Task
     prompts: Prompts
     proposer_max_new_tokens: int
     reviewer_max_new_tokens: int
     temperature: float = 1.0
+
+    def request(
+        self, view: View, longest: tuple[int, int] = LONGEST_QUOTES[0], *, most_tokens: int | None = None
+    ) -> ChatRequest:
+        """What is asked for a view.
+
+        Args:
+            view: what the speaker sees.
+            longest: characters that are quoted of a solution and of a review.
+            most_tokens: a further bound of the completion.
+        """
+        limit = self.proposer_max_new_tokens if view.role is Role.PROPOSER else self.reviewer_max_new_tokens
+        return ChatRequest.of(
+            self.prompts.messages(
+                question=view.question,
+                role=view.role,
+                solution=view.solution,
+                review=view.review,
+                others=view.others,
+                answer_format=self.task.answer_format,
+                longest=longest,
+            ),
+            seed=view.seed,
+            max_new_tokens=min(limit, most_tokens or limit),
+            temperature=self.temperature,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAISpeakers(ChatRequests):
+    """Every agent's proposer and reviewer, spoken by one model of one chat server.
+
+    Args:
+        client: sends the requests; the others are those of ``ChatRequests``. The task also reads answers.
+    """
+
+    client: Completer
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[RemoteUtterance]:
         """One utterance per request, in order, all under way together."""
@@ -87,32 +122,6 @@ class OpenAISpeakers:
             else utterances[row]
             for row in range(len(views))
         ]
-
-    def request(
-        self, view: View, longest: tuple[int, int] = LONGEST_QUOTES[0], *, most_tokens: int | None = None
-    ) -> ChatRequest:
-        """What is asked for a view.
-
-        Args:
-            view: what the speaker sees.
-            longest: characters that are quoted of a solution and of a review.
-            most_tokens: a further bound of the completion.
-        """
-        limit = self.proposer_max_new_tokens if view.role is Role.PROPOSER else self.reviewer_max_new_tokens
-        return ChatRequest.of(
-            self.prompts.messages(
-                question=view.question,
-                role=view.role,
-                solution=view.solution,
-                review=view.review,
-                others=view.others,
-                answer_format=self.task.answer_format,
-                longest=longest,
-            ),
-            seed=view.seed,
-            max_new_tokens=min(limit, most_tokens or limit),
-            temperature=self.temperature,
-        )
 
     def _parse(self, view: View, completion: ChatCompletion, omitted: int) -> RemoteUtterance:
         proposes = view.role is Role.PROPOSER

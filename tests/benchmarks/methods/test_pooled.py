@@ -5,7 +5,7 @@ import math
 import pytest
 
 from benchmarks.methods import automix, cascade, member_votes, model_switch, slm_mux
-from benchmarks.methods.pooled import Tuning, answer_of, consistency, cost_of, tune
+from benchmarks.methods.pooled import Tuning, answer_of, consistency, cost_of, outcomes, tune
 from benchmarks.suite.pools import Draw, PooledQuestion
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Utterance, Verdict
@@ -99,7 +99,7 @@ def test_the_setting_that_is_best_on_training_questions_changes_with_the_price()
 
     def best(price):
         utility = Utility(price_of_speech=price, most=100, prices=Prices(generated=PRICES, prompt=(0, 0)))
-        return tune(rules, pool, (0, 1), utility)
+        return tune(outcomes(rules, pool, (0, 1), utility.prices), utility)
 
     assert best(0.1) == (1, 1)  # the dear one is right
     assert best(20.0) == (0, 1)  # nobody would pay for that

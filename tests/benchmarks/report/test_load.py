@@ -52,7 +52,7 @@ def test_what_the_tables_need_of_a_dialogue(make_turn, make_record):
         make_turn(5, right=None),
     ]
 
-    row = answer_row(make_record("tracer", "q", turns), brief(20))
+    row = answer_row(make_record("tracer", "q", turns), brief(20).utility)
 
     assert row == {
         "question_id": "q",
@@ -70,17 +70,17 @@ def test_what_the_tables_need_of_a_dialogue(make_turn, make_record):
         "answer": "7",
         "gold": "7",
     }
-    assert answer_row(make_record("tracer", "q", turns), brief(10))["cost"] == 1.0
+    assert answer_row(make_record("tracer", "q", turns), brief(10).utility)["cost"] == 1.0
 
 
 def test_an_answer_that_could_not_be_read_is_wrong(make_turn, make_record):
-    row = answer_row(make_record("single", "q", [make_turn(1, right=False, wrong=None)]), brief(20))
+    row = answer_row(make_record("single", "q", [make_turn(1, right=False, wrong=None)]), brief(20).utility)
 
     assert (row["right"], row["no_answer"]) == (0.0, 1.0)
 
 
 def test_votes_have_no_choices(make_turn, make_record):
-    row = answer_row(make_record("votes", "q", [make_turn(1, right=True)] * 3), brief(20))
+    row = answer_row(make_record("votes", "q", [make_turn(1, right=True)] * 3), brief(20).utility)
 
     assert (row["free"], row["spoken"]) == (0.0, 0.0)
 

@@ -34,7 +34,8 @@ def made(small_folder, twin_folder, small_settings, tmp_path_factory):
         path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
 
         def draw(path):
-            pools.record(path, episodes, [0, 1], parts.speakers, parts.task, draws=3, reviews=2, chunk=2)
+            drawing = pools.Drawing(agents=[0, 1], speakers=parts.speakers, task=parts.task, draws=3, reviews=2)
+            pools.record(path, episodes, drawing, chunk=2)
 
         draw(path)
         yield draw, episodes, path

@@ -9,12 +9,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.attention import completion_logits
+from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners import batches, scoring
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
 from tracer_agents.learners.objectives import token_logps
 from tracer_agents.learners.policy import GSPOLearner
-from tracer_agents.learners.scoring import Scorer, can_share_prompts
+from tracer_agents.learners.scoring import Scorer
 from tracer_env.dialogue import Role
 from tracer_env.seeding import stream
 
@@ -198,6 +199,6 @@ def test_a_learner_that_shares_learns_the_same(monkeypatch):
 
 
 def test_models_with_a_state_of_their_own_do_not_share():
-    assert can_share_prompts(_model("llama"))
+    assert can_come_and_go(_model("llama"))
     stateful = type("Model", (), {"config": AutoConfig.for_model("qwen3_next")})()
-    assert not can_share_prompts(stateful)
+    assert not can_come_and_go(stateful)

@@ -71,8 +71,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_end(fitted, remote_settings,
         run_fit(settings(other), tmp_path / "stopped", resume=False, display=Silent())
     bought = len(model_server.bodies) - whole
     assert 0 < bought < whole
-    said = (tmp_path / "stopped" / "utterances.jsonl").read_bytes()
-    assert said.count(b"\n") > 0
+    recorded = (tmp_path / "stopped" / "utterances.jsonl").read_bytes()
+    assert recorded.count(b"\n") > 0
     with (tmp_path / "stopped" / "utterances.jsonl").open("ab") as file:
         file.write(b'{"seed": 1, "te')  # a kill within a row
     further = {**other, "backend.max_spend_tokens": None}

@@ -7,10 +7,10 @@ or estimated, and said: the text was paid for.
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest, likely_tokens
-from tracer_agents.generation.sglang.replies import BadReply, LogProb, parse, read
+from tracer_agents.generation.replies import BadReply, LogProb, Reply, parse, read
 from tracer_env.dialogue import FinishReason
 
 _REASONS = {
@@ -22,11 +22,7 @@ _REASONS = {
 _DATE = re.compile(r"[-@:](?:\d{4}[\d-]*|latest)$")  # gpt-x-2026-03-01, model:latest
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-
-class _Message(_Reply):
+class _Message(Reply):
     content: str | None = None
     reasoning_content: str | None = None  # SGLang, vLLM, DeepSeek
     reasoning: str | None = None  # newer vLLM, OpenRouter
@@ -37,28 +33,28 @@ class _Message(_Reply):
         return bool(self.reasoning_content or self.reasoning)
 
 
-class _Choice(_Reply):
+class _Choice(Reply):
     message: _Message
     finish_reason: str | None = None
     logprobs: Any = None
 
 
-class _Completion(_Reply):
+class _Completion(Reply):
     model: str | None = None
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: Any = None
 
 
-class _Usage(_Reply):
+class _Usage(Reply):
     prompt_tokens: Annotated[int, Field(ge=0, lt=2**31)]
     completion_tokens: Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class _Token(_Reply):
+class _Token(Reply):
     logprob: LogProb
 
 
-class _LogProbs(_Reply):
+class _LogProbs(Reply):
     content: list[_Token]
 
 

@@ -19,7 +19,7 @@ import openai
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 from tracer_agents.generation.openai.orders import Access, ChatCompletion, ChatRequest
 from tracer_agents.generation.openai.replies import completion_of
-from tracer_agents.generation.sglang.replies import BadReply, shorten
+from tracer_agents.generation.replies import BadReply, shorten
 from tracer_env.errors import ConfigError
 
 _SECRET = 8  # characters from which on a key is hidden wherever a server repeats it; a shorter one is no secret

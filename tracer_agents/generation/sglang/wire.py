@@ -12,19 +12,15 @@ from typing import Any
 import httpx
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
+from tracer_agents.generation.replies import BadReply, Shape, parse, read, shorten
 from tracer_agents.generation.sglang.replies import (
-    BadReply,
     Loaded,
     ModelInfo,
     RouterUrls,
     RouterWorkers,
     Row,
     ServerInfo,
-    Shape,
     Tokens,
-    parse,
-    read,
-    shorten,
 )
 from tracer_env.dialogue import FinishReason
 
