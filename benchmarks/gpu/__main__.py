@@ -92,7 +92,6 @@ STAGES = {"kernels": kernels, "speed": speed}
 def run_stage(stage: str, call: Call) -> bool:
     """Measures what is left of a stage, each figure on disk before the next; returns whether all of it is there."""
     path = call.out / f"{stage}.json"
-    call.out.mkdir(parents=True, exist_ok=True)
     report = read_json(path) if path.is_file() else {"figures": {}}
     report = {**about(call), "figures": report["figures"]}
     for name, figures in STAGES[stage](call.config, report["figures"]):
@@ -186,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MORE_TO_DO if missing else 0
     deadline = time.monotonic() + given.seconds
     call = Call(out=given.out, deadline=deadline, model=given.model, settings=settings)
+    call.out.mkdir(parents=True, exist_ok=True)
     return 0 if _ended(given, call) else MORE_TO_DO
 
 

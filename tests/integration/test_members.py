@@ -156,25 +156,28 @@ def test_a_frozen_agent_on_a_trained_model_speaks_as_before(small_folder, small_
         assert said(Rules(rounds=1)) != trained
 
 
+def cost_of(rounds):
+    """At price 1 for agent 0's tokens, 4 for agent 1's, and a half for what agent 1 reads."""
+    return sum(
+        (1, 4)[each.agent] * each.generated_tokens + (0, 0.5)[each.agent] * each.prompt_tokens for each in rounds
+    )
+
+
 def test_prices_count_in_the_environment_the_metrics_and_the_certificate_alike(team, tmp_path):
     config = team(first={"train": False}, second={"train": False, "price": 4.0, "prompt_price": 0.5})
     summary = run_training(config, tmp_path / "run", resume=False, display=Silent())
-    records = [
-        record
-        for (phase, method), kept in RunDirectory(tmp_path / "run").records().items()
-        for record in kept
-        if (phase, method) == ("after", "team")
-    ]
     assert config.utility.budget == 16 * (1 + 4 + 4 + 1 + 1)  # agents 0, 1, 1, 0, 0 speak in five rounds
-    costs = [
-        sum((1, 4)[turn.agent] * turn.generated_tokens + (0, 0.5)[turn.agent] * turn.prompt_tokens for turn in r.turns)
-        for r in records
-    ]
-    assert summary.after.cost_per_question == pytest.approx(sum(costs) / len(costs))
-    utilities = [
-        (1 if r.correct else -1) - 0.1 * cost / config.utility.budget for r, cost in zip(records, costs, strict=True)
-    ]
-    assert summary.after.utility == pytest.approx(sum(utilities) / len(utilities))
+    records = RunDirectory(tmp_path / "run").records()
+    assert any(turn.agent == 1 and turn.prompt_tokens for r in records["before", "team"] for turn in r.turns)
+    for phase, figures in {"before": summary.before, "after": summary.after}.items():
+        dialogues = records[phase, "team"]
+        costs = [cost_of(record.turns) for record in dialogues]
+        assert figures.cost_per_question == pytest.approx(sum(costs) / len(costs))
+        worths = [
+            (1 if record.correct else -1) - 0.1 * cost / config.utility.budget
+            for record, cost in zip(dialogues, costs, strict=True)
+        ]
+        assert figures.utility == pytest.approx(sum(worths) / len(worths))
     with Team.load(tmp_path / "run") as team_:
         env = team_.env()
         env.reset(seed=3)
@@ -182,12 +185,24 @@ def test_prices_count_in_the_environment_the_metrics_and_the_certificate_alike(t
         for agent in env.agent_iter():
             observation, reward, done, _, info = env.last()
             totals[agent] += reward
-            env.step(None if done else team_.act(observation, info))
+            speaks = agent.startswith("controller")  # everybody does, so that every price counts
+            env.step(None if done else 1 if speaks else team_.act(observation, info))
         state = env.unwrapped.dialogue
-    cost = sum(
-        (1, 4)[use.agent] * use.generated_tokens + (0, 0.5)[use.agent] * use.prompt_tokens for use in state.usage()
-    )
+    cost = cost_of(state.usage())
+    assert {usage.agent for usage in state.usage()} == {0, 1}
     worth = totals["controller_0"]
     assert min(abs(worth - (sign - 0.1 * cost / config.utility.budget)) for sign in (1, -1)) < 1e-9
     certificate = json.loads((tmp_path / "run" / "certificate.json").read_text())
     assert certificate["generated_tokens"]["mean"] > 0
+
+
+def test_the_empirical_game_counts_tokens_at_their_agents_prices(team):
+    config = team(first={"train": False}, second={"train": False, "price": 4.0, "prompt_price": 0.5})
+    with build(config) as parts:
+        episodes = draw_episodes(parts.task, "test", 0, 3, seed=0, phase="test")
+        trees = expand(episodes, config.dialogue.rules, parts.speakers, parts.task.grade)
+        game = Trainer(config, parts).game(trees)
+    leaves = [leaf for tree in trees for leaf in tree.leaves()]
+    assert game.tokens.sum() == pytest.approx(sum(cost_of(leaf.usage()) for leaf in leaves))
+    assert game.tokens.sum() != sum(leaf.generated_tokens for leaf in leaves)
+    assert game.token_budget == config.utility.budget

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from tracer_agents.rollout.records import Kind, Outcome, record_dialogues, record_from_json
+from tracer_agents.rollout.records import (
+    Kind,
+    Outcome,
+    record_dialogues,
+    record_from_json,
+    utterance_as_json,
+    utterance_from_json,
+)
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Dialogue, FinishReason, Mode, Rules, Utterance, Verdict, initial, transition
 from tracer_env.tasks.base import Grade, Question
@@ -178,3 +185,12 @@ def test_a_kind_is_kept_and_one_that_does_not_exist_is_refused():
     assert record_from_json({**row, "kind": "ballot"}).kind is Kind.BALLOT  # whatever its turns look like
     with pytest.raises(ValueError, match="kind: 'vote' is none of"):
         record_from_json({**row, "kind": "vote"})
+
+
+@pytest.mark.parametrize("verdict", [Verdict.WRONG, None])
+def test_an_utterance_comes_back_from_json_as_it_was(verdict):
+    spoken = Utterance(text="7", answer="7", verdict=verdict, finish_reason=FinishReason.FAILED, mean_logp=-0.25)
+    again = utterance_from_json(json.loads(json.dumps(utterance_as_json(spoken))))
+    assert again == spoken
+    assert again.finish_reason is FinishReason.FAILED  # not its name alone
+    assert again.verdict is verdict
