@@ -248,16 +248,12 @@ class Parts:
 def build(config: Config, weights: Path | None = None) -> Parts:
     """Builds a run's objects, to be used in a ``with``; ``weights`` is a checkpoint's folder with what was trained."""
     task = build_task(config)
-
-    def learns(use: ModelUse, agent: int) -> bool:
-        return config.credit.train and agent in use.trained
-
     with ExitStack() as opened:  # nothing stays open if the rest fails
         models = tuple(_model(config, use, task, weights, opened) for use in config.models)
         parts = Parts(
             task=task,
             models=models,
-            training_speakers=_speakers(config, models, task, lambda use, agent: 1.0 if learns(use, agent) else None),
+            training_speakers=_speakers(config, models, task, lambda use, agent: 1.0 if agent in use.trained else None),
             speakers=_speakers(config, models, task, lambda use, agent: None),
             greedy_speakers=_speakers(config, models, task, lambda use, agent: 0.0),
         )

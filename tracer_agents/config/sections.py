@@ -285,7 +285,7 @@ class Config(Section):
     @property
     def speakers_learn(self) -> bool:
         """Whether any speaker is trained."""
-        return self.credit.train and any(use.trained for use in self.models)
+        return any(use.trained for use in self.models)
 
     @property
     def binding(self) -> Self:
