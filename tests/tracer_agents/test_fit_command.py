@@ -72,12 +72,17 @@ def test_settings_of_training_are_refused(words, tmp_path, capsys):
     assert "no config.yaml, so no run" in capsys.readouterr().err
 
 
+def _heed_ctrl_c() -> None:
+    """A job in the background is started with SIGINT ignored, and what it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_fit_at_once_though_a_server_hangs(words, tmp_path, model_server, number, status):
     asked = threading.Event()
     model_server.say = lambda body: (asked.set(), model_server.released.wait(), "")[-1]
     command = [sys.executable, "-m", "tracer_agents", "fit", *words, "--questions", "3", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c)
     try:
         assert asked.wait(timeout=300)
         process.send_signal(number)
