@@ -65,6 +65,8 @@ class Rules:
             released code of the paper.
         force_on_unparsed: speaking is forced in a proposal round whose pending solution has no answer.
         first_agent: who is active in round 1; the others follow in their order.
+        revisions: whether a proposer whose pending solution was reviewed sees both; otherwise every proposal is made
+            from the question alone.
 
     Raises:
         ConfigError: a value outside the above.
@@ -75,6 +77,7 @@ class Rules:
     schedule: Schedule = "rotate"
     force_on_unparsed: bool = False
     first_agent: int = 0
+    revisions: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.n_agents, bool) or not isinstance(self.n_agents, int) or self.n_agents < 1:
@@ -110,7 +113,8 @@ class Utterance:
 
     ``answer`` (proposals) is the canonical answer or None if none could be read; ``verdict`` (reviews) is
     None if none could be read. Equal answers are equal strings. ``generated_tokens`` counts the end token.
-    ``mean_logp`` is the mean log-probability of the generated tokens (natural log), None where the engine gives none.
+    ``mean_logp`` is the mean log-probability of the generated tokens (natural log), ``p_right`` the probability that a
+    review says RIGHT; None where the engine gives none.
     """
 
     text: str
@@ -121,6 +125,7 @@ class Utterance:
     finish_reason: FinishReason = FinishReason.STOP
     omitted_characters: int = 0  # of quoted texts, which the prompt left out
     mean_logp: float | None = None
+    p_right: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class raw_env(TurnBasedEnv):
         if agent in self._controllers:
             mask = MASKS[legal(state) if agent == self.agent_selection else (False, False)]
             return {"observation": self._features().copy(), "action_mask": mask.copy()}
-        pending, reviews = state.pending, state.reviews_of_pending()
+        pending, reviews = state.pending, state.reviews_of_pending() if self.rules.revisions else ()
         return {
             "question": state.question,
             "solution": pending.utterance.text if pending and pending.utterance else "",

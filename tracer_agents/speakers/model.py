@@ -81,7 +81,8 @@ def cuts(view: View, longest: tuple[int, int]) -> tuple[int, ...]:
 def view_of(state: Dialogue, seed: int) -> View:
     """What the active speaker of ``state`` sees."""
     solution = state.pending.utterance.text if state.pending and state.pending.utterance else None
-    reviews = state.reviews_of_pending()
+    shown = state.role is Role.REVIEWER or state.rules.revisions
+    reviews = state.reviews_of_pending() if shown else ()
     review = reviews[-1].utterance.text if reviews and reviews[-1].utterance else None
     return View(
         role=state.role, agent=state.agent, question=state.question, solution=solution, review=review, seed=seed
