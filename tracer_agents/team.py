@@ -16,7 +16,7 @@ from tracer_agents.speakers.model import View
 from tracer_env import debate_v0
 from tracer_env.dialogue import Mode, Role
 from tracer_env.infosets import Infosets
-from tracer_env.seeding import control_uniform, speak_seed
+from tracer_env.seeding import control_uniform
 from tracer_env.spaces import SpokenText
 
 
@@ -99,7 +99,7 @@ class Team:
             question=observation["question"],
             solution=observation["solution"] if proposed else None,
             review=observation["review"] if any(round_ > proposed for round_ in spoken) else None,
-            seed=speak_seed(info["seed"], info["prefix"]),
+            seed=info["noise_seed"],
         )
         [utterance] = self.parts.speakers.complete([view])
         return SpokenText(

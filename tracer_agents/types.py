@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from tracer_env.dialogue import Dialogue, Utterance
-from tracer_env.seeding import speak_seed
 from tracer_env.tasks.base import Question
 
 
@@ -32,8 +31,8 @@ class SpeakRequest:
 
     @property
     def noise_seed(self) -> int:
-        """The seed of this utterance's sampling noise: a function of the episode, the mode prefix and who began."""
-        return speak_seed(self.episode.seed, self.state.prefix, self.candidate, self.state.rules.first_agent)
+        """The seed of this utterance's sampling noise (``Dialogue.noise_seed``)."""
+        return self.state.noise_seed(self.episode.seed, self.candidate)
 
 
 class Speakers(Protocol):

@@ -2,7 +2,8 @@
 
 A dialogue lasts ``R`` rounds, numbered from 1. Odd rounds are proposal rounds, even rounds are review
 rounds. In each round the active agent's controller chooses a ``Mode``; if it speaks, the active speaker
-emits one ``Utterance``. The pending solution after round ``R`` gives the team's answer (DESIGN, section 2).
+emits one ``Utterance``. After round ``R`` the team answers, by default with the pending solution (DESIGN, sections 2
+and 12).
 
 The machine knows nothing of gold answers, rewards, models or PettingZoo: ``initial``, ``active``, ``legal``,
 ``transition`` and ``is_terminal`` are the whole game, and every loop in the project runs on them.
@@ -11,16 +12,20 @@ The machine knows nothing of gold answers, rewards, models or PettingZoo: ``init
 # Arguments from outside are checked, whatever their annotations say:
 # pyright: reportUnnecessaryIsInstance=false
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from tracer_env.errors import ConfigError, IllegalMove
+from tracer_env.seeding import speak_seed, view_seed
 
 Schedule = Literal["rotate", "parity"]
-SCHEDULES: tuple[Schedule, ...] = ("rotate", "parity")
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+AnswerRule = Literal["pending", "plurality", "belief"]
+Sharing = Literal["prefix", "view"]
 
 
 class Mode(IntEnum):
@@ -53,6 +58,23 @@ class FinishReason(StrEnum):
     TOO_LONG = "too_long"  # the question does not fit into the model's context: nothing was generated
 
 
+class Posterior(Protocol):
+    """How sure one may be of every answer given so far (``tracer_env.beliefs``)."""
+
+    @property
+    def bins(self) -> int:
+        """Into how many bins beliefs are put."""
+        ...
+
+    def posteriors(self, state: "Dialogue") -> Mapping[str, float]:
+        """The probability that it is right, by answer, in the order in which they were first given."""
+        ...
+
+    def bin(self, state: "Dialogue") -> int:
+        """The bin of the pending answer's probability."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The shape of a dialogue.
@@ -67,6 +89,14 @@ class Rules:
         first_agent: who is active in round 1; the others follow in their order.
         revisions: whether a proposer whose pending solution was reviewed sees both; otherwise every proposal is made
             from the question alone.
+        answer_rule: what the team answers: ``"pending"``, the pending solution's answer; ``"plurality"``, the answer of
+            most proposals; ``"belief"``, the answer with the largest posterior. The earliest wins ties; as long as
+            there is no belief, ``"belief"`` is ``"plurality"``.
+        belief: the posterior of answers; None: none is known yet.
+        sharing: which noise an utterance is sampled with. ``"prefix"``: that of the modes chosen before it;
+            ``"view"``: that of what its speaker sees and how often its voice has spoken to that, so that all paths on
+            which they are equal share the utterance.
+        voices: which agents speak alike, a number for each; empty: all do. Only sharing by view asks.
 
     Raises:
         ConfigError: a value outside the above.
@@ -78,6 +108,10 @@ class Rules:
     force_on_unparsed: bool = False
     first_agent: int = 0
     revisions: bool = True
+    answer_rule: AnswerRule = "pending"
+    belief: Posterior | None = None
+    sharing: Sharing = "prefix"
+    voices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.n_agents, bool) or not isinstance(self.n_agents, int) or self.n_agents < 1:
@@ -88,6 +122,12 @@ class Rules:
             raise ConfigError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
         if self.first_agent not in range(self.n_agents):
             raise ConfigError(f"first_agent must be an agent from 0 to {self.n_agents - 1}, got {self.first_agent!r}")
+        if self.answer_rule not in get_args(AnswerRule):
+            raise ConfigError(f"answer_rule must be one of {get_args(AnswerRule)}, got {self.answer_rule!r}")
+        if self.sharing not in get_args(Sharing):
+            raise ConfigError(f"sharing must be one of {get_args(Sharing)}, got {self.sharing!r}")
+        if len(self.voices) not in (0, self.n_agents):
+            raise ConfigError(f"voices must hold a number for each of {self.n_agents} agents, got {self.voices!r}")
 
     @cached_property
     def seats(self) -> tuple[tuple[int, Role], ...]:
@@ -105,6 +145,24 @@ class Rules:
     def max_proposals(self) -> int:
         """The number of proposal rounds."""
         return (self.rounds + 1) // 2
+
+    def voice(self, agent: int) -> int:
+        """Who an agent speaks as."""
+        return self.voices[agent] if self.voices else 0
+
+    def seen(self, role: Role, solution: str | None, review: str | None) -> tuple[str, ...]:
+        """What a speaker is shown beyond the question: its role, and the texts that its prompt quotes.
+
+        Args:
+            role: of the speaker.
+            solution: the pending solution; None: there is none.
+            review: its last review; None: there is none.
+        """
+        if role is Role.REVIEWER:
+            return role.value, solution or ""
+        if solution is None or review is None or not self.revisions:
+            return (role.value,)
+        return role.value, solution, review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +235,46 @@ class Dialogue:
 
     @property
     def answer(self) -> str | None:
-        """The answer read from the pending solution; after round R, the team's answer."""
+        """The answer read from the pending solution."""
         return self.pending.utterance.answer if self.pending and self.pending.utterance else None
+
+    @property
+    def team_answer(self) -> str | None:
+        """What the team answers if the dialogue ends here, by ``Rules.answer_rule``."""
+        rule, belief = self.rules.answer_rule, self.rules.belief
+        if rule == "pending":
+            return self.answer
+        if rule == "belief" and belief is not None:
+            chances = belief.posteriors(self)
+            return max(chances, key=lambda answer: chances[answer], default=None)  # max keeps the first of the largest
+        given = Counter(answer for answer in self.proposed() if answer is not None)
+        return given.most_common(1)[0][0] if given else None  # most_common keeps the order of equals
+
+    def proposed(self) -> Iterator[str | None]:
+        """The answer of every proposal, in order; None where none could be read."""
+        for turn in self.turns:
+            if turn.role is Role.PROPOSER and turn.utterance is not None:
+                yield turn.utterance.answer
+
+    def noise_seed(self, episode_seed: int, candidate: int = 0) -> int:
+        """The seed of the active speaker's sampling noise, by ``Rules.sharing``; candidate 0 is what is played."""
+        if self.rules.sharing == "prefix":
+            return speak_seed(episode_seed, self.prefix, candidate, self.rules.first_agent)
+        *spoken, now = self._spoken_to()
+        return view_seed(episode_seed, *now, draw=spoken.count(now), candidate=candidate)
+
+    def _spoken_to(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """The voice of every speaker so far and what it saw; last, the active one's."""
+        rules, solution, review = self.rules, None, None
+        for turn in self.turns:
+            if turn.utterance is None:
+                continue
+            yield rules.voice(turn.agent), rules.seen(turn.role, solution, review)
+            if turn.role is Role.PROPOSER:
+                solution, review = turn.utterance.text, None
+            else:
+                review = turn.utterance.text
+        yield rules.voice(self.agent), rules.seen(self.role, solution, review)
 
     @property
     def generated_tokens(self) -> int:

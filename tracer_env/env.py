@@ -19,12 +19,15 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from tracer_env import tasks
 from tracer_env.dialogue import (
+    AnswerRule,
     Dialogue,
     FinishReason,
     Mode,
+    Posterior,
     Role,
     Rules,
     Schedule,
+    Sharing,
     Utterance,
     initial,
     is_terminal,
@@ -81,6 +84,11 @@ class raw_env(TurnBasedEnv):
         max_chars: int = MAX_CHARS,
         prices: Sequence[float] = (),
         prompt_prices: Sequence[float] = (),
+        revisions: bool = True,
+        answer_rule: AnswerRule = "pending",
+        belief: Posterior | None = None,
+        sharing: Sharing = "prefix",
+        voices: Sequence[int] = (),
         render_mode: str | None = None,
     ) -> None:
         super().__init__()
@@ -89,8 +97,16 @@ class raw_env(TurnBasedEnv):
         if isinstance(max_chars, bool) or not isinstance(max_chars, int) or max_chars < 1:
             raise ConfigError(f"max_chars must be an integer ≥ 1, got {max_chars!r}")
         self.rules = Rules(
-            n_agents=n_agents, rounds=rounds, schedule=schedule, force_on_unparsed=force_on_unparsed
-        )  # fmt: skip
+            n_agents=n_agents,
+            rounds=rounds,
+            schedule=schedule,
+            force_on_unparsed=force_on_unparsed,
+            revisions=revisions,
+            answer_rule=answer_rule,
+            belief=belief,
+            sharing=sharing,
+            voices=tuple(voices),
+        )
         self.infosets = Infosets(infoset, self.rules)
         limits = [max_new_tokens] * n_agents if isinstance(max_new_tokens, int) else max_new_tokens
         self.utility = Utility.of_team(
@@ -255,7 +271,9 @@ class raw_env(TurnBasedEnv):
             self._key = None
             return
         info = {**self._places[state.round - 1], "prefix": state.prefix, "seed": self.episode_seed}
-        if not state.speaking:
+        if state.speaking:
+            info["noise_seed"] = state.noise_seed(self.episode_seed)
+        else:
             self._key = info["infoset"] = self.infosets.key(state)
         self.infos[self.agent_selection] = info
 
@@ -293,7 +311,7 @@ class raw_env(TurnBasedEnv):
             reward = proposer_reward(right) if proposing else reviewer_reward(turn.utterance.verdict, right)
             paid[f"{turn.role}_{turn.agent}"] = reward
         if is_terminal(state):
-            utility = float(self.utility(self._right(state.answer), self.utility.prices.dialogue(state)))
+            utility = float(self.utility(self._right(state.team_answer), self.utility.prices.dialogue(state)))
             paid |= dict.fromkeys(self._controllers, utility)
         return paid
 

@@ -1,7 +1,8 @@
 """What a controller knows: maps a dialogue to a small discrete key, with one-hot features of that key.
 
-Three information structures (DESIGN, section 2). Each is a partition of the public histories at which a
-controller decides; ``recall`` refines the other two. The active agent is a function of every key.
+Four information structures (DESIGN, sections 2 and 12). Each is a partition of the public histories at which a
+controller decides; ``recall`` refines ``paper`` and ``consensus``, ``belief`` also sees signals. The active agent is a
+function of every key.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from tracer_env.dialogue import Dialogue, Role, Rules, Verdict
+from tracer_env.dialogue import Dialogue, Posterior, Role, Rules, Verdict
 from tracer_env.errors import ConfigError
 
-InfosetName = Literal["paper", "consensus", "recall"]
+InfosetName = Literal["paper", "consensus", "recall", "belief"]
 InfosetKey = tuple[int, ...]
 
 UNPARSED = 5  # pending status: 0..4 is the vote score clipped to [−2, 2] plus 2; 5: nothing parsed
@@ -34,12 +35,27 @@ def _paper_key(state: Dialogue) -> InfosetKey:
 
 def _consensus_key(state: Dialogue) -> InfosetKey:
     """The paper's key, then the number of proposals and how many gave the pending answer (0, 1, 2+)."""
-    pending, proposals, agreeing = state.answer, 0, 0
-    for turn in state.turns:
-        if turn.role is Role.PROPOSER and turn.utterance is not None:
-            proposals += 1
-            agreeing += pending is not None and turn.utterance.answer == pending
+    proposals, agreeing = _agreement(state)
     return (*_paper_key(state), proposals, min(agreeing, 2))
+
+
+def _agreement(state: Dialogue) -> tuple[int, int]:
+    """The number of proposals, and how many gave the pending answer."""
+    pending, proposals, agreeing = state.answer, 0, 0
+    for answer in state.proposed():
+        proposals += 1
+        agreeing += pending is not None and answer == pending
+    return proposals, agreeing
+
+
+def _belief_key(belief: Posterior | None) -> Callable[[Dialogue], InfosetKey]:
+    """(Stage, rounds finished, how many proposals gave the pending answer (0, 1, 2+), bin of the belief)."""
+
+    def key(state: Dialogue) -> InfosetKey:
+        _, agreeing = _agreement(state)
+        return 1 - state.round % 2, state.round - 1, min(agreeing, 2), belief.bin(state) if belief else 0
+
+    return key
 
 
 def _recall_key(state: Dialogue) -> InfosetKey:
@@ -73,10 +89,17 @@ def _recall_sizes(rules: Rules) -> tuple[int, ...]:
     return tuple(2 + rules.max_proposals if round_ % 2 else 4 for round_ in range(1, rules.rounds))
 
 
-_KINDS: dict[str, tuple[Callable[[Dialogue], InfosetKey], Callable[[Rules], tuple[int, ...]]]] = {
-    "paper": (_paper_key, _paper_sizes),
-    "consensus": (_consensus_key, _consensus_sizes),
-    "recall": (_recall_key, _recall_sizes),
+def _belief_sizes(rules: Rules) -> tuple[int, ...]:
+    return 2, rules.rounds, 3, rules.belief.bins if rules.belief else 1
+
+
+_KINDS: dict[
+    str, tuple[Callable[[Rules], Callable[[Dialogue], InfosetKey]], Callable[[Rules], tuple[int, ...]]]
+] = {  # name -> rules -> the key of a state; rules -> how many values each of its components has
+    "paper": (lambda rules: _paper_key, _paper_sizes),
+    "consensus": (lambda rules: _consensus_key, _consensus_sizes),
+    "recall": (lambda rules: _recall_key, _recall_sizes),
+    "belief": (lambda rules: _belief_key(rules.belief), _belief_sizes),
 }
 INFOSETS: tuple[str, ...] = tuple(_KINDS)
 
@@ -86,8 +109,8 @@ class Infosets:
     """An information structure for dialogues of one shape.
 
     Args:
-        name: ``"paper"``, ``"consensus"`` or ``"recall"``.
-        rules: the dialogue's shape.
+        name: ``"paper"``, ``"consensus"``, ``"recall"`` or ``"belief"``.
+        rules: the dialogue's shape, and the belief that ``"belief"`` sees; without one, all beliefs are in one bin.
 
     Raises:
         ConfigError: an unknown name.
@@ -103,7 +126,7 @@ class Infosets:
     @cached_property
     def key(self) -> Callable[[Dialogue], InfosetKey]:
         """state -> key, defined where a controller decides (or is forced)."""
-        return _KINDS[self.name][0]
+        return _KINDS[self.name][0](self.rules)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:

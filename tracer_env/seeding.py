@@ -46,6 +46,11 @@ def speak_seed(episode_seed: int, prefix: str, candidate: int = 0, first_agent: 
     return derive_seed(episode_seed, "speak", prefix, candidate, *begun)
 
 
+def view_seed(episode_seed: int, voice: int, seen: tuple[str, ...], *, draw: int, candidate: int = 0) -> int:
+    """The seed of a voice's utterance number ``draw`` to what it sees (``Rules.seen``); candidate 0 is played."""
+    return derive_seed(episode_seed, "view", voice, *seen, draw, candidate)
+
+
 def pool_seed(episode_seed: int, agent: int, draw: int, review: int | None = None) -> int:
     """The seed of an agent's independent proposal number ``draw``, or of its review number ``review`` of that."""
     return derive_seed(episode_seed, "pool", agent, draw, *(() if review is None else (review,)))

@@ -87,7 +87,7 @@ def enumerated_game(
         while todo:
             state, parent, action, weight = todo.pop()
             if is_terminal(state):
-                right = state.answer == question.gold
+                right = state.team_answer == question.gold
                 records.leaf(parent, action, index, weight, right, state)
                 continue
             if not is_forced(state):

@@ -125,23 +125,24 @@ def _record(episode: Episode, final: Dialogue, grades: Mapping[str, Grade], **la
             answer = turn.utterance.answer
             right = answer is not None and grades[answer] is Grade.RIGHT
         turns.append(turn_record(turn, right))
-    grade = Grade.WRONG if final.answer is None else grades[final.answer]
+    answer = final.team_answer
+    grade = Grade.WRONG if answer is None else grades[answer]
     return DialogueRecord(
         question_id=episode.question.id,
         question=episode.question.text,
         gold=episode.question.gold,
-        answer=final.answer,
+        answer=answer,
         correct=not failed and is_right(grades, final),
-        grade=_outcome(final, grade, reasons),
+        grade=_outcome(answer, grade, reasons),
         turns=tuple(turns),
         **labels,
     )
 
 
-def _outcome(final: Dialogue, grade: Grade, reasons: Set[FinishReason]) -> Outcome:
+def _outcome(answer: str | None, grade: Grade, reasons: Set[FinishReason]) -> Outcome:
     if FinishReason.FAILED in reasons:
         return Outcome.FAILED
-    if final.answer is None and FinishReason.TOO_LONG in reasons:
+    if answer is None and FinishReason.TOO_LONG in reasons:
         return Outcome.TOO_LONG
     return Outcome(grade)
 

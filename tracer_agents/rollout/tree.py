@@ -6,11 +6,12 @@ generation (DESIGN, section 3, "Expansion"). All speak nodes of a depth, over al
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tracer_agents.errors import GenerationFailed
+from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
 from tracer_env.cost import check_expandable, external_count
 from tracer_env.dialogue import (
@@ -72,13 +73,19 @@ class Tree:
         return [state for state in self.states.values() if is_terminal(state)]
 
     def right(self, state: Dialogue) -> bool:
-        """Whether the pending answer of one of the tree's states is right."""
+        """Whether what the team answers if it stops at one of the tree's states is right."""
         return is_right(self.grades, state)
+
+    def under(self, rules: Rules) -> "Tree":
+        """The same utterances under rules that read them in another way: another answer rule, another belief."""
+        states = {prefix: replace(state, rules=rules) for prefix, state in self.states.items()}
+        return replace(self, states=states)
 
 
 def is_right(grades: Mapping[str, Grade], state: Dialogue) -> bool:
-    """Whether the pending answer is right, by the grades of an episode's answers; no answer is wrong."""
-    return state.answer is not None and grades[state.answer] is Grade.RIGHT
+    """Whether the team's answer at a state is right, by the grades of an episode's answers; no answer is wrong."""
+    answer = state.team_answer
+    return answer is not None and grades[answer] is Grade.RIGHT
 
 
 def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader) -> list[Tree]:
@@ -201,7 +208,7 @@ def grade_dialogues(
 
 
 def _proposed(state: Dialogue) -> list[str | None]:
-    return [turn.utterance.answer for turn in state.turns if turn.utterance is not None]
+    return list(state.proposed())
 
 
 def _advance(moves: Sequence[tuple[Episode, Dialogue, Mode]], speakers: Speakers) -> list[Dialogue]:
@@ -222,6 +229,7 @@ def _grow(
     grade: Grader,
     branch: Callable[[list[tuple[Episode, Dialogue]]], Sequence[tuple[Mode, ...]]],
 ) -> list[Tree]:
+    speakers = RememberingSpeakers(speakers)  # paths that share a view share what was said to it
     states: list[dict[str, Dialogue]] = [{"": initial(rules, episode.question.text)} for episode in episodes]
     wave = [(index, "") for index in range(len(episodes))]
     for _ in range(rules.rounds):

@@ -6,7 +6,6 @@ from typing import Any
 from tracer_agents.speakers.tabular import Heard, TabularSpeaker, tabular_question
 from tracer_env.dialogue import Role
 from tracer_env.grading.verdict import parse_verdict
-from tracer_env.seeding import speak_seed
 from tracer_env.spaces import SpokenText
 from tracer_env.tasks.base import SPLITS, Grade, Question, Split
 
@@ -51,5 +50,5 @@ class TabularActor:
             pending=bool(solution), answer=self._task.parse(solution), verdict=parse_verdict(observation["review"])
         )
         outcomes = self._speaker.outcomes_after(question, Role(info["role"]), heard)
-        utterance = self._speaker.drawn(outcomes, speak_seed(info["seed"], info["prefix"]))
+        utterance = self._speaker.drawn(outcomes, info["noise_seed"])
         return SpokenText(utterance.text, generated_tokens=utterance.generated_tokens)
