@@ -1,7 +1,8 @@
 """How many utterances each way of expanding a question generates, in closed form.
 
 All counts are per question, with R rounds of which the first is forced. With ``force_on_unparsed`` more rounds may
-be forced, and the counts of full expansion are the most there can be.
+be forced, and the counts of full expansion are the most there can be; so they are where texts coincide that paths
+with a shared view would otherwise tell apart, and where a team has several voices.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from tracer_env.dialogue import Role, Rules
 from tracer_env.errors import ConfigError
 
-MOST_UTTERANCES = 4096  # per question: 13 rounds fully expanded
+MOST_UTTERANCES = 4096  # per question, shared ones counted on every path: 13 rounds fully expanded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,23 @@ class UtteranceCount:
         return self.always + speak_probability * self.sampled
 
 
-def utterance_count(rules: Rules) -> int:
-    """Of full expansion: 2^(R−1) (16 at R = 5)."""
+def branch_count(rules: Rules) -> int:
+    """The leaves of full expansion, and as many spoken turns: 2^(R−1) (16 at R = 5)."""
     return 2 ** (rules.rounds - 1)
+
+
+def utterance_count(rules: Rules) -> int:
+    """Of full expansion: 2^(R−1) (16 at R = 5), and fewer where paths share what was said to the same view.
+
+    With P = (R + 1)/2 proposal rounds and one voice, independent proposals are P, and the k-th of them is reviewed at
+    most P − k times: P + P(P − 1)/2 in all (6 at R = 5). Where proposers also revise what was reviewed, every pair of a
+    solution and its review is a view: 2^(P + 1) − P − 2 in all (11 at R = 5). Each voice says that much at most.
+    """
+    if rules.sharing == "prefix":
+        return branch_count(rules)
+    proposals, voices = rules.max_proposals, len(set(rules.voices)) or 1
+    of_voice = 2 ** (proposals + 1) - proposals - 2 if rules.revisions else proposals * (proposals + 1) // 2
+    return min(branch_count(rules), voices * of_voice)
 
 
 def check_expandable(rules: Rules, utterances: int | None = None) -> None:
@@ -44,7 +59,7 @@ def check_expandable(rules: Rules, utterances: int | None = None) -> None:
     Raises:
         ConfigError: more than ``MOST_UTTERANCES``.
     """
-    count = utterance_count(rules) if utterances is None else utterances
+    count = branch_count(rules) if utterances is None else utterances
     if count > MOST_UTTERANCES:
         remedy = "set controllers.expansion: external or " if utterances is None else ""
         raise ConfigError(
