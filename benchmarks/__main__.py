@@ -1,8 +1,9 @@
-"""``python -m benchmarks run | report | methods``: the comparison of methods on the same questions."""
+"""``python -m benchmarks run | report | methods | pool``: the comparison of methods on the same questions."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from rich.table import Column, Table
 from benchmarks.methods import METHODS
 from benchmarks.suite.cells import fitting_methods, jobs_of
 from benchmarks.suite.display import Display
+from benchmarks.suite.drawing import CHUNK, PoolOrder, draw_pool
 from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
 from tracer_agents.cli import status_of, stoppable
 from tracer_agents.config.options import take_settings
 from tracer_env.errors import ConfigError
+from tracer_env.tasks.base import SPLITS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(words: list[str]) -> None:
     settings, words = take_settings(words)
     options = _parser().parse_args(words)
-    if settings and options.command is not _run:
-        raise ConfigError(f"--{next(iter(settings))}: settings belong to run; records are what they are")
+    if settings and options.command not in (_run, _pool):
+        raise ConfigError(f"--{next(iter(settings))}: settings belong to run and pool; records are what they are")
     with stoppable("what is answered is on disk: run the same command to go on"):
         options.command(options, settings)
 
@@ -62,7 +65,26 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--compare", default="tracer", help="the method that the others are compared with")
     report.set_defaults(command=_report)
     commands.add_parser("methods", help="list the methods").set_defaults(command=_methods)
+    _add_pool(commands.add_parser("pool", help="draw independent proposals and reviews of a split's questions"))
     return parser
+
+
+def _add_pool(pool: argparse.ArgumentParser) -> None:
+    pool.epilog = "--section.field VALUE pairs change the settings; the same command goes on after a kill"
+    pool.add_argument("--out", type=Path, required=True, help="the file; one for each split")
+    pool.add_argument("--split", choices=SPLITS, required=True)
+    pool.add_argument("--questions", type=int, required=True, help="how many different ones")
+    pool.add_argument("--draws", type=int, default=8, help="proposals per question and model")
+    pool.add_argument("--reviews", type=int, default=1, help="of each reviewed proposal, by its own model")
+    pool.add_argument(
+        "--reviewed-draws", type=int, help="only so many of the first proposals are reviewed; default: all"
+    )
+    pool.add_argument("--cross", action="store_true", help="every model reviews every model's proposals")
+    pool.add_argument("--preset", help="the settings to start from; by default those of --weights, or demo")
+    pool.add_argument("--seed", type=int, help="of questions and draws")
+    pool.add_argument("--weights", type=Path, metavar="RUN", help="a run, or one of its checkpoints: trained speakers")
+    pool.add_argument("--chunk", type=int, default=CHUNK, help="questions that are drawn, and put on disk, together")
+    pool.set_defaults(command=_pool)
 
 
 def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
@@ -137,6 +159,15 @@ def _report(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     from benchmarks.report import write
 
     print(*write(options.out, reference=options.compare), sep="\n")
+
+
+def _pool(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from tracer_agents.training.terminal import RichDisplay
+
+    named = {field.name: getattr(options, field.name) for field in fields(PoolOrder) if field.name != "settings"}
+    with RichDisplay() as display:
+        draw_pool(PoolOrder(settings=settings, **named), display)
+    print(f"{options.out}: {options.questions} questions")
 
 
 def _methods(options: argparse.Namespace, settings: dict[str, Any]) -> None:

@@ -51,9 +51,13 @@ def view_seed(episode_seed: int, voice: int, seen: tuple[str, ...], *, draw: int
     return derive_seed(episode_seed, "view", voice, *seen, draw, candidate)
 
 
-def pool_seed(episode_seed: int, agent: int, draw: int, review: int | None = None) -> int:
-    """The seed of an agent's independent proposal number ``draw``, or of its review number ``review`` of that."""
-    return derive_seed(episode_seed, "pool", agent, draw, *(() if review is None else (review,)))
+def pool_seed(episode_seed: int, agent: int, draw: int, review: int | None = None, reviewer: int | None = None) -> int:
+    """The seed of an agent's independent proposal number ``draw``, or of review number ``review`` of that.
+
+    ``reviewer`` is the agent that reviews; None: the proposer itself.
+    """
+    further = (number for number in (review, reviewer) if number is not None)
+    return derive_seed(episode_seed, "pool", agent, draw, *further)
 
 
 def token_uniforms(noise_seed: int, count: int) -> np.ndarray:

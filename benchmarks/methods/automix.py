@@ -7,7 +7,7 @@ that is below a threshold, the next member answers, and so on; the last one's an
 from collections.abc import Mapping, Sequence
 
 from benchmarks.methods.pooled import Decision, Rule, Setting, Tuning, Used, answer_of, cheapest_first, pooled
-from benchmarks.suite.pools import PooledQuestion
+from tracer_agents.rollout.pools import PooledQuestion
 from tracer_env.dialogue import Verdict
 
 
@@ -16,6 +16,9 @@ def _route(order: Sequence[int], k: int, threshold: float) -> Rule:
         used: list[Used] = []
         for member in order[:-1]:
             draw = question.members[member][0]
+            if draw.utterance.answer is None:  # nothing to be sure of
+                used.append(Used(member=member, draw=draw))
+                continue
             used.append(Used(member=member, draw=draw, reviews=k))
             verdicts = [review.verdict for review in draw.reviews[:k]]
             if verdicts and verdicts.count(Verdict.RIGHT) / len(verdicts) >= threshold:

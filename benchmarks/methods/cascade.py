@@ -20,7 +20,7 @@ from benchmarks.methods.pooled import (
     consistency,
     pooled,
 )
-from benchmarks.suite.pools import Draw, PooledQuestion
+from tracer_agents.rollout.pools import Draw, PooledQuestion
 
 _QUANTILES = np.linspace(0.0, 1.0, 21)
 _LAST = (1, 3)  # draws of the last member

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from benchmarks.methods.pooled import Decision, Rule, Setting, Tuning, Used, answer_of, pooled
-from benchmarks.suite.pools import PooledQuestion
+from tracer_agents.rollout.pools import PooledQuestion
 
 
 def _votes(member: int, k: int) -> Rule:

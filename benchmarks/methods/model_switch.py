@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.methods.pooled import Decision, Rule, Setting, Tuning, Used, answer_of, cheapest_first, pooled
-from benchmarks.suite.pools import Draw, PooledQuestion
+from tracer_agents.rollout.pools import Draw, PooledQuestion
 
 
 def internal_weight(draws: Sequence[Draw]) -> float:

@@ -14,7 +14,7 @@ from benchmarks.suite.bench import Bench
 from benchmarks.suite.fitting import main_price, price_point
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point
-from benchmarks.suite.pools import Draw, PooledQuestion, tokens_of
+from tracer_agents.rollout.pools import Draw, PooledQuestion, tokens_of
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, turn_record
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Mode, Role, RoundUsage, Turn, Utterance
@@ -138,7 +138,7 @@ def pooled(
 
     def prepare(bench: Bench) -> Prepared:
         config, plan = bench.config, bench.plan
-        agents = [use.agents[0] for use in config.models]
+        agents = [voice.agents[0] for voice in config.voices]
         training, test = bench.pool("train"), {each.episode.question.id: each for each in bench.pool("test")}
         prices = [config.utility.prices.of_agent(agent) for agent in agents]
         family = rules(Tuning(pool=training, prices=prices, draws=plan.draws, reviews=plan.reviews))

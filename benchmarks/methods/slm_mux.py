@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.methods.pooled import Decision, Rule, Setting, Tuning, Used, answer_of, consistency, pooled
-from benchmarks.suite.pools import PooledQuestion
+from tracer_agents.rollout.pools import PooledQuestion
 
 
 def _mux(k: int, accuracy: Sequence[float]) -> Rule:

@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite import pools, recordings
+from benchmarks.suite import recordings
 from benchmarks.suite.plan import Plan
-from benchmarks.suite.pools import Drawing, PooledQuestion
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
+from tracer_agents.rollout.pools import PooledQuestion
 from tracer_agents.runs.directory import RunDirectory
+from tracer_agents.runs.pools import header_of, load_pool, record_pool
+from tracer_agents.speakers.drawing import Drawing
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
@@ -177,17 +179,30 @@ class Bench:
     # pools
 
     def draw_pool(self, split: Split) -> None:
-        """Draws independent proposals of every model for a split's questions, with the initial speakers."""
-        plan = self.plan
+        """Draws independent proposals of every voice for a split's questions, with the initial speakers."""
+        plan, episodes = self.plan, self.episodes(split)
+        config = plan.config(self._label_of(split), self.seed)
+        reviewed = min(plan.reviewed_draws, plan.draws)
+        header = header_of(
+            config,
+            split=split,
+            questions=len(episodes),
+            draws=plan.draws,
+            reviews=plan.reviews,
+            reviewed_draws=reviewed,
+            cross=False,
+            chunk=plan.chunk,
+        )
         with self.parts(split=split) as parts:
             drawing = Drawing(
-                agents=[use.agents[0] for use in self.config.models],
+                agents=[voice.agents[0] for voice in config.voices],
                 speakers=parts.speakers,
                 task=parts.task,
                 draws=plan.draws,
                 reviews=plan.reviews,
+                reviewed_draws=reviewed,
             )
-            pools.record(self.pool_path(split), self.episodes(split), drawing, chunk=plan.chunk)
+            record_pool(self.pool_path(split), header, episodes, drawing.questions, chunk=plan.chunk)
 
     def pool(self, split: Split) -> tuple[PooledQuestion, ...]:
         """A pool that was drawn before.
@@ -195,7 +210,7 @@ class Bench:
         Raises:
             RunError: it was not, or not to its end.
         """
-        return pools.load(self.pool_path(split), self.episodes(split))
+        return load_pool(self.pool_path(split), self.episodes(split)).questions
 
     def pool_path(self, split: Split) -> Path:
         """Where a pool is kept."""

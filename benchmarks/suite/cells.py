@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.methods import METHODS, Method
-from benchmarks.suite import pools, recordings
+from benchmarks.suite import recordings
 from benchmarks.suite.answers import read_answers, read_begun
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
@@ -15,6 +15,7 @@ from benchmarks.suite.point import Point, cell_folder
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.runs.files import append_lines, locked, write_json, write_lines
+from tracer_agents.runs.pools import verify_pool
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
 from tracer_env.tasks.base import Split
@@ -67,7 +68,7 @@ class Job:
         elif self.kind == "record":
             recordings.read_rows(self.progress)
         elif self.kind == "pool":
-            pools.read_rows(self.progress)
+            verify_pool(self.progress)
         else:
             read_answers(self.progress)
 
@@ -217,7 +218,8 @@ def training_job(bench: Bench, recipe: Recipe) -> Job:
 
 def pool_job(bench: Bench, split: Split, sizes: Sizes = drawn) -> Job:
     """The drawing of a split's pool."""
-    return _job_per_question(bench, "pool", bench.out / "pools", bench.pool_path(split), split, sizes)
+    job = _job_per_question(bench, "pool", bench.out / "pools", bench.pool_path(split), split, sizes)
+    return replace(job, mark=b'{"question_id": ')  # the first row is the header
 
 
 def recording_job(bench: Bench, split: Split, recipe: Recipe | None, sizes: Sizes = drawn) -> Job:

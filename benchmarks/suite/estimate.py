@@ -144,7 +144,8 @@ def work_of(job: Job) -> Work:
         return generating(config, expansion(config.dialogue.rules), job.size)
     if job.kind == "pool":
         models, plan = len(config.models), job.bench.plan
-        return generating(config, Cost(proposals=models * plan.draws, reviews=models * plan.reviews), job.size)
+        reviewed = models * min(plan.reviewed_draws, plan.draws)
+        return generating(config, Cost(proposals=models * plan.draws, reviews=reviewed * plan.reviews), job.size)
     if job.recipe is not None:
         return training(job.bench, job.recipe)
     return generating(config, METHODS[job.method].cost(job.bench.plan), job.size) if job.method else Work()

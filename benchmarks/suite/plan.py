@@ -35,7 +35,8 @@ class Plan(BaseModel):
     )
     votes: int = Field(default=8, ge=1, description="samples per question of self-consistency and best-of-n")
     draws: int = Field(default=8, ge=1, description="independent proposals per question and model in a pool")
-    reviews: int = Field(default=4, ge=0, description="a model's reviews of its own first proposal in a pool")
+    reviews: int = Field(default=4, ge=0, description="a model's reviews of each of its reviewed proposals in a pool")
+    reviewed_draws: int = Field(default=1, ge=0, description="proposals of a model in a pool that it reviews")
     chunk: int = Field(default=256, ge=1, description="questions answered, and put on disk, together")
 
     @field_validator("methods")

@@ -15,7 +15,7 @@ from tracer_agents.config.sections import (
 )
 from tracer_agents.config.sources import PRESETS, dump_config, load_config
 from tracer_agents.config.speakers import MemberConfig, PolicyScheme, SpeakersConfig, policy_of
-from tracer_agents.config.team import ModelUse
+from tracer_agents.config.team import ModelUse, Voice
 
 __all__ = [
     "PRESETS",
@@ -34,6 +34,7 @@ __all__ = [
     "SpeakersConfig",
     "TaskConfig",
     "TrainerConfig",
+    "Voice",
     "dump_config",
     "load_config",
     "policy_of",

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from tracer_agents.config.engine import BackendConfig, Section
 from tracer_agents.config.fitting import Style, TokenLimits, default_limits, default_style
 from tracer_agents.config.speakers import SpeakersConfig
-from tracer_agents.config.team import ModelUse, models_of
+from tracer_agents.config.team import ModelUse, Voice, models_of, voices_of
 from tracer_env.cost import MOST_UTTERANCES, check_expandable, external_count, utterance_count
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
@@ -50,6 +50,11 @@ class DialogueConfig(Section):
     force_on_unparsed: bool = Field(
         default=False, description="force a proposal where the pending one has no readable answer"
     )
+    revisions: bool = Field(
+        default=True,
+        description="proposers see the pending solution and its review; false: every proposal is made from the "
+        "question alone",
+    )
     infoset: Literal["paper", "consensus", "recall"] = Field(
         default="consensus", description="what controllers know of the dialogue"
     )
@@ -73,6 +78,7 @@ class DialogueConfig(Section):
             rounds=self.rounds,
             schedule=self.schedule,
             force_on_unparsed=self.force_on_unparsed,
+            revisions=self.revisions,
         )
 
 
@@ -272,6 +278,14 @@ class Config(Section):
     def models(self) -> tuple[ModelUse, ...]:
         """The team's distinct models, each with the agents that speak with it."""
         return models_of(self.speakers, self.backend, self.dialogue.n_agents, learn=self.credit.train)
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """Who says the same of the same; what differs in price alone is one voice."""
+        free = {"price": 1.0, "prompt_price": 0.0}
+        return voices_of(
+            self.models, lambda agent: self.speakers.of_agent(agent).model_copy(update=free).model_dump_json()
+        )
 
     def of_model(self, use: ModelUse) -> Self:
         """The settings of a team of this model alone; frozen models are whole and learn nothing."""

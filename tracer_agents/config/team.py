@@ -1,6 +1,6 @@
 """Which models a team has, and which agents speak with each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,35 @@ class ModelUse:
     def qualified(self, policy: str) -> str:
         """The policy's name among those of all models."""
         return f"{self.label}.{policy}" if self.label else policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """Agents that say the same of the same: with one model, one policy for each role and equal settings.
+
+    Args:
+        label: names the voice among the team's.
+        agents: who speaks with it.
+    """
+
+    label: str
+    agents: tuple[int, ...]
+
+
+def voices_of(models: Iterable[ModelUse], settings: Callable[[int], str]) -> tuple[Voice, ...]:
+    """A team's distinct voices, model by model; ``settings`` tells what an agent says differently from others."""
+    voices: list[Voice] = []
+    for use in models:
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for agent in use.agents:
+            policies = (use.policy(role, agent) for role in Role)
+            alike.setdefault((settings(agent), *policies), []).append(agent)
+        name = use.label or Path(use.speakers.model).name or "model"
+        voices += [
+            Voice(label=name if len(alike) == 1 else f"{name}.{agents[0]}", agents=tuple(agents))
+            for agents in alike.values()
+        ]
+    return tuple(voices)
 
 
 def models_of(

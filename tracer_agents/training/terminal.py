@@ -32,6 +32,7 @@ _STAGES = {
     "parity": "comparing the engine with the learner",
     "before": "measuring the untrained team",
     "record": "recording what speakers say",
+    "pool": "drawing a pool",
     "train": "training",
     "validate": "choosing on validation questions",
     "after": "measuring the trained team",

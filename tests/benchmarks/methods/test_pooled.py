@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.methods import automix, cascade, member_votes, model_switch, slm_mux
 from benchmarks.methods.pooled import Tuning, answer_of, consistency, cost_of, outcomes, tune
-from benchmarks.suite.pools import Draw, PooledQuestion
+from tracer_agents.rollout.pools import Draw, PooledQuestion
 from tracer_agents.types import Episode
 from tracer_env.dialogue import Utterance, Verdict
 from tracer_env.rewards import Prices, Utility

@@ -9,10 +9,12 @@ import yaml
 
 from benchmarks.__main__ import main
 from benchmarks.studies.pair import Arm, report
-from benchmarks.suite import pools
 from tracer_agents.build import build
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
+from tracer_agents.rollout.pools import tokens_of
+from tracer_agents.runs.pools import header_of, load_pool, record_pool
+from tracer_agents.speakers.drawing import Drawing
 
 RIVALS = ["automix", "cascade", "member_votes", "model_switch", "slm_mux"]
 
@@ -34,8 +36,10 @@ def made(small_folder, twin_folder, small_settings, tmp_path_factory):
         path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
 
         def draw(path):
-            drawing = pools.Drawing(agents=[0, 1], speakers=parts.speakers, task=parts.task, draws=3, reviews=2)
-            pools.record(path, episodes, drawing, chunk=2)
+            sizes = {"draws": 3, "reviews": 2, "reviewed_draws": 1}
+            header = header_of(config, split="test", questions=5, **sizes, cross=True, chunk=2)
+            drawing = Drawing(agents=[0, 1], speakers=parts.speakers, task=parts.task, **sizes, cross=True)
+            record_pool(path, header, episodes, drawing.questions, chunk=2)
 
         draw(path)
         yield draw, episodes, path
@@ -43,15 +47,17 @@ def made(small_folder, twin_folder, small_settings, tmp_path_factory):
 
 def test_a_pool_holds_what_was_drawn(made):
     _, episodes, path = made
-    pool = pools.load(path, episodes)
+    pool = load_pool(path, episodes).questions
     assert [len(draws) for question in pool for draws in question.members] == [3, 3] * 5
     for question in pool:
         for draws in question.members:
             assert len({each.utterance.text for each in draws}) > 1 or draws[0].utterance.generated_tokens < 3
             assert all(each.utterance.mean_logp < 0 for each in draws)
-            assert len(draws[0].reviews) == (2 if draws[0].utterance.answer is not None else 0)
-            assert not any(each.reviews for each in draws[1:])
-    assert pools.tokens_of(pool) > 0
+            assert len(draws[0].reviews) == 2
+            assert not any(each.reviews or each.cross_reviews for each in draws[1:])
+        assert [len(question.reviews(member, 0, 1 - member)) for member in (0, 1)] == [2, 2]
+    assert any(question.reviews(0, 0, 1) != question.reviews(0, 0, 0) for question in pool)
+    assert tokens_of(pool) > 0
 
 
 def test_a_killed_pool_is_continued_to_the_same_bytes(made, tmp_path):
@@ -66,10 +72,10 @@ def test_a_killed_pool_is_continued_to_the_same_bytes(made, tmp_path):
 def test_a_damaged_line_is_named(made, tmp_path):
     _, episodes, path = made
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rows[3]["members"]["0"][0]["verdict"] = "MAYBE"
+    rows[3]["members"]["0-small"][0]["verdict"] = "MAYBE"
     (tmp_path / "pool.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(RunError, match=r"pool\.jsonl, line 4: not a question of a pool"):
-        pools.load(tmp_path / "pool.jsonl", episodes)
+        load_pool(tmp_path / "pool.jsonl", episodes)
 
 
 def test_rivals_run_from_the_command_and_learned_controllers_beside_them(
