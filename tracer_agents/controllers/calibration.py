@@ -115,8 +115,8 @@ def _decisions(tree: Tree) -> Iterator[Dialogue]:
 def _quantiles(values: np.ndarray, weights: np.ndarray, bins: int) -> tuple[float, ...]:
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order]) / weights.sum()
-    at = np.searchsorted(below, np.arange(1, bins) / bins)
-    return tuple(float(value) for value in np.unique(values[order][np.minimum(at, len(values) - 1)]))
+    places = np.searchsorted(below, np.arange(1, bins) / bins)
+    return tuple(float(value) for value in np.unique(values[order][np.minimum(places, len(values) - 1)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
