@@ -69,6 +69,7 @@ class Team:
             "schedule": dialogue.schedule,
             "infoset": dialogue.infoset,
             "force_on_unparsed": dialogue.force_on_unparsed,
+            "revisions": self.config.rules.revisions,
             "task": self.parts.task,
             "split": "test",
             "price_of_speech": dialogue.price_of_speech,
@@ -92,13 +93,14 @@ class Team:
 
     def _speak(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> SpokenText:
         spoken = [round_ for round_, mode in enumerate(info["prefix"], start=1) if mode == "1"]
+        shown = self.config.rules.revisions
         proposed = max((round_ for round_ in spoken if round_ % 2), default=0)
         view = View(  # the modes tell an empty utterance from none
             role=Role(info["role"]),
             agent=info["agent"],
             question=observation["question"],
             solution=observation["solution"] if proposed else None,
-            review=observation["review"] if any(round_ > proposed for round_ in spoken) else None,
+            review=observation["review"] if shown and any(round_ > proposed for round_ in spoken) else None,
             seed=info["noise_seed"],
         )
         [utterance] = self.parts.speakers.complete([view])
@@ -107,6 +109,8 @@ class Team:
             generated_tokens=utterance.generated_tokens,
             prompt_tokens=utterance.prompt_tokens,
             finish_reason=utterance.finish_reason,
+            mean_logp=utterance.mean_logp,
+            p_right=utterance.p_right,
         )
 
 
@@ -120,7 +124,7 @@ def load_controller(run: RunDirectory) -> TabularController:
     play = config.controllers.play
     if play == "validated":
         play = run.deployed_play()
-    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    infosets = Infosets(config.dialogue.infoset, config.rules)
     path = run.checkpoints.latest() / "controllers.npz"
     with reading(path):
         tables = RegretTables.load(path)

@@ -35,6 +35,7 @@ The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``prices`` | 1 each | what a token costs that an agent generates, > 0, one for each agent |
 | ``prompt_prices`` | 0 each | what a token costs that an agent is shown, ≥ 0, one for each agent |
 | ``force_on_unparsed`` | False | speaking is also forced in a proposal round whose pending solution has no answer |
+| ``revisions`` | True | a proposer whose pending solution was reviewed sees both; False: no agent sees reviews |
 | ``split`` | ``"train"`` | where questions come from: ``"train"``, ``"validation"``, ``"test"`` |
 | ``count_tokens`` | words | counts the tokens of a text that does not say it itself |
 | ``max_chars`` | 65536 | the bound of a question and of an utterance, in code points |
@@ -42,8 +43,9 @@ The rules alone, without this API, are ``tracer_env.dialogue``.
 
 ### Actions
 A controller's action is an integer, 0 or 1; the masked one raises ``IllegalMove``. A speaker's action is a ``str``.
-A ``SpokenText``, a ``str`` that carries ``generated_tokens``, ``prompt_tokens`` and ``finish_reason``, is believed;
-of any other text the tokens are counted by ``count_tokens``. Text longer than ``max_chars`` loses its middle and its
+A ``SpokenText``, a ``str`` that carries ``generated_tokens``, ``prompt_tokens``, ``finish_reason`` and the signals
+``mean_logp`` and, of a review, ``p_right``, is believed; of any other text the tokens are counted by ``count_tokens``,
+and signals are not known (None). Text longer than ``max_chars`` loses its middle and its
 finish reason is ``"length"``; NUL and lone surrogates become U+FFFD. Any other action raises ``InvalidAction``.
 A step that raises leaves the environment as it was.
 

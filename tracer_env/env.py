@@ -290,15 +290,17 @@ class raw_env(TurnBasedEnv):
             raise InvalidAction(f"{self.agent_selection} must speak: a text (str), got {_shown(action)}")
         text = usable_text(action, self.max_chars)
         proposing = self.dialogue.role is Role.PROPOSER
-        counted = action.generated_tokens if isinstance(action, SpokenText) else None
-        reason = action.finish_reason if isinstance(action, SpokenText) else FinishReason.STOP
+        spoken = action if isinstance(action, SpokenText) else SpokenText(action)
+        counted = spoken.generated_tokens
         return Utterance(
             text=text,
             answer=self.task.parse(text) if proposing else None,
             verdict=None if proposing else parse_verdict(text),
             generated_tokens=self._count_tokens(text) if counted is None else counted,
-            prompt_tokens=action.prompt_tokens if isinstance(action, SpokenText) else 0,
-            finish_reason=FinishReason.LENGTH if len(action) > self.max_chars else reason,
+            prompt_tokens=spoken.prompt_tokens,
+            finish_reason=FinishReason.LENGTH if len(action) > self.max_chars else spoken.finish_reason,
+            mean_logp=spoken.mean_logp,
+            p_right=None if proposing else spoken.p_right,
         )
 
     def _paid(self, state: Dialogue) -> dict[str, float]:

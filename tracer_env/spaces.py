@@ -3,7 +3,9 @@
 # Arguments from outside are checked, whatever their annotations say:
 # pyright: reportUnnecessaryIsInstance=false
 
+import math
 import re
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -82,14 +84,18 @@ class SpokenText(str):
         generated_tokens: tokens sampled, the end token included; None: the environment counts.
         prompt_tokens: tokens of the prompt.
         finish_reason: why generation ended: a ``FinishReason`` or its value, such as ``"length"``.
+        mean_logp: the mean log-probability of the generated tokens (natural log), ≤ 0; None: not known.
+        p_right: of a review, the probability that it says RIGHT, in [0, 1]; None: not known.
 
     Raises:
-        InvalidAction: a count that is not an integer ≥ 0, or an unknown finish reason.
+        InvalidAction: a count that is not an integer ≥ 0, an unknown finish reason, or a signal outside its range.
     """
 
     generated_tokens: int | None
     prompt_tokens: int
     finish_reason: FinishReason
+    mean_logp: float | None
+    p_right: float | None
 
     def __new__(
         cls,
@@ -98,17 +104,31 @@ class SpokenText(str):
         generated_tokens: int | None = None,
         prompt_tokens: int = 0,
         finish_reason: FinishReason | str = FinishReason.STOP,
+        mean_logp: float | None = None,
+        p_right: float | None = None,
     ) -> Self:
         for name, count in (("generated_tokens", generated_tokens), ("prompt_tokens", prompt_tokens)):
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
                 raise InvalidAction(f"{name} must be an integer ≥ 0, got {count!r}")
         if finish_reason not in list(FinishReason):
             raise InvalidAction(f"finish_reason must be one of {[*map(str, FinishReason)]}, got {finish_reason!r}")
+        for name, signal, least, most in (("mean_logp", mean_logp, -math.inf, 0.0), ("p_right", p_right, 0.0, 1.0)):
+            if signal is not None and not _within(signal, least, most):
+                wanted = "a finite number ≤ 0" if name == "mean_logp" else "a number from 0 to 1"
+                raise InvalidAction(f"{name} must be {wanted}, or None where it is not known, got {signal!r}")
         self = super().__new__(cls, text)
         self.generated_tokens = generated_tokens
         self.prompt_tokens = prompt_tokens
         self.finish_reason = FinishReason(finish_reason)
+        self.mean_logp = None if mean_logp is None else float(mean_logp)
+        self.p_right = None if p_right is None else float(p_right)
         return self
+
+
+def _within(signal: object, least: float, most: float) -> bool:
+    if isinstance(signal, bool) or not isinstance(signal, Real):
+        return False
+    return math.isfinite(signal) and least <= float(signal) <= most
 
 
 def usable_text(text: str, max_length: int) -> str:

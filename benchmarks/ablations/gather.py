@@ -138,7 +138,7 @@ def _trained(out: Path, resamples: int) -> list[Table]:
         outcomes = {label: replay.outcome(setting) for label, replay in replays.items()}
         measured.append(Measured(seed=seed, question_ids=replays[DEFAULT].question_ids, outcomes=outcomes))
         for label, replay in replays.items():
-            heard[label].append(speech(replay, bench.config.dialogue.rules))
+            heard[label].append(speech(replay, bench.config.rules))
     rows = _Compared.of(out, measured, resamples).rows(measured, DEFAULT)
     note = speech_table({label: _mean(speeches) for label, speeches in heard.items()})
     return [Table(who=f"trained speakers of {out.name}", extent=_extent(measured), rows=rows, note=note)]

@@ -58,7 +58,7 @@ class Setting:
         """The setting with which the benchmark's own methods are fitted."""
         config = plan.base
         return cls(
-            rules=config.dialogue.rules,
+            rules=config.rules,
             infoset=config.dialogue.infoset,
             minimiser=config.controllers.minimiser,
             weighting=config.weighting,

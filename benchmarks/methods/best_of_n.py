@@ -24,7 +24,7 @@ Sample = tuple[TurnRecord, ...]  # a proposal, and its review if it was read
 
 
 def _prepare(bench: Bench) -> Prepared:
-    parts, rules = bench.parts(), bench.config.dialogue.rules
+    parts, rules = bench.parts(), bench.config.rules
     rules = replace(rules, rounds=max(3, rules.rounds))  # there must be a round to review in
     point = of_samples(NAME, bench.plan.votes)
 

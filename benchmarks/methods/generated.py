@@ -27,7 +27,7 @@ def dialogues(
     point = Point(method=name)
 
     def prepare(bench: Bench) -> Prepared:
-        parts, rules = bench.parts(recipe), bench.config.dialogue.rules
+        parts, rules = bench.parts(recipe), bench.config.rules
         speakers = parts.greedy_speakers if greedy else parts.speakers
 
         def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
@@ -52,7 +52,7 @@ def votes(name: str, *, title: str, reference: str, recipe: Recipe | None = None
     """The method of independent answers and a majority: a record holds all votes, its points are the first k."""
 
     def prepare(bench: Bench) -> Prepared:
-        parts, rules = bench.parts(recipe), bench.config.dialogue.rules
+        parts, rules = bench.parts(recipe), bench.config.rules
         point = of_samples(name, bench.plan.votes)
 
         def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:

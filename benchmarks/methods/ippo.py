@@ -35,7 +35,7 @@ def _prepare(bench: Bench) -> Prepared:
     ppo = learner()
     config = bench.plan.config(bench.train_label, bench.seed)
     team = ppo.train(bench.recording("train"), config, build_task(config), steps=STEPS)
-    check = bench.recording("validation").trees(config.dialogue.rules)
+    check = bench.recording("validation").trees(config.rules)
     chosen = max((team, ppo.LikelierMode(team)), key=lambda controller: mean_utility(check, controller, config.utility))
     return played(bench, None, {POINT: chosen}, fitted_on=("train", "validation"))
 

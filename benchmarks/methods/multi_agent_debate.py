@@ -27,7 +27,7 @@ Answers = list[list[Utterance]]  # (questions, agents)
 
 
 def _prepare(bench: Bench) -> Prepared:
-    parts, rules = bench.parts(), bench.config.dialogue.rules
+    parts, rules = bench.parts(), bench.config.rules
 
     def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
         finals = hold(episodes, rules, parts.speakers)

@@ -117,7 +117,7 @@ def _rates(results: Results, scores: Scores, method: str) -> pd.DataFrame:
     column = scores.headline(method)
     if column is None:
         return pd.DataFrame()
-    rules = results.plan.base.dialogue.rules
+    rules = results.plan.base.rules
     records = [
         record
         for cell, points in results.records(method, scores.label)

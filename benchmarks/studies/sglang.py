@@ -79,7 +79,7 @@ def _measure(
     worker = CountingWorker(served.workers[0])
     backend.policies["shared"] = type(served)(workers=(worker,), weights=served.weights)
     backend.sync(0)
-    rules = config.dialogue.rules
+    rules = config.rules
     episodes = draw_episodes(speakers.task, "train", 0, questions, seed=0, phase="benchmark")
     starts = [transition(initial(rules, episode.question.text), Mode.SPEAK) for episode in episodes]
     prompts = [speakers.prompt_ids(view_of(start, 0)) for start in starts]

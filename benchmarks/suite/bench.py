@@ -65,7 +65,7 @@ class Bench:
     @property
     def infosets(self) -> Infosets:
         """What controllers know."""
-        return Infosets(self.config.dialogue.infoset, self.config.dialogue.rules)
+        return Infosets(self.config.dialogue.infoset, self.config.rules)
 
     @property
     def train_label(self) -> str:
@@ -155,7 +155,7 @@ class Bench:
 
     def record(self, split: Split, recipe: Recipe | None) -> None:
         """Expands a split's questions with the initial speakers or a recipe's, and keeps everything said."""
-        path, rules = self.recording_path(split, recipe), self.config.dialogue.rules
+        path, rules = self.recording_path(split, recipe), self.config.rules
         with self.parts(recipe, split) as parts:
             recordings.record(
                 path, self.episodes(split), rules, parts.speakers, parts.task, chunk=self.plan.chunk, voices=self.voices

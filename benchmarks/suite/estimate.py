@@ -141,7 +141,7 @@ def work_of(job: Job) -> Work:
     """What a job generates and trains on, at most."""
     config = job.bench.config
     if job.kind == "record":
-        return generating(config, expansion(config.dialogue.rules), job.size)
+        return generating(config, expansion(config.rules), job.size)
     if job.kind == "pool":
         models, plan = len(config.models), job.bench.plan
         reviewed = models * min(plan.reviewed_draws, plan.draws)
@@ -176,7 +176,7 @@ def training(bench: Bench, recipe: Recipe) -> Work:
     of one round. Checkpoints expand validation questions of their own.
     """
     config = bench.training_config(recipe)
-    schedule, credit, rules = Schedule.of(config), config.credit, config.dialogue.rules
+    schedule, credit, rules = Schedule.of(config), config.credit, config.rules
     checkpoints = sum(schedule.has_checkpoint(step) for step in range(1, schedule.steps + 1))
     work = generating(config, expansion(rules), checkpoints * config.evaluation.checkpoint_questions)
     for steps, own_rules, size in (

@@ -112,7 +112,7 @@ def train(recording: Recording, config: Config, source: Task, *, steps: int) -> 
     Args:
         steps: the controllers' decisions, forced ones included.
     """
-    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    infosets = Infosets(config.dialogue.infoset, config.rules)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchRL's, of versions and of what it will rename
         torch.manual_seed(config.seed)

@@ -29,7 +29,7 @@ REVIEWS = ("", "Verdict: RIGHT", "Verdict: WRONG", "Verdict: \0", "#### 7")
 
 def mixed_controller(config, states: Sequence[Dialogue]) -> TabularController:
     """Speaks with another chance at every infoset met in ``states``."""
-    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    infosets = Infosets(config.dialogue.infoset, config.rules)
     met = sorted({infosets.key(state) for state in states if not is_terminal(state) and not is_forced(state)})
     tables = RegretTables.empty().grown(met)
     speak = np.random.default_rng(0).uniform(0.1, 0.9, len(met))
@@ -108,7 +108,7 @@ def looped(small_parts, small_settings):
 
     config = load_config(overrides=small_settings)
     episodes = draw_episodes(small_parts.task, "test", 0, 64, seed=0, phase="loops")
-    trees = expand(episodes, config.dialogue.rules, small_parts.speakers, small_parts.task.grade)
+    trees = expand(episodes, config.rules, small_parts.speakers, small_parts.task.grade)
     controller = mixed_controller(config, [state for tree in trees for state in tree.states.values()])
     finals, _ = team_loop(Team(config, small_parts, controller), episodes)
     return episodes, controller, [said(final) for final in finals]
@@ -119,7 +119,7 @@ def test_the_model_says_the_same_in_every_loop_and_batch(small_config, looped, b
     episodes, controller, expected = looped
     config = small_config({"backend.batch_size": batch_size})
     parts = build(config)
-    rules = config.dialogue.rules
+    rules = config.rules
     assert [said(final) for final in rollout(episodes, rules, parts.speakers, controller)] == expected
     if batch_size > 1:
         trees = expand(episodes, rules, parts.speakers, parts.task.grade)
@@ -151,7 +151,7 @@ def test_empty_and_unruly_texts_play_alike(small_config, small_parts, schedule, 
         }
     )
     parts = scripted(small_parts, config)
-    rules, task = config.dialogue.rules, parts.task
+    rules, task = config.rules, parts.task
     episodes = [
         replace(one, question=replace(one.question, gold="7"))
         for one in draw_episodes(task, "test", 0, 30, seed=1, phase="loops")

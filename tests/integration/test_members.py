@@ -200,7 +200,7 @@ def test_the_empirical_game_counts_tokens_at_their_agents_prices(team):
     config = team(first={"train": False}, second={"train": False, "price": 4.0, "prompt_price": 0.5})
     with build(config) as parts:
         episodes = draw_episodes(parts.task, "test", 0, 3, seed=0, phase="test")
-        trees = expand(episodes, config.dialogue.rules, parts.speakers, parts.task.grade)
+        trees = expand(episodes, config.rules, parts.speakers, parts.task.grade)
         game = Trainer(config, parts).game(trees)
     leaves = [leaf for tree in trees for leaf in tree.leaves()]
     assert game.tokens.sum() == pytest.approx(sum(cost_of(leaf.usage()) for leaf in leaves))

@@ -20,7 +20,7 @@ from tracer_env.tasks.base import Question
 @pytest.fixture(scope="module")
 def team(small_settings) -> Team:
     config = load_config(overrides=small_settings)
-    infosets = Infosets(config.dialogue.infoset, config.dialogue.rules)
+    infosets = Infosets(config.dialogue.infoset, config.rules)
     return Team(config, build(config), TabularController.uniform(infosets))
 
 
@@ -67,7 +67,7 @@ def test_a_fork_hears_the_same_after_the_same_modes(team):
 def test_the_environment_is_the_one_trained_for_unless_overridden(team):
     env = team.env(price_of_speech=0.7, render_mode="ansi")
     raw = env.unwrapped
-    assert raw.rules == team.config.dialogue.rules
+    assert raw.rules == team.config.rules
     assert raw.infosets.name == team.config.dialogue.infoset
     assert raw.utility.price_of_speech == 0.7
     assert raw.utility.max_new_tokens == team.config.limits.longest
@@ -121,7 +121,7 @@ def test_each_agent_speaks_with_its_own_policy(small_settings):
         raw = env.unwrapped
         question = Question(id="?", text=raw.dialogue.question, gold="0")
         episode = Episode(question=question, seed=raw.episode_seed)
-        [rolled] = rollout([episode], config.dialogue.rules, parts.speakers, AlwaysSpeak())
+        [rolled] = rollout([episode], config.rules, parts.speakers, AlwaysSpeak())
         assert [turn.utterance.text for turn in rolled.turns] == looped
         return looped
 

@@ -339,6 +339,27 @@ class TestActions:
         said = env.dialogue.turns[1].utterance
         assert (said.generated_tokens, said.verdict) == (14, Verdict.RIGHT)
 
+    def test_signals_are_kept_and_are_unknown_of_plain_text(self, env):
+        for action in (1, SpokenText("answer 1", mean_logp=-0.25), 1, SpokenText("verdict: right", p_right=0.75)):
+            env.step(action)
+        proposal, review = (turn.utterance for turn in env.dialogue.turns)
+        assert (proposal.mean_logp, proposal.p_right) == (-0.25, None)
+        assert (review.mean_logp, review.p_right) == (None, 0.75)
+        for action in (1, "answer 2"):
+            env.step(action)
+        plain = env.dialogue.turns[2].utterance
+        assert (plain.mean_logp, plain.p_right) == (None, None)
+
+    @pytest.mark.parametrize("revisions", [True, False])
+    def test_reviews_are_seen_where_there_are_revisions(self, revisions):
+        env = debate_v0.env(rounds=3, revisions=revisions)
+        env.reset(seed=0)
+        for action in (1, "answer 1", 1, "verdict: wrong", 1):
+            env.step(action)
+        assert env.observe("proposer_1")["review"] == ("verdict: wrong" if revisions else "")
+        assert env.observe("proposer_1")["solution"] == "answer 1"
+        assert env.unwrapped.rules.revisions is revisions
+
     def test_finished_agents_take_none_only(self, env):
         for action in (1, "answer 1", 0, 0, 0, 0):
             env.step(action)

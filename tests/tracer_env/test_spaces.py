@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 from gymnasium.spaces import Dict
 from hypothesis import given
@@ -95,6 +96,33 @@ def test_spoken_text_knows_the_reasons_why_an_utterance_ends():
 def test_wrong_counts_are_refused(counts):
     with pytest.raises(InvalidAction, match=next(iter(counts))):
         SpokenText("hi", **counts)
+
+
+def test_spoken_text_carries_signals_which_are_unknown_unless_given():
+    said = SpokenText("hi", mean_logp=-0.5, p_right=1)
+    for twin in (said, copy.deepcopy(said), pickle.loads(pickle.dumps(said))):
+        assert (twin.mean_logp, twin.p_right) == (-0.5, 1.0)
+    assert (SpokenText("hi").mean_logp, SpokenText("hi").p_right) == (None, None)
+    assert SpokenText("hi", mean_logp=np.float32(-0.5)).mean_logp == -0.5
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        {"mean_logp": 0.1},
+        {"mean_logp": float("-inf")},
+        {"mean_logp": float("nan")},
+        {"mean_logp": "-1"},
+        {"p_right": 1.1},
+        {"p_right": -0.1},
+        {"p_right": float("nan")},
+        {"p_right": True},
+    ],
+)
+def test_signals_outside_their_range_are_refused(signal):
+    [(name, value)] = signal.items()
+    with pytest.raises(InvalidAction, match=rf"{name} must be a .*number .* got {value!r}"):
+        SpokenText("hi", **signal)
 
 
 def test_words_stand_in_for_tokens():

@@ -50,13 +50,13 @@ class DialogueConfig(Section):
     force_on_unparsed: bool = Field(
         default=False, description="force a proposal where the pending one has no readable answer"
     )
-    revisions: bool = Field(
-        default=True,
-        description="proposers see the pending solution and its review; false: every proposal is made from the "
-        "question alone",
-    )
     infoset: Literal["paper", "consensus", "recall"] = Field(
         default="consensus", description="what controllers know of the dialogue"
+    )
+    revisions: bool | None = Field(
+        default=None,
+        description="proposers see the pending solution and its review; false: every proposal is made from the "
+        "question alone; by default true where reviews are worked out (speakers.review)",
     )
     price_of_speech: float = Field(
         default=0.1, ge=0, description="λ, utility that a dialogue of the longest length costs"
@@ -65,20 +65,19 @@ class DialogueConfig(Section):
     @model_validator(mode="after")
     def _playable(self) -> Self:
         try:
-            _ = self.rules
+            _ = self.rules(revisions=True)
         except ConfigError as error:
             raise ValueError(f"dialogue.{error}") from error
         return self
 
-    @property
-    def rules(self) -> Rules:
-        """The rules of the game."""
+    def rules(self, *, revisions: bool) -> Rules:
+        """The rules of the game; ``revisions`` holds where the setting leaves it open."""
         return Rules(
             n_agents=self.n_agents,
             rounds=self.rounds,
             schedule=self.schedule,
             force_on_unparsed=self.force_on_unparsed,
-            revisions=self.revisions,
+            revisions=revisions if self.revisions is None else self.revisions,
         )
 
 
@@ -238,6 +237,20 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _verdicts_are_not_revised(self) -> Self:
+        if self.speakers.review == "verdict" and self.dialogue.revisions:
+            raise ValueError(
+                "dialogue.revisions: a review of one token (speakers.review: verdict) holds nothing that a proposer "
+                "could revise by; leave dialogue.revisions out, or set speakers.review: worked"
+            )
+        if self.speakers.review == "verdict" and self.credit.reviewer == "uplift":
+            raise ValueError(
+                "credit.reviewer: uplift pays a review for the proposal that it leads to, and no proposer sees one "
+                "of one token (speakers.review: verdict); leave credit.reviewer out, or set speakers.review: worked"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_member_per_agent(self) -> Self:
         members = len(self.speakers.members)
         if members not in (0, self.dialogue.n_agents):
@@ -256,7 +269,7 @@ class Config(Section):
             "evaluation.certificate_questions: 0": self.evaluation.certificate_questions > 0,
             "evaluation.checkpoint_questions: 0": self.evaluation.checkpoint_questions > 0,
         }
-        rules, remedies = self.dialogue.rules, [remedy for remedy, needed in fully.items() if needed]
+        rules, remedies = self.rules, [remedy for remedy, needed in fully.items() if needed]
         if remedies and utterance_count(rules) > MOST_UTTERANCES:
             raise ValueError(
                 f"dialogue.rounds: a question of {rules.rounds} rounds generates {utterance_count(rules):,} utterances "
@@ -268,6 +281,11 @@ class Config(Section):
             except ConfigError as error:
                 raise ValueError(f"dialogue.{error}") from error
         return self
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the game: proposers see reviews that are worked out, unless the settings say otherwise."""
+        return self.dialogue.rules(revisions=self.speakers.review == "worked")
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -361,7 +379,7 @@ class Config(Section):
         """The team's utility."""
         agents = [self.of_agent(agent) for agent in range(self.dialogue.n_agents)]
         return Utility.of_team(
-            self.dialogue.rules,
+            self.rules,
             price_of_speech=self.dialogue.price_of_speech,
             limits=[config.limits.longest for config in agents],
             prices=Prices(

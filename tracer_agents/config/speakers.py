@@ -10,6 +10,7 @@ from tracer_agents.config.fitting import Style
 from tracer_env.dialogue import Role
 
 PolicyScheme = Literal["shared", "per_role", "per_agent_role"]
+Review = Literal["worked", "verdict"]
 
 
 class MemberConfig(Section):
@@ -54,6 +55,11 @@ class SpeakersConfig(Section):
     )
     lora_targets: Literal["all-linear"] | list[str] = Field(
         default="all-linear", description="modules with adapters: endings of names, or every linear layer"
+    )
+    review: Review = Field(
+        default="worked",
+        description="worked: a review reasons and ends with its verdict; verdict: it is one token, whose probability "
+        "is known, and no proposer sees it",
     )
     style: Style | None = Field(default=None, description="prompt texts; by default those that suit the model")
     prompts: str | None = Field(

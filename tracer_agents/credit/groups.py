@@ -141,7 +141,7 @@ def _group_key(candidate: Candidate) -> tuple[str, int, Role, tuple[str, ...]]:
     """(question, agent, role, what determines the exact prompt)."""
     state = candidate.request.state
     shown: tuple[str, ...] = ()
-    if state.role is Role.REVIEWER or state.reviews_of_pending():
+    if state.role is Role.REVIEWER or (state.rules.revisions and state.reviews_of_pending()):
         turns = (state.pending, *state.reviews_of_pending()[-1:])
         shown = tuple(turn.utterance.text for turn in turns if turn and turn.utterance)
     return candidate.request.episode.question.id, state.agent, state.role, shown

@@ -42,7 +42,7 @@ class Examiner:
         return {
             method: play_team(
                 self.episodes,
-                self.config.dialogue.rules,
+                self.config.rules,
                 speakers,
                 controller,
                 self.parts.task,
@@ -62,7 +62,7 @@ class Examiner:
         """
         return play_baselines(
             self.episodes,
-            self.config.dialogue.rules,
+            self.config.rules,
             self.speakers,
             self.parts.task,
             utility=self.config.utility,

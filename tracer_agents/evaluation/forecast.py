@@ -85,7 +85,7 @@ def forecast(config: Config, work: Work) -> list[Forecast]:
 
 def _stages(config: Config, work: Work) -> Iterator[tuple[str, Split, int, Sequence[_Ask]]]:
     """Stage, split, how many questions, and what is asked per question."""
-    rules, evaluation, controllers = config.dialogue.rules, config.evaluation, config.controllers
+    rules, evaluation, controllers = config.rules, config.evaluation, config.controllers
     seats = list(enumerate(rules.seats, 1))
     nodes = [1 if round_ == 1 else 2 ** (round_ - 2) for round_, _ in seats]
     expanded = [_ask(round_, seat, count) for (round_, seat), count in zip(seats, nodes, strict=True)]

@@ -1,7 +1,7 @@
 """The record of one finished dialogue: what ``transcripts.jsonl`` holds and every metric is computed from."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
@@ -55,6 +55,11 @@ class TurnRecord:
     generated_tokens: int
     finish_reason: FinishReason | None
     omitted_characters: int = 0  # of quoted texts, which the prompt left out
+    mean_logp: float | None = None  # of the generated tokens; None: not known
+    p_right: float | None = None  # of a review, the probability that it says RIGHT; None: not known
+
+
+_WHERE_KNOWN = {"omitted_characters": 0, "mean_logp": None, "p_right": None}  # fields that are else left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +94,12 @@ class DialogueRecord:
         return self.turns[0].right is True
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, a line of ``transcripts.jsonl``; ``omitted_characters`` only where there are some."""
-        row = asdict(self)
-        for turn in row["turns"]:
-            if not turn["omitted_characters"]:
-                del turn["omitted_characters"]
-        return row
+        """Plain data, a line of ``transcripts.jsonl``; ``omitted_characters`` and signals only where there are some."""
+        turns = [
+            {name: value for name, value in asdict(turn).items() if _WHERE_KNOWN.get(name, ...) != value}
+            for turn in self.turns
+        ]
+        return {**asdict(replace(self, turns=())), "turns": turns}
 
 
 class Judge(Protocol):
@@ -171,6 +176,8 @@ def turn_record(turn: Turn, pending_right: bool) -> TurnRecord:
         generated_tokens=utterance.generated_tokens if utterance else 0,
         finish_reason=utterance.finish_reason if utterance else None,
         omitted_characters=utterance.omitted_characters if utterance else 0,
+        mean_logp=utterance.mean_logp if utterance else None,
+        p_right=utterance.p_right if utterance else None,
     )
 
 

@@ -81,8 +81,7 @@ def cuts(view: View, longest: tuple[int, int]) -> tuple[int, ...]:
 def view_of(state: Dialogue, seed: int) -> View:
     """What the active speaker of ``state`` sees."""
     solution = state.pending.utterance.text if state.pending and state.pending.utterance else None
-    shown = state.role is Role.REVIEWER or state.rules.revisions
-    reviews = state.reviews_of_pending() if shown else ()
+    reviews = state.reviews_of_pending() if state.rules.revisions else ()
     review = reviews[-1].utterance.text if reviews and reviews[-1].utterance else None
     return View(
         role=state.role, agent=state.agent, question=state.question, solution=solution, review=review, seed=seed
@@ -91,7 +90,7 @@ def view_of(state: Dialogue, seed: int) -> View:
 
 def mean_logp(logps: Sequence[float] | None) -> float | None:
     """The mean log-probability of some tokens; None: there are none, or they are not known."""
-    return sum(logps) / len(logps) if logps else None
+    return min(sum(logps) / len(logps), 0.0) if logps else None  # a server's rounding may exceed 0
 
 
 class ViewSpeakers(Protocol):

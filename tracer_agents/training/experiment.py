@@ -158,7 +158,7 @@ class Training:
 
 def expansion_notes(config: Config) -> list[str]:
     """How many utterances each question of a step takes, where dialogues are long enough for it to matter."""
-    rules = config.dialogue.rules
+    rules = config.rules
     if config.controllers.expansion == "full":
         utterances = utterance_count(rules)
     else:
@@ -307,7 +307,7 @@ def _asked(config: Config, task: Task, speakers: Sequence[ReplaySpeaker]) -> lis
 def _ballots(config: Config, speaker: ReplaySpeaker, task: Task, episodes: Sequence[Episode]) -> list[DialogueRecord]:
     """One ballot per question, of as many recorded samples as every question has."""
     votes = min(len(speaker.samples_of(episode.question)) for episode in episodes)
-    return sample_answers(episodes, config.dialogue.rules, speaker, task, votes=votes, phase="after", seed=config.seed)
+    return sample_answers(episodes, config.rules, speaker, task, votes=votes, phase="after", seed=config.seed)
 
 
 def _recorded_model(

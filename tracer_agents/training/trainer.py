@@ -55,7 +55,7 @@ class Trainer:
         self.config = config
         self.parts = parts
         self.schedule = Schedule.of(config)
-        self.rules = config.dialogue.rules
+        self.rules = config.rules
         self.infosets = Infosets(config.dialogue.infoset, self.rules)
         self.tables = RegretTables.empty()
         self.regret = RunRegret(self.rules.n_agents)

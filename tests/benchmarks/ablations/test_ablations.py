@@ -290,7 +290,7 @@ def benchmark(tmp_path) -> Path:
         for split in SPLITS:
             path = bench.recording_path(split, recipe)
             path.parent.mkdir(parents=True)
-            recordings.record(path, bench.episodes(split), bench.config.dialogue.rules, Guessing(), task, chunk=8)
+            recordings.record(path, bench.episodes(split), bench.config.rules, Guessing(), task, chunk=8)
     return out
 
 

@@ -26,6 +26,14 @@ CONTRADICTIONS = [
         {"controllers": {"expansion": "external"}, "credit": {"reviewer": "uplift"}},
         ["credit.reviewer", "controllers.expansion", "default"],
     ),
+    (
+        {"speakers": {"review": "verdict"}, "dialogue": {"revisions": True}},
+        ["dialogue.revisions", "speakers.review: worked"],
+    ),
+    (
+        {"speakers": {"review": "verdict"}, "credit": {"reviewer": "uplift"}},
+        ["credit.reviewer: uplift", "speakers.review: worked"],
+    ),
     ({"evaluation": {"certificate_questions": 1}}, ["evaluation.certificate_questions", "at least 2"]),
     ({"evaluation": {"checkpoint_questions": 1}}, ["evaluation.checkpoint_questions", "at least 2"]),
 ]
@@ -79,3 +87,19 @@ def test_dialogues_too_long_to_be_expanded_are_refused_with_the_settings_that_he
     assert load_config(overrides=long | settings | {"controllers.expansion": "external"}).dialogue.rounds == 21
     with pytest.raises(ConfigError, match="4,096 are the most; choose fewer rounds"):
         load_config(overrides=long | settings | {"controllers.expansion": "external", "dialogue.n_agents": 1})
+
+
+@pytest.mark.parametrize(
+    ("review", "revisions", "seen"),
+    [
+        ("worked", None, True),
+        ("verdict", None, False),
+        ("worked", True, True),
+        ("worked", False, False),
+        ("verdict", False, False),
+    ],
+)
+def test_proposers_see_reviews_that_are_worked_out_unless_the_settings_say_otherwise(review, revisions, seen):
+    config = Config.model_validate({"speakers": {"review": review}, "dialogue": {"revisions": revisions}})
+
+    assert config.rules.revisions is seen

@@ -48,11 +48,11 @@ def episode(number: int = 0) -> Episode:
 
 
 def groups_of(
-    say, controller=None, *, episodes=None, rounds=3, n_agents=2, uplift=False, size=3
+    say, controller=None, *, episodes=None, rounds=3, n_agents=2, uplift=False, size=3, revisions=True
 ) -> tuple[Groups, Script]:
     """The groups on the lines that ``controller`` plays, and the speakers with only the calls made for groups."""
     speakers = Script(say)
-    rules = Rules(n_agents=n_agents, rounds=rounds)
+    rules = Rules(n_agents=n_agents, rounds=rounds, revisions=revisions)
     trees = expand(episodes or [episode()], rules, speakers, grade)
     lines = play(trees, controller or AlwaysSpeak())
     speakers.calls.clear()
@@ -174,6 +174,25 @@ def test_reviews_of_unlike_solutions_are_unlike_groups():
             )
         )
     assert counted == [2, 1]
+
+
+@pytest.mark.parametrize(("revisions", "groups"), [(True, 3), (False, 1)])
+def test_proposals_of_one_agent_are_one_group_where_no_proposer_sees_a_review(revisions, groups):
+    """Rounds 1, 3 and 5 of one agent, reviewed in between: without revisions their prompts are the same."""
+    numbered = iter(range(1_000))
+
+    def say(request: SpeakRequest) -> Utterance:
+        if request.state.role is Role.REVIEWER:
+            return review(Verdict.RIGHT)
+        return propose(RIGHT, note=f"{next(numbered)} ")
+
+    sampled, _ = groups_of(say, n_agents=1, rounds=5, revisions=revisions)
+    of_proposals = {
+        group
+        for group, candidate in zip(sampled.group, sampled.candidates, strict=True)
+        if candidate.role is Role.PROPOSER
+    }
+    assert len(of_proposals) == groups
 
 
 def test_uplift_pays_a_review_for_the_proposal_after_it():

@@ -37,7 +37,7 @@ def test_what_is_played_is_in_the_tree(player):
 def test_agents_take_turns_and_learn_from_fewer_utterances(small_config):
     config = small_config(EXTERNAL)
     trainer = Trainer(config, build(config))
-    rules, questions = config.dialogue.rules, config.trainer.questions_per_step
+    rules, questions = config.rules, config.trainer.questions_per_step
     known: list[set[int]] = []
     for number in (1, 2):
         report = trainer.step(number)
@@ -56,7 +56,7 @@ def test_a_line_of_its_own_is_expanded(small_config):
     trainer = Trainer(config, build(config), AlwaysSpeak())
     report = trainer.step(1)
     assert report.speak_rate == 1.0
-    assert report.utterances == config.trainer.questions_per_step * external_count(config.dialogue.rules, 1).most
+    assert report.utterances == config.trainer.questions_per_step * external_count(config.rules, 1).most
 
 
 def test_speakers_learn_too(small_config):

@@ -1,6 +1,7 @@
 """What a finished dialogue leaves behind."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -189,8 +190,29 @@ def test_a_kind_is_kept_and_one_that_does_not_exist_is_refused():
 
 @pytest.mark.parametrize("verdict", [Verdict.WRONG, None])
 def test_an_utterance_comes_back_from_json_as_it_was(verdict):
-    spoken = Utterance(text="7", answer="7", verdict=verdict, finish_reason=FinishReason.FAILED, mean_logp=-0.25)
+    spoken = Utterance(
+        text="7", answer="7", verdict=verdict, finish_reason=FinishReason.FAILED, mean_logp=-0.25, p_right=0.5
+    )
     again = utterance_from_json(json.loads(json.dumps(utterance_as_json(spoken))))
     assert again == spoken
     assert again.finish_reason is FinishReason.FAILED  # not its name alone
     assert again.verdict is verdict
+
+
+def test_signals_are_written_where_they_are_known_and_read_back():
+    sure = replace(proposal("4"), mean_logp=-0.25)
+    judged = replace(verdict(Verdict.RIGHT), mean_logp=0.0, p_right=0.0)
+    made = record(sure, judged, None)
+    row = json.loads(json.dumps(made.as_json()))
+
+    assert [(turn.get("mean_logp"), turn.get("p_right")) for turn in row["turns"]] == [
+        (-0.25, None),
+        (0.0, 0.0),  # zero is a number, and no unknown
+        (None, None),
+    ]
+    assert ["p_right" in turn for turn in row["turns"]] == [False, True, False]
+    assert record_from_json(row) == made
+    for turn in row["turns"]:  # as they were written before there were signals
+        turn.pop("mean_logp", None)
+        turn.pop("p_right", None)
+    assert [(turn.mean_logp, turn.p_right) for turn in record_from_json(row).turns] == [(None, None)] * 3
