@@ -140,12 +140,17 @@ def _dry_run(plan: Plan, out: Path, gpu: str | None) -> None:
     estimates = estimate(left, DEVICES[gpu])
     total = sum((job.work for job in estimates), Work())
     table = Table(Column("job", no_wrap=True), title="millions of tokens, and hours of one device, by formula")
-    for heading in ("generations", "generated", "of prompts", "trained on", f"hours, {gpu}"):
+    priced = any(job.money for job in estimates)  # of a money that nobody named there is nothing to say
+    for heading in ("generations", "generated", "of prompts", "trained on", f"hours, {gpu}", *["money"] * priced):
         table.add_column(heading, justify="right", no_wrap=True)
     for job in estimates:
-        table.add_row(job.job.name, *_figures(job.work, job.hours))
+        table.add_row(job.job.name, *_figures(job.work, job.hours), *[f"{job.money:,.2f}"] * priced)
     table.add_section()
-    table.add_row(f"{len(left)} of {len(jobs)} jobs left", *_figures(total, sum(job.hours for job in estimates)))
+    table.add_row(
+        f"{len(left)} of {len(jobs)} jobs left",
+        *_figures(total, sum(job.hours for job in estimates)),
+        *[f"{sum(job.money for job in estimates):,.2f}"] * priced,
+    )
     console = Console()
     Console(width=max(console.width, 120)).print(table)
 

@@ -38,9 +38,13 @@ def digest(*parts: bytes) -> str:
 
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:
-    """Weights and regret tables of the newest checkpoint."""
+    """Weights and regret tables of the newest checkpoint; adapters and the models of a team have folders of theirs."""
     newest = max((folder / "checkpoints").glob("step_*"), key=lambda path: int(path.name.partition("_")[2]))
-    loaded = {name: array for file in sorted(newest.glob("*.safetensors")) for name, array in load_file(file).items()}
+    loaded = {
+        f"{file.relative_to(newest)}:{name}": array
+        for file in sorted(newest.rglob("*.safetensors"))
+        for name, array in load_file(file).items()
+    }
     for file in ("controllers.npz", "regret.npz"):
         with np.load(newest / file) as stored:
             loaded |= {f"{file}:{name}": stored[name] for name in stored.files}

@@ -1,9 +1,10 @@
 """What a method may use in one cell: questions, speakers, trained speakers, and recorded trees."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.suite import recordings
 from benchmarks.suite.plan import Plan
@@ -41,6 +42,19 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExaminedParts(Parts):
+    """Parts whose engines are examined as soon as they are open; entering raises what ``require`` does."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            super().__enter__()
+            opened.push(super().__exit__)
+            require(self.gate())
+            opened.pop_all()
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """One (task, seed) of a plan.
 
@@ -75,7 +89,7 @@ class Bench:
     def parts(self, recipe: Recipe | None = None, split: Split = "test") -> Parts:
         """The task of a split with the initial speakers, or with those of a recipe that was trained before.
 
-        To be used in a ``with``.
+        To be used in a ``with``, at the beginning of which the engines are examined.
 
         Raises:
             RunError: the recipe has not been trained.
@@ -86,8 +100,7 @@ class Bench:
             weights = self.run(recipe).checkpoints.latest()
         config = self.plan.config(self._label_of(split), self.seed)
         parts = build(config, weights=weights)
-        require(parts.gate())
-        return parts
+        return ExaminedParts(**{each.name: getattr(parts, each.name) for each in fields(parts)})
 
     # training
 

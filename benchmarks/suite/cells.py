@@ -12,6 +12,7 @@ from benchmarks.suite.answers import read_answers, read_begun
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point, cell_folder
+from tracer_agents.config import Config
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.runs.files import append_lines, locked, write_json, write_lines
@@ -151,14 +152,9 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
         sizes: tells the number of questions; by default the data is loaded for it.
 
     Raises:
-        ConfigError: a method that does not exist.
+        ConfigError: a method that does not exist, or that the plan's team cannot have.
     """
-    unknown = [name for name in plan.methods if name not in METHODS]
-    if unknown:
-        raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {', '.join(sorted(METHODS))}")
-    alone = len(plan.base.models) == 1
-    if alone and (needing := [name for name in plan.methods if METHODS[name].several_models]):
-        raise ConfigError(f"methods: {needing[0]} is for teams of several models; set speakers.members, or drop it")
+    _check_methods(plan)
     jobs: dict[str, Job] = {}
     for seed in plan.seeds:
         for label in plan.tasks:
@@ -169,13 +165,38 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: ("train", "record", "pool", "cell").index(job.kind))
 
 
+def _check_methods(plan: Plan) -> None:
+    unknown = [name for name in plan.methods if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {', '.join(sorted(METHODS))}")
+    alone = len(plan.base.models) == 1
+    if alone and (needing := [name for name in plan.methods if METHODS[name].several_models]):
+        raise ConfigError(f"methods: {needing[0]} is for teams of several models; set speakers.members, or drop it")
+    training = [name for name in plan.methods if METHODS[name].recipes]
+    if training and not _can_train(plan.base):
+        raise ConfigError(
+            f"methods: {training[0]} trains speakers, and the settings leave none to train: chat servers "
+            "(backend.name: openai) keep their weights; drop it, or take 'all', which leaves out what cannot be had"
+        )
+    if training:
+        plan.base.require_trainable()
+
+
+def _can_train(config: Config) -> bool:
+    """Whether some speaker's weights are at hand."""
+    return any(use.backend.trainable and use.trained for use in config.models)
+
+
 def fitting_methods(plan: Plan) -> list[str]:
-    """All methods that make sense for the plan's team: rivals of teams need several models, lone agents one."""
-    several = len(plan.base.models) > 1
+    """All methods that make sense for the plan's team.
+
+    Rivals of teams need several models, lone agents one, and methods that train speakers some whose weights are here.
+    """
+    several, trainable = len(plan.base.models) > 1, _can_train(plan.base)
 
     def fits(method: Method) -> bool:
         alone = any("dialogue.n_agents" in recipe.settings for recipe in method.recipes)
-        return not alone if several else not method.several_models
+        return (trainable or not method.recipes) and (not alone if several else not method.several_models)
 
     return sorted(name for name, method in METHODS.items() if fits(method))
 

@@ -2,7 +2,8 @@
 
 Every assumption is a constant below. Estimates are meant to be right within a factor of two or three: enough to tell
 an hour from a week. What runs side by side in truth is added up here, no prompt is taken as cached, and every group
-is taken to be trained on. Whether a model fits into a device's memory is not checked.
+is taken to be trained on. Whether a model fits into a device's memory is not checked. What chat servers generate takes
+no hours of a device, and costs what their prices say.
 """
 
 import re
@@ -17,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from benchmarks.methods import METHODS, Cost
 from benchmarks.suite.bench import Bench, Recipe
 from benchmarks.suite.cells import Job
-from tracer_agents.build import SHIPPED
+from tracer_agents.build import SHIPPED, prices_of
 from tracer_agents.config import Config
 from tracer_agents.rollout.tree import Tree, expand, play
 from tracer_agents.speakers.model import view_of
@@ -107,11 +108,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A job's work and the hours it takes on a device."""
+    """A job's work, the hours it takes on a device, and what chat servers charge for it, in the prices' currency."""
 
     job: Job
     work: Work
     hours: float
+    money: float = 0.0
 
 
 def estimate(jobs: Iterable[Job], device: Device) -> list[Estimate]:
@@ -123,7 +125,8 @@ def estimate(jobs: Iterable[Job], device: Device) -> list[Estimate]:
     made = []
     for job in jobs:
         work = work_of(job)
-        made.append(Estimate(job=job, work=work, hours=seconds(work, job.bench.config, device) / 3600))
+        config = job.bench.config
+        made.append(Estimate(job=job, work=work, hours=seconds(work, config, device) / 3600, money=money(work, config)))
     return made
 
 
@@ -243,23 +246,31 @@ def _own_text(prompts: Prompts, role: Role, solution: str | None, review: str | 
 
 
 def seconds(work: Work, config: Config, device: Device) -> float:
-    """How long work takes on a device, generating and training one after the other."""
-    models = [model_of(use.speakers.model) for use in config.models]
-    model = max(models, key=lambda each: each.parameters)  # of a team, as if its largest spoke for everybody
-    served = config.backend.served
+    """How long work takes on a device, generating and training one after the other; 0 where only chat servers speak."""
+    local = [(model_of(use.speakers.model), use.backend) for use in config.models if use.backend.trainable]
+    if not local:
+        return 0.0
+    model, backend = max(local, key=lambda each: each[0].parameters)  # as if the team's largest spoke for everybody
+    served = backend.served
     dtype = "bfloat16" if served else config.speakers.dtype
     generating = generation_seconds(
         work,
         model,
         device,
         dtype=dtype,
-        batch=config.backend.under_way if served else config.backend.batch_size,
-        step_seconds=STEP_SECONDS[config.backend.name],
+        batch=backend.under_way if served else backend.batch_size,
+        step_seconds=STEP_SECONDS[backend.name],
     )
     references = 1.0 if config.gspo.kl else 0.0
     return generating + training_seconds(
         work.trained_tokens, model, device, dtype=config.speakers.dtype, references=references
     )
+
+
+def money(work: Work, config: Config) -> float:
+    """What chat servers charge for work: as if the dearest of the team's models there spoke for everybody."""
+    remote = [prices_of(use.backend) for use in config.models if not use.backend.trainable]
+    return max((prices.of(work.prompt_tokens, work.generated_tokens) for prices in remote), default=0.0)
 
 
 def generation_seconds(

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from benchmarks.suite.cells import Job, jobs_of
 from benchmarks.suite.plan import Plan, dump_plan, make_plan, read_plan
+from tracer_agents.build import check_keys
 from tracer_agents.errors import RunError
 from tracer_agents.runs.files import write_text
 from tracer_env.errors import ConfigError, TracerError
@@ -32,8 +33,11 @@ def open_plan(plan: Plan, out: Path) -> None:
         stored = make_plan(read_plan(path), str(path))
         growing = {"methods", "tasks", "train_tasks", "seeds"}
         changed = [
-            name for name in Plan.model_fields if name not in growing and getattr(stored, name) != getattr(plan, name)
+            name
+            for name in Plan.model_fields
+            if name not in {*growing, "preset", "settings"} and getattr(stored, name) != getattr(plan, name)
         ]
+        changed += [] if stored.base.binding == plan.base.binding else ["preset or settings"]
         changed += [f"tasks.{label}" for label, task in stored.tasks.items() if plan.tasks.get(label, task) != task]
         if changed:
             raise RunError(f"{out}: holds records of a plan with another {', '.join(changed)}; choose another --out")
@@ -56,9 +60,11 @@ def run_plan(plan: Plan, out: Path, *, jobs: int, watch: Watch) -> list[Job]:
         jobs, watch: as of ``run_jobs``.
 
     Raises:
-        ConfigError: a method that does not exist, or several processes for a backend that takes one.
+        ConfigError: a method that does not exist or that the plan's team cannot have, a key that is not set, or several
+            processes for a backend that takes one.
         RunError: some jobs failed; all others that could be done are done.
     """
+    check_keys(plan.base)
     todo = jobs_of(plan, out)
     open_plan(plan, out)
     run_jobs(todo, plan, jobs=jobs, watch=watch)
