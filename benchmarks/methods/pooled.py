@@ -150,7 +150,10 @@ def pooled(
 
         def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
             return {
-                point: [_record(test[each.question.id], rule, agents, point, bench.seed) for each in episodes]
+                point: [
+                    answered(test[each.question.id], rule(test[each.question.id]), agents, point, bench.seed)
+                    for each in episodes
+                ]
                 for point, rule in chosen.items()
             }
 
@@ -166,19 +169,23 @@ def pooled(
         title=title,
         reference=reference,
         prepare=prepare,
-        cost=_nothing_more,
+        cost=nothing_more,
         pools=("train", "test"),
         several_models=several_models,
         setting=main_price,
     )
 
 
-def _nothing_more(plan: Plan) -> Cost:
+def nothing_more(plan: Plan) -> Cost:
+    """A method that is replayed generates nothing beyond its pools."""
     return Cost()
 
 
-def _record(question: PooledQuestion, rule: Rule, agents: Sequence[int], point: Point, seed: int) -> DialogueRecord:
-    decision, asked = rule(question), question.episode.question
+def answered(
+    question: PooledQuestion, decision: Decision, agents: Sequence[int], point: Point, seed: int
+) -> DialogueRecord:
+    """The record of a rule's decision on a question."""
+    asked = question.episode.question
     return DialogueRecord(
         method=point.label,
         phase=PHASE,

@@ -495,6 +495,10 @@ def test_every_record_says_its_kind(bench):
     kinds = {name: {record.kind for record in records(bench, name)} for name in NAMES}
     assert kinds["multi_agent_debate"] == {Kind.MULTI_AGENT_DEBATE}
     for name, kind in kinds.items():
-        ballots = "votes" in name or name in ("self_consistency", "single_gspo", "single_grpo", "best_of_n")
+        ballots = (
+            METHODS[name].pools
+            or "votes" in name
+            or name in ("self_consistency", "single_gspo", "single_grpo", "best_of_n")
+        )
         if name != "multi_agent_debate":
             assert kind == {Kind.BALLOT if ballots else Kind.DIALOGUE}, name
