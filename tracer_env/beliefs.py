@@ -67,7 +67,7 @@ class Belief:
 
     def pending(self, state: Dialogue) -> float:
         """The probability that the pending answer is right; 0 where none can be read."""
-        return 0.0 if state.answer is None else self.probability(_features(state.answer, _heard(state)))
+        return 0.0 if state.answer is None else self.probability(pending_evidence(state))
 
     def bin(self, state: Dialogue) -> int:
         """The bin of the pending answer's probability."""
@@ -105,6 +105,11 @@ def evidence(state: Dialogue) -> dict[str, tuple[float, ...]]:
     """What is known of every readable answer: its ``FEATURES``, by answer, the first given first."""
     heard = _heard(state)
     return {answer: _features(answer, heard) for answer in heard.counts if answer is not None}
+
+
+def pending_evidence(state: Dialogue) -> tuple[float, ...]:
+    """The ``FEATURES`` of the pending answer; all zero where none can be read."""
+    return (0.0,) * len(FEATURES) if state.answer is None else _features(state.answer, _heard(state))
 
 
 def _heard(state: Dialogue) -> _Heard:

@@ -8,16 +8,16 @@ This page is the environment's documentation.
 | Make | ``debate_v0.env()``, ``debate_v0.parallel_env()``, ``pettingzoo.make("aec", "tracer/debate_v0")`` |
 | Agents | ``controller_i``, ``proposer_i``, ``reviewer_i`` for ``i < n_agents``; 3 · ``n_agents`` in all |
 | Actions | controllers: ``Discrete(2)``; proposers and reviewers: text |
-| Observations | controllers: infoset features and an action mask; proposers and reviewers: text |
+| Observations | controllers: infoset features and an action mask, signals if wanted; proposers and reviewers: text |
 | Turn-based | one agent acts at a time, through either API |
 
 ### The game
 A dialogue of ``rounds`` rounds (odd) answers one question. Odd rounds are proposal rounds, even rounds are review
 rounds. In each round the active agent's controller chooses 0 (SKIP) or 1 (SPEAK); if it speaks, the active agent's
 proposer or reviewer says one text. A proposal replaces the pending solution, also when no answer can be read from
-it; a review judges the pending solution RIGHT or WRONG. The answer read from the pending solution after the last
-round is the team's answer. In round 1 nothing is pending, so speaking is forced: the action mask says so.
-The rules alone, without this API, are ``tracer_env.dialogue``.
+it; a review judges the pending solution RIGHT or WRONG. After the last round the team answers by ``answer_rule``, by
+default with the answer read from the pending solution. In round 1 nothing is pending, so speaking is forced: the action
+mask says so. The rules alone, without this API, are ``tracer_env.dialogue``.
 
 ``schedule="rotate"``: in cycle c (a proposal round and the review round after it) agent c mod N proposes and agent
 (c + 1) mod N reviews. ``schedule="parity"``: agent (round − 1) mod N is active.
@@ -28,7 +28,13 @@ The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``n_agents`` | 2 | N ≥ 1 |
 | ``rounds`` | 5 | R ≥ 1, odd |
 | ``schedule`` | ``"rotate"`` | who is active: ``"rotate"`` or ``"parity"`` |
-| ``infoset`` | ``"consensus"`` | ``"paper"``, ``"consensus"``, ``"recall"``: what controllers know |
+| ``infoset`` | ``"consensus"`` | ``"paper"``, ``"consensus"``, ``"recall"``, ``"belief"``: what controllers know |
+| ``answer_rule`` | ``"pending"`` | what the team answers: ``"pending"``, ``"plurality"``, ``"belief"`` |
+| ``belief`` | None | a ``tracer_env.beliefs.Belief``: what ``"belief"`` means for ``infoset`` and ``answer_rule`` |
+| ``signals`` | False | controllers also observe what is known of the pending answer, unbinned |
+| ``revisions`` | True | a proposer sees the pending solution and its review; False: proposals are independent |
+| ``sharing`` | ``"prefix"`` | what ``info["noise_seed"]`` depends on: modes, or ``"view"``: what is seen |
+| ``voices`` | all alike | which agents speak alike, a number for each; only sharing by view asks |
 | ``task`` | ``"arithmetic"`` | a name for ``tracer_env.tasks.make_task``, or a ``Task`` |
 | ``price_of_speech`` | 0.1 | λ ≥ 0 |
 | ``max_new_tokens`` | 256 | the most tokens of an utterance, for all agents or for each: the unit of the cost |
@@ -52,13 +58,16 @@ A step that raises leaves the environment as it was.
 ### Observations
 Controllers: ``{"observation": float32 (n_features,), "action_mask": int8 (2,)}``. The features are one-hot features of
 the infoset key of the current round (zero at the end), the same for every controller, since everything is public;
-the mask is zero for whoever is not to act. Speakers: ``{"question": text, "solution": the pending solution or "",
+the mask is zero for whoever is not to act. With ``signals``, ``"signals"`` holds float32
+``tracer_env.beliefs.FEATURES`` of the pending answer: agreement, log-probabilities, what verdicts said, with a feature
+that tells what is unknown. Speakers: ``{"question": text, "solution": the pending solution or "",
 "review": the last review of it or "", "round": 1 … R + 1}``.
 
 Infos: the agent to act is told ``round``, ``agent`` (its number), ``role`` (``"proposer"`` or ``"reviewer"``),
 ``prefix`` (a character ``0`` or ``1`` per finished round: the modes chosen) and ``seed`` (the episode's), a controller
-also ``infoset`` (its key, a tuple of integers). A policy that derives its randomness from seed, prefix and agent needs
-no state. Other agents' infos are empty. The gold answer is in no observation, info or rendering.
+also ``infoset`` (its key, a tuple of integers), a speaker ``noise_seed``, which names the noise of this utterance. A
+policy that derives its randomness from it, or from seed, prefix and agent, needs no state. Other agents' infos are
+empty. The gold answer is in no observation, info or rendering.
 
 ### Rewards, and where they arrive
 A proposer earns +1 for each right solution and −1 for each wrong or unparseable one; a reviewer +1 for each verdict

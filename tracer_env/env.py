@@ -18,6 +18,7 @@ from gymnasium import logger
 from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from tracer_env import tasks
+from tracer_env.beliefs import FEATURES, pending_evidence
 from tracer_env.dialogue import (
     AnswerRule,
     Dialogue,
@@ -89,6 +90,7 @@ class raw_env(TurnBasedEnv):
         belief: Posterior | None = None,
         sharing: Sharing = "prefix",
         voices: Sequence[int] = (),
+        signals: bool = False,
         render_mode: str | None = None,
     ) -> None:
         super().__init__()
@@ -108,6 +110,7 @@ class raw_env(TurnBasedEnv):
             voices=tuple(voices),
         )
         self.infosets = Infosets(infoset, self.rules)
+        self.signals = signals
         limits = [max_new_tokens] * n_agents if isinstance(max_new_tokens, int) else max_new_tokens
         self.utility = Utility.of_team(
             self.rules,
@@ -137,7 +140,8 @@ class raw_env(TurnBasedEnv):
     def _observation_space(self, agent: str) -> Dict:
         if agent in self._controllers:
             features, mask = Box(0.0, 1.0, (self._width,), np.float32), Box(0, 1, (2,), np.int8)
-            return Dict({"observation": features, "action_mask": mask})
+            heard = {"signals": Box(-np.inf, np.inf, (len(FEATURES),), np.float32)} if self.signals else {}
+            return Dict({"observation": features, "action_mask": mask, **heard})
         texts = {name: UnicodeText(self.max_chars) for name in ("question", "solution", "review")}
         return Dict({**texts, "round": Discrete(self.rules.rounds + 1, start=1)})
 
@@ -196,7 +200,8 @@ class raw_env(TurnBasedEnv):
         state = self.dialogue
         if agent in self._controllers:
             mask = MASKS[legal(state) if agent == self.agent_selection else (False, False)]
-            return {"observation": self._features().copy(), "action_mask": mask.copy()}
+            heard = {"signals": np.array(pending_evidence(state), np.float32)} if self.signals else {}
+            return {"observation": self._features().copy(), "action_mask": mask.copy(), **heard}
         pending, reviews = state.pending, state.reviews_of_pending() if self.rules.revisions else ()
         return {
             "question": state.question,

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tracer_env import debate_v0
+from tracer_env.beliefs import FEATURES, Belief
 from tracer_env.errors import ConformanceError
 from tracer_env.testing import check_dialogue_env
 
 
 @pytest.mark.parametrize("schedule", ["rotate", "parity"])
-@pytest.mark.parametrize("infoset", ["paper", "consensus", "recall"])
+@pytest.mark.parametrize("infoset", ["paper", "consensus", "recall", "belief"])
 @pytest.mark.parametrize("n_agents", [1, 2, 3, 5])
 def test_every_shape_keeps_the_contract(schedule, infoset, n_agents):
     make = partial(debate_v0.env, schedule=schedule, infoset=infoset, n_agents=n_agents, render_mode="ansi")
@@ -20,6 +21,23 @@ def test_every_shape_keeps_the_contract(schedule, infoset, n_agents):
     assert report.turns >= 12 * (6 + 3 * n_agents)
     assert report.refused >= report.turns
     assert min(report.utilities) < -0.9
+
+
+@pytest.mark.parametrize("answer_rule", ["pending", "plurality", "belief"])
+@pytest.mark.parametrize("revisions", [True, False])
+def test_every_answer_rule_and_view_keeps_the_contract(answer_rule, revisions):
+    belief = Belief(intercept=0.5, coefficients=tuple(0.1 * n for n in range(len(FEATURES))), edges=(0.4, 0.6, 0.8))
+    make = partial(
+        debate_v0.env,
+        infoset="belief",
+        answer_rule=answer_rule,
+        belief=belief,
+        revisions=revisions,
+        sharing="view",
+        signals=True,
+        render_mode="ansi",
+    )
+    assert check_dialogue_env(make, episodes=12, seed=0).episodes == 12
 
 
 def test_a_thousand_episodes_keep_the_contract():

@@ -5,7 +5,7 @@ from pettingzoo.utils.wrappers import TerminateIllegalWrapper
 
 from tracer_env import debate_v0
 from tracer_env.errors import ConfigError, IllegalMove, InvalidAction
-from tracer_env.seeding import stream
+from tracer_env.seeding import speak_seed, stream
 from tracer_env.testing import check_dialogue_env
 
 
@@ -100,7 +100,8 @@ def test_speakers_are_shown_texts_and_where_they_are():
     env.step(1)
     (first, first_info), (second, second_info) = recorder.shown
     assert first == {"question": "How many?", "solution": "", "review": "", "round": 1}
-    assert first_info == {"round": 1, "agent": 0, "role": "proposer", "prefix": "", "seed": 3}
+    place = {"round": 1, "agent": 0, "role": "proposer", "prefix": "", "seed": 3}
+    assert first_info == {**place, "noise_seed": speak_seed(3, "")}
     assert second["solution"].startswith("#### ")
     assert (second_info["role"], second_info["agent"], second_info["prefix"]) == ("reviewer", 1, "1")
 

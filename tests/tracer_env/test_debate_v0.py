@@ -11,15 +11,17 @@ import pytest
 from pettingzoo.utils import BaseWrapper
 
 from tracer_env import debate_v0
+from tracer_env.beliefs import FEATURES
 from tracer_env.dialogue import Mode, Verdict
 from tracer_env.errors import ConfigError, DataError, IllegalMove, InvalidAction
+from tracer_env.seeding import speak_seed
 from tracer_env.spaces import SpokenText
 from tracer_env.tasks.base import Grade, Question
 
 SHAPES = [
     {"schedule": schedule, "infoset": infoset, "n_agents": n_agents}
     for schedule in ("rotate", "parity")
-    for infoset in ("paper", "consensus", "recall")
+    for infoset in ("paper", "consensus", "recall", "belief")
     for n_agents in (1, 2, 3, 5)
 ]
 
@@ -150,7 +152,9 @@ def test_infos_of_who_acts_name_everything_a_stateless_policy_needs():
         "round": 1, "agent": 0, "role": "proposer", "prefix": "", "seed": 7, "infoset": (0, 5, 0, 0, 0, 0)
     }  # fmt: skip
     env.step(1)
-    assert env.infos["proposer_0"] == {"round": 1, "agent": 0, "role": "proposer", "prefix": "", "seed": 7}
+    assert env.infos["proposer_0"] == {
+        "round": 1, "agent": 0, "role": "proposer", "prefix": "", "seed": 7, "noise_seed": speak_seed(7, "")
+    }  # fmt: skip
     env.step("answer 7")
     env.step(0)
     assert env.infos["controller_1"]["prefix"] == "10"
@@ -178,6 +182,51 @@ def test_controller_features_are_those_of_the_infoset():
     np.testing.assert_array_equal(env.observe("controller_1")["observation"], env.infosets.features(key))
     assert env.observe("controller_0")["action_mask"].tolist() == [0, 0]
     assert env.observe("controller_1")["action_mask"].tolist() == [1, 1]
+
+
+def test_signals_are_what_is_known_of_the_pending_answer():
+    env = debate_v0.raw_env(task=Exam(), signals=True)
+    env.reset(seed=2)
+    for action in (1, SpokenText("answer 2", generated_tokens=3, mean_logp=-0.5), 1, SpokenText("Right.", p_right=0.9)):
+        env.step(action)
+
+    signals = dict(zip(FEATURES, env.observe("controller_1")["signals"].tolist(), strict=True))
+
+    assert (signals["mean logp"], signals["logp known"], signals["chance known"]) == (-0.5, 1, 1)
+    assert signals["mean logit"] == pytest.approx(2.1972, abs=1e-4)
+    assert env.observation_space("controller_1").contains(env.observe("controller_1"))
+
+
+def test_a_team_is_paid_for_what_its_rule_answers():
+    paid = {}
+    for rule in ("pending", "plurality"):
+        env = debate_v0.env(task=Exam(), answer_rule=rule, price_of_speech=0)
+        env.reset(seed=2)
+        turns = play(env, [1, "answer 2", 0, 1, "answer 2", 0, 1, "answer 1"])
+        paid[rule] = [reward for agent, reward, over in turns if over and agent == "controller_0"]
+    assert paid == {"pending": [-1.0], "plurality": [1.0]}
+
+
+def test_independent_proposers_see_no_review():
+    env = debate_v0.env(task=Exam(), revisions=False)
+    env.reset(seed=2)
+    for action in (1, "answer 1", 1, "Verdict: WRONG", 1):
+        env.step(action)
+    assert env.observe("proposer_1")["review"] == ""
+
+
+def test_noise_shared_by_view_is_that_of_what_the_speaker_sees():
+    env = debate_v0.env(task=Exam(), revisions=False, sharing="view")
+    seeds = []
+    for reviewed in (True, False):
+        env.reset(seed=2)
+        for action in (1, "answer 1", *((1, "Verdict: WRONG") if reviewed else (0,)), 1):
+            env.step(action)
+        seeds.append(env.infos["proposer_1"]["noise_seed"])
+    env.reset(seed=2)
+    env.step(1)
+    assert len(set(seeds)) == 1
+    assert env.infos["proposer_0"]["noise_seed"] not in seeds
 
 
 def test_features_beyond_the_memo_are_the_same(monkeypatch):
