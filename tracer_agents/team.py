@@ -1,6 +1,7 @@
 """A trained team as ordinary PettingZoo policies: ``act(observation, info)`` for any of its agents."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from tracer_agents.build import Parts, build
 from tracer_agents.config import Config
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.runs.beliefs import load_belief
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.runs.files import reading
 from tracer_agents.speakers.model import View
@@ -61,7 +63,7 @@ class Team:
 
     def env(self, **overrides: Any) -> AECEnv:
         """The environment that the team was trained for, on held-out questions; ``overrides`` change its arguments."""
-        dialogue = self.config.dialogue
+        dialogue, rules = self.config.dialogue, self.controller.infosets.rules
         agents = [self.config.of_agent(agent) for agent in range(dialogue.n_agents)]
         settings = {
             "n_agents": dialogue.n_agents,
@@ -69,7 +71,11 @@ class Team:
             "schedule": dialogue.schedule,
             "infoset": dialogue.infoset,
             "force_on_unparsed": dialogue.force_on_unparsed,
-            "revisions": self.config.rules.revisions,
+            "revisions": rules.revisions,
+            "answer_rule": rules.answer_rule,
+            "belief": rules.belief,
+            "sharing": rules.sharing,
+            "voices": rules.voices,
             "task": self.parts.task,
             "split": "test",
             "price_of_speech": dialogue.price_of_speech,
@@ -93,8 +99,8 @@ class Team:
 
     def _speak(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> SpokenText:
         spoken = [round_ for round_, mode in enumerate(info["prefix"], start=1) if mode == "1"]
-        shown = self.config.rules.revisions
         proposed = max((round_ for round_ in spoken if round_ % 2), default=0)
+        shown = info["role"] == Role.REVIEWER or self.config.rules.revisions
         view = View(  # the modes tell an empty utterance from none
             role=Role(info["role"]),
             agent=info["agent"],
@@ -124,8 +130,9 @@ def load_controller(run: RunDirectory) -> TabularController:
     play = config.controllers.play
     if play == "validated":
         play = run.deployed_play()
-    infosets = Infosets(config.dialogue.infoset, config.rules)
-    path = run.checkpoints.latest() / "controllers.npz"
+    checkpoint = run.checkpoints.latest()
+    infosets = Infosets(config.dialogue.infoset, replace(config.rules, belief=load_belief(checkpoint)))
+    path = checkpoint / "controllers.npz"
     with reading(path):
         tables = RegretTables.load(path)
     return TabularController(infosets, tables, play)

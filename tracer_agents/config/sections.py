@@ -1,5 +1,6 @@
 """The settings of a run: typed, documented field by field, validated on construction."""
 
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,7 +9,7 @@ from tracer_agents.config.engine import BackendConfig, Section
 from tracer_agents.config.fitting import Style, TokenLimits, default_limits, default_style
 from tracer_agents.config.speakers import SpeakersConfig
 from tracer_agents.config.team import ModelUse, Voice, models_of, voices_of
-from tracer_env.cost import MOST_UTTERANCES, check_expandable, external_count, utterance_count
+from tracer_env.cost import MOST_UTTERANCES, branch_count, check_expandable, external_count
 from tracer_env.dialogue import Rules
 from tracer_env.errors import ConfigError
 from tracer_env.rewards import Prices, Utility
@@ -50,13 +51,22 @@ class DialogueConfig(Section):
     force_on_unparsed: bool = Field(
         default=False, description="force a proposal where the pending one has no readable answer"
     )
-    infoset: Literal["paper", "consensus", "recall"] = Field(
-        default="consensus", description="what controllers know of the dialogue"
-    )
     revisions: bool | None = Field(
         default=None,
         description="proposers see the pending solution and its review; false: every proposal is made from the "
         "question alone; by default true where reviews are worked out (speakers.review)",
+    )
+    infoset: Literal["paper", "consensus", "recall", "belief"] = Field(
+        default="consensus", description="what controllers know of the dialogue"
+    )
+    belief_bins: int = Field(default=16, ge=1, description="bins of the belief that controllers with it tell apart")
+    answer_rule: Literal["pending", "plurality", "belief"] = Field(
+        default="pending",
+        description="what the team answers: the pending solution's answer, that of most proposals, or the likeliest",
+    )
+    sharing: Literal["prefix", "view"] = Field(
+        default="prefix",
+        description="whether a tree has an utterance for every place in it, or paths share what was said to one view",
     )
     price_of_speech: float = Field(
         default=0.1, ge=0, description="λ, utility that a dialogue of the longest length costs"
@@ -78,7 +88,14 @@ class DialogueConfig(Section):
             schedule=self.schedule,
             force_on_unparsed=self.force_on_unparsed,
             revisions=revisions if self.revisions is None else self.revisions,
+            answer_rule=self.answer_rule,
+            sharing=self.sharing,
         )
+
+    @property
+    def believes(self) -> bool:
+        """Whether a belief is fitted."""
+        return "belief" in (self.infoset, self.answer_rule)
 
 
 class ControllersConfig(Section):
@@ -251,6 +268,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _beliefs_are_fitted(self) -> Self:
+        if self.dialogue.believes and self.controllers.train and not self.trainer.controller_steps:
+            raise ValueError(
+                "trainer.controller_steps: a belief (dialogue.infoset, dialogue.answer_rule) is fitted in the first step "
+                "with frozen speakers, and there is none; set it to at least 1, or fit controllers with tracer fit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_member_per_agent(self) -> Self:
         members = len(self.speakers.members)
         if members not in (0, self.dialogue.n_agents):
@@ -270,10 +296,10 @@ class Config(Section):
             "evaluation.checkpoint_questions: 0": self.evaluation.checkpoint_questions > 0,
         }
         rules, remedies = self.rules, [remedy for remedy, needed in fully.items() if needed]
-        if remedies and utterance_count(rules) > MOST_UTTERANCES:
+        if remedies and branch_count(rules) > MOST_UTTERANCES:
             raise ValueError(
-                f"dialogue.rounds: a question of {rules.rounds} rounds generates {utterance_count(rules):,} utterances "
-                f"when it is fully expanded, and {MOST_UTTERANCES:,} are the most; set {', '.join(remedies)}"
+                f"dialogue.rounds: a question of {rules.rounds} rounds has {branch_count(rules):,} utterances "
+                f"on its paths when it is fully expanded, and {MOST_UTTERANCES:,} are the most; set {', '.join(remedies)}"
             )
         for player in range(rules.n_agents):
             try:
@@ -285,7 +311,9 @@ class Config(Section):
     @property
     def rules(self) -> Rules:
         """The rules of the game: proposers see reviews that are worked out, unless the settings say otherwise."""
-        return self.dialogue.rules(revisions=self.speakers.review == "worked")
+        numbers = {agent: number for number, voice in enumerate(self.voices) for agent in voice.agents}
+        voices = tuple(numbers[agent] for agent in sorted(numbers)) if len(self.voices) > 1 else ()
+        return replace(self.dialogue.rules(revisions=self.speakers.review == "worked"), voices=voices)
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -128,6 +128,11 @@ class SpeakersConfig(Section):
         """The names of these agents' policies."""
         return tuple(dict.fromkeys(policy_of(self.policy, role, agent) for agent in agents for role in Role))
 
+    @property
+    def voice(self) -> str:
+        """Everything that changes what is said: all but the prices."""
+        return self.model_copy(update={"price": 1.0, "prompt_price": 0.0}).model_dump_json()
+
     def of_agent(self, agent: int) -> "SpeakersConfig":
         """What an agent speaks with, as the settings of a team in which everybody does."""
         if not self.members:

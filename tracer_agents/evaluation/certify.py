@@ -54,7 +54,7 @@ def _certify(
     phase: str,
 ) -> Certificate:
     episodes = draw_episodes(parts.task, split, 0, questions, seed=config.seed, phase=phase)
-    trees, _ = set_apart(expand(episodes, config.rules, parts.speakers, parts.task.grade))
+    trees, _ = set_apart(expand(episodes, controller.infosets.rules, parts.speakers, parts.task.grade))
     if len(trees) < 2:
         raise GenerationFailed(
             f"only {len(trees)} of {questions} questions were expanded, stage '{phase}', and a certificate needs two; "

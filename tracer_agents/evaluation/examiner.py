@@ -12,6 +12,7 @@ from tracer_agents.evaluation.summary import Baseline
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import Controller, Episode, Speakers
+from tracer_env.dialogue import Rules
 from tracer_env.rewards import UNIT_PRICES
 
 TEAM, GREEDY = "team", "team@greedy"
@@ -20,19 +21,29 @@ Records = Sequence[DialogueRecord]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examiner:
-    """Puts teams to the same held-out questions with the same seeds."""
+    """Puts teams to the same held-out questions with the same seeds, under the same rules."""
 
     config: Config
     parts: Parts
     episodes: Sequence[Episode]
     speakers: Speakers
+    rules: Rules
 
     @classmethod
-    def on_test(cls, config: Config, parts: Parts) -> Self:
-        """Examines the present weights on the first questions of the task's test split."""
+    def on_test(cls, config: Config, parts: Parts, rules: Rules | None = None) -> Self:
+        """Examines the present weights on the first questions of the task's test split.
+
+        ``rules`` hold a belief once one was fitted; by default those of the settings, which know none.
+        """
         count, seed = config.evaluation.questions, config.seed
         episodes = draw_episodes(parts.task, "test", 0, count, seed=seed, phase="test")
-        return cls(config=config, parts=parts, episodes=episodes, speakers=RememberingSpeakers(parts.speakers))
+        return cls(
+            config=config,
+            parts=parts,
+            episodes=episodes,
+            speakers=RememberingSpeakers(parts.speakers),
+            rules=rules or config.rules,
+        )
 
     def team(self, controller: Controller, *, phase: str) -> dict[str, list[DialogueRecord]]:
         """The team's dialogues, and those at temperature 0 if wanted, by method."""
@@ -42,7 +53,7 @@ class Examiner:
         return {
             method: play_team(
                 self.episodes,
-                self.config.rules,
+                self.rules,
                 speakers,
                 controller,
                 self.parts.task,
@@ -62,7 +73,7 @@ class Examiner:
         """
         return play_baselines(
             self.episodes,
-            self.config.rules,
+            self.rules,
             self.speakers,
             self.parts.task,
             utility=self.config.utility,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracer_agents.controllers.calibration import Diagnostics
 from tracer_agents.evaluation.certificate import Certificate
 from tracer_agents.evaluation.metrics import Comparison, Metrics
 
@@ -65,6 +66,7 @@ class Summary:
         comparisons: the team against the others on the same questions.
         controllers: which strategy was deployed, and how many infosets training met.
         certificate: of the deployed controllers, if they were certified.
+        belief: how good the team's belief is on validation questions, if it has one.
     """
 
     origin: Mapping[str, Any]
@@ -76,6 +78,7 @@ class Summary:
     comparisons: Sequence[Comparison] = ()
     controllers: Mapping[str, Any]
     certificate: Certificate | None = None
+    belief: Diagnostics | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -89,6 +92,7 @@ class Summary:
             "comparisons": [comparison.as_json() for comparison in self.comparisons],
             "controllers": dict(self.controllers),
             "certificate": self.certificate.as_json() if self.certificate else None,
+            **({"belief": self.belief.as_json()} if self.belief else {}),
         }
 
 

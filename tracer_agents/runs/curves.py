@@ -1,4 +1,4 @@
-"""The picture of a run's gaps over training."""
+"""The pictures of a run: its gaps over training, and how reliable its belief is."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +39,26 @@ def draw_gaps(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any] 
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.supxlabel("training step", fontsize=9)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def draw_reliability(reliability: Sequence[tuple[float, float, float]], path: Path) -> None:
+    """Writes a PNG of the share of right answers against what was believed.
+
+    Args:
+        reliability: per bin: mean belief, share of right answers, weight (``calibration.Diagnostics``).
+        path: where the picture goes.
+    """
+    believed, right, weight = np.array(reliability).reshape(-1, 3).T
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained", facecolor="white")
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], "--", color=_BOUND, linewidth=1)
+    axis.scatter(believed, right, s=20 + 400 * weight, color=_TRAINING, alpha=0.7)
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    axis.set_xlabel("belief", fontsize=9)
+    axis.set_ylabel("share of right answers (area: how often met)", fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tracer_agents.build import Parts, build, build_task, check_keys, model_folder, spending_notes
 from tracer_agents.config import Config
 from tracer_agents.config.sources import require_same_team
+from tracer_agents.controllers.calibration import Diagnostics
 from tracer_agents.controllers.fixed import AlwaysSpeak, best_fixed
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certificate import Certificate
@@ -18,7 +19,8 @@ from tracer_agents.evaluation.play import draw_episodes, majority, sample_answer
 from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summary
 from tracer_agents.generation.gate import require
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.runs.curves import draw_gaps
+from tracer_agents.runs.beliefs import load_belief
+from tracer_agents.runs.curves import draw_gaps, draw_reliability
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.runs.tensorboard import TensorBoardLog
 from tracer_agents.speakers.replay import ReplaySpeaker, load_replay
@@ -82,8 +84,8 @@ class Training:
         """Runs every stage that is left and returns what was found out."""
         before, done = self._before()
         self._train(done, display)
-        controller, fixed = self._validate()
-        examiner = Examiner.on_test(self.config, self.parts)
+        controller, fixed, belief = self._validate()
+        examiner = Examiner.on_test(self.config, self.parts, self.trainer.rules)
         after = _measure(examiner, controller, self.run, self.stages)
         figures_after = examiner.metrics(after)
         baselines: Dialogues = {}
@@ -102,6 +104,7 @@ class Training:
             comparisons=examiner.comparisons(after[TEAM], {"before": before[TEAM], **baselines}),
             controllers={"play": controller.play, "infosets": len(self.trainer.tables.keys)},
             certificate=certificate,
+            belief=belief,
         )
         self.run.write_summary(summary.as_json())
         for note in spending_notes(self.parts.remote):
@@ -140,11 +143,14 @@ class Training:
 
             train(self.trainer, self.run, done=done, on_step=on_step)
 
-    def _validate(self) -> tuple[TabularController, tuple[str, Controller]]:
-        """The controllers as deployed, and the best fixed ones, chosen on validation questions."""
+    def _validate(self) -> tuple[TabularController, tuple[str, Controller], Diagnostics | None]:
+        """The controllers as deployed, the best fixed ones, and how good the belief is, on validation questions."""
         with self.stages("validate"):
             trees = self.trainer.validation_trees()
-            return self.trainer.deployed(trees), best_fixed(trees, self.config.utility)
+            belief = self.trainer.belief_figures(trees)
+            if belief is not None:
+                draw_reliability(belief.reliability, self.run.folder / "belief.png")
+            return self.trainer.deployed(trees), best_fixed(trees, self.config.utility), belief
 
     def _certify(self, controller: TabularController) -> Certificate | None:
         questions = self.config.evaluation.certificate_questions
@@ -199,7 +205,8 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
             else:
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
-            examiner = Examiner.on_test(config, parts)
+            rules = None if run is None else replace(config.rules, belief=load_belief(weights))
+            examiner = Examiner.on_test(config, parts, rules)
         pass_gate(parts, stages)
         with stages("after"):
             after = _measure_in_parts(examiner, controller, directory, display)

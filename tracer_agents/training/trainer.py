@@ -12,6 +12,7 @@ import numpy as np
 
 from tracer_agents.build import Parts
 from tracer_agents.config import Config
+from tracer_agents.controllers.calibration import Diagnostics, diagnose, fit_belief
 from tracer_agents.controllers.regret import MINIMISERS
 from tracer_agents.controllers.solve import solve
 from tracer_agents.controllers.tables import RegretTables
@@ -30,6 +31,7 @@ from tracer_agents.learners.policies import pooled
 from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
+from tracer_agents.runs.beliefs import load_belief, save_belief
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.runs.files import read_json, reading, write_json
 from tracer_agents.speakers.model import ModelUtterance
@@ -37,6 +39,7 @@ from tracer_agents.training.report import Played, StepReport, credit_figures, pl
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.stages import Laps
 from tracer_agents.types import Controller, Episode
+from tracer_env.beliefs import Belief
 from tracer_env.dialogue import Dialogue, Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import minibatch_stream
@@ -56,12 +59,16 @@ class Trainer:
         self.parts = parts
         self.schedule = Schedule.of(config)
         self.rules = config.rules
-        self.infosets = Infosets(config.dialogue.infoset, self.rules)
         self.tables = RegretTables.empty()
         self.regret = RunRegret(self.rules.n_agents)
         self.version = 0
         self._behaviour = behaviour
         self._minimiser = MINIMISERS[config.controllers.minimiser]()
+
+    @property
+    def infosets(self) -> Infosets:
+        """What the controllers know, with the belief that was fitted, if one was."""
+        return Infosets(self.config.dialogue.infoset, self.rules)
 
     def step(self, number: int) -> StepReport:
         """Step ``number`` ≥ 1: a pure function of the settings and of what was learned before it."""
@@ -77,6 +84,8 @@ class Trainer:
         if groups:
             self._label(self.version + 1)
         laps.end("sync")
+        if self.config.dialogue.believes and schedule.controllers_start_afresh(number):
+            trees = self._believe(trees)
         if schedule.controllers_learn(number):
             self.tables = self._train_controllers(number, self.game(trees))
         laps.end("regret")
@@ -113,6 +122,16 @@ class Trainer:
         play = self.config.controllers.play
         return self.controller(self._best_on(trees) if play == "validated" else play)
 
+    def _believe(self, trees: Sequence[Tree]) -> list[Tree]:
+        """Fits a belief to the first questions with frozen speakers, and gives them back under it."""
+        belief = fit_belief(trees, bins=self.config.dialogue.belief_bins)
+        self.rules = replace(self.rules, belief=belief)
+        return [tree.under(self.rules) for tree in trees]
+
+    def belief_figures(self, trees: Sequence[Tree]) -> Diagnostics | None:
+        """How well the belief does on questions that it was not fitted to; None: there is no belief."""
+        return diagnose(self.rules.belief, trees) if isinstance(self.rules.belief, Belief) else None
+
     def validation_trees(self) -> list[Tree]:
         """Validation questions, which nobody trains on, expanded with the present speakers."""
         count, seed = self.config.controllers.validation_questions, self.config.seed
@@ -125,6 +144,8 @@ class Trainer:
             model.save(folder)
         self.tables.save(folder / "controllers.npz")
         self.regret.save(folder / "regret.npz")
+        if isinstance(self.rules.belief, Belief):
+            save_belief(folder, self.rules.belief)
         state = {
             "step": step,
             "policy_version": self.version,
@@ -141,6 +162,7 @@ class Trainer:
             self.tables = RegretTables.load(folder / "controllers.npz")
             self.regret = RunRegret.load(folder / "regret.npz")
             step, version = int(state["step"]), int(state["policy_version"])
+        self.rules = replace(self.rules, belief=load_belief(folder))
         self._label(version)
         return step
 
