@@ -268,15 +268,6 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _beliefs_are_fitted(self) -> Self:
-        if self.dialogue.believes and self.controllers.train and not self.trainer.controller_steps:
-            raise ValueError(
-                "trainer.controller_steps: a belief (dialogue.infoset, dialogue.answer_rule) is fitted in the first step "
-                "with frozen speakers, and there is none; set it to at least 1, or fit controllers with tracer fit"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _one_member_per_agent(self) -> Self:
         members = len(self.speakers.members)
         if members not in (0, self.dialogue.n_agents):
@@ -299,7 +290,8 @@ class Config(Section):
         if remedies and branch_count(rules) > MOST_UTTERANCES:
             raise ValueError(
                 f"dialogue.rounds: a question of {rules.rounds} rounds has {branch_count(rules):,} utterances "
-                f"on its paths when it is fully expanded, and {MOST_UTTERANCES:,} are the most; set {', '.join(remedies)}"
+                f"on its paths when it is fully expanded, and {MOST_UTTERANCES:,} are the most; set "
+                f"{', '.join(remedies)}"
             )
         for player in range(rules.n_agents):
             try:
@@ -358,11 +350,16 @@ class Config(Section):
         return self.model_copy(update={"backend": self.backend.binding, "speakers": speakers})
 
     def require_trainable(self) -> None:
-        """Refuses to train speakers whose weights are not here.
+        """Refuses to train speakers whose weights are not here, and controllers whose belief would never be fitted.
 
         Raises:
-            ConfigError: names the member.
+            ConfigError: names the setting.
         """
+        if self.dialogue.believes and not self.trainer.controller_steps:
+            raise ConfigError(
+                "trainer.controller_steps: a belief (dialogue.infoset, dialogue.answer_rule) is fitted in the first "
+                "step that freezes speakers, and there is none; set it to 1 or more, or use tracer fit"
+            )
         if not self.credit.train:
             return
         remedy = (
