@@ -99,16 +99,9 @@ class raw_env(TurnBasedEnv):
         if isinstance(max_chars, bool) or not isinstance(max_chars, int) or max_chars < 1:
             raise ConfigError(f"max_chars must be an integer ≥ 1, got {max_chars!r}")
         self.rules = Rules(
-            n_agents=n_agents,
-            rounds=rounds,
-            schedule=schedule,
-            force_on_unparsed=force_on_unparsed,
-            revisions=revisions,
-            answer_rule=answer_rule,
-            belief=belief,
-            sharing=sharing,
-            voices=tuple(voices),
-        )
+            n_agents=n_agents, rounds=rounds, schedule=schedule, force_on_unparsed=force_on_unparsed,
+            revisions=revisions, answer_rule=answer_rule, belief=belief, sharing=sharing, voices=tuple(voices),
+        )  # fmt: skip
         self.infosets = Infosets(infoset, self.rules)
         self.signals = signals
         limits = [max_new_tokens] * n_agents if isinstance(max_new_tokens, int) else max_new_tokens
