@@ -127,9 +127,12 @@ def load_pool(path: Path, episodes: Sequence[Episode] | None = None) -> Pool:
             f"{path}: holds {len(questions)} of {wanted} questions; run the command that draws it to go on, or set "
             "questions in its first row to how many there are"
         )
-    twice = len(questions) - len({question.episode.question.id for question in questions})
-    if twice:
-        raise RunError(f"{path}: {twice} questions have the id of another; give each question_id once")
+    for name in ("question_id", "seed"):
+        values = {
+            question.episode.question.id if name == "question_id" else question.episode.seed for question in questions
+        }
+        if twice := len(questions) - len(values):
+            raise RunError(f"{path}: {twice} rows have the {name} of another; give each row its own, or none to any")
     return Pool(header=header, questions=tuple(questions))
 
 

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.pools import PooledQuestion
 from tracer_agents.speakers.model import View
 from tracer_agents.types import SpeakRequest
-from tracer_env.dialogue import Dialogue, Role, Rules, Utterance
+from tracer_env.dialogue import Dialogue, Role, Rules, Utterance, Verdict
 from tracer_env.errors import ConfigError, DataError
+from tracer_env.seeding import generator, pool_seed
 from tracer_env.tasks.base import Grade, Question, Split
 
 _NO_REVISIONS = (
@@ -25,7 +26,8 @@ class PoolSpeakers:
 
     The n-th proposal of a member in a dialogue is its n-th draw, the n-th review of a draw by a member its n-th review
     of that draw. Different paths share draws, which leaves the mean value of every profile what it is with fresh
-    utterances and makes differences between profiles less noisy.
+    utterances and makes differences between profiles less noisy. Of a draw whose reviews are all used, a verdict of
+    known probability can be had again: another verdict with the same chance, for as many tokens.
 
     Args:
         questions: of one or several pools of the same members, by their ids.
@@ -57,8 +59,9 @@ class PoolSpeakers:
                         "choose fewer rounds"
                     )
             for (proposer, draw, reviewer), count in reviews.items():
-                held = len(question.reviews(proposer, draw, reviewer))
-                if held < count:
+                reviews_held = question.reviews(proposer, draw, reviewer)
+                held = len(reviews_held)
+                if held < count and not _repeatable(reviews_held):
                     cross = " --cross" if proposer != reviewer else ""
                     raise ConfigError(
                         f"dialogue.rounds: a dialogue has up to {count} reviews by member {reviewer} of draw {draw} of "
@@ -100,6 +103,10 @@ class PoolSpeakers:
             proposer, draw = self._pending(state)
             held, place = question.reviews(proposer, draw, member), self._reviews(state, member)
             what = f"{len(held)} reviews by member {member} of draw {draw} of member {proposer}"
+            if place + request.candidate >= len(held) and _repeatable(held):
+                return _again(
+                    held[0], pool_seed(question.episode.seed, proposer, draw, place + request.candidate, member)
+                )
         place += request.candidate
         if place >= len(held):
             raise DataError(f"the pool holds {what} for question {name!r}, and number {place + 1} is asked for")
@@ -121,6 +128,18 @@ class PoolSpeakers:
 
     def _reviews(self, state: Dialogue, member: int) -> int:
         return sum(self.voices[turn.agent] == member for turn in state.reviews_of_pending())
+
+
+def _repeatable(reviews: Sequence[Utterance]) -> bool:
+    """Whether what a further review would say is known in distribution."""
+    return bool(reviews) and reviews[0].p_right is not None
+
+
+def _again(review: Utterance, seed: int) -> Utterance:
+    """Another verdict with the chance of the first."""
+    assert review.p_right is not None
+    verdict = Verdict.RIGHT if generator(seed).random() < review.p_right else Verdict.WRONG
+    return replace(review, text=f"{verdict}", verdict=verdict)
 
 
 def most_used(rules: Rules, voices: Sequence[int]) -> tuple[Counter[int], Counter[tuple[int, int, int]]]:

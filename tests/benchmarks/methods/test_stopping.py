@@ -24,11 +24,11 @@ def draw(answer, *, logp=-0.1, p_right=None, tokens=10, reviewed=False):
     )
 
 
-def question(*draws, name="q"):
+def question(*draws, name="q", seed=0):
     grades = {
         each.utterance.answer: Grade.RIGHT if each.right else Grade.WRONG for each in draws if each.utterance.answer
     }
-    episode = Episode(question=Question(id=name, text="?", gold="7"), seed=0)
+    episode = Episode(question=Question(id=name, text="?", gold="7"), seed=seed)
     return PooledQuestion(episode=episode, members=(tuple(draws),), grades=grades)
 
 
@@ -53,7 +53,7 @@ def random_pool(size, k=8, seed=0, verdicts=True):
             logp = -0.05 - 0.3 * rng.random() * (1.6 - right)
             p_right = float(np.clip(rng.normal(0.4 + 0.2 * right, 0.2), 0.01, 0.99)) if verdicts else None
             draws.append(draw(answer, logp=logp, p_right=p_right, tokens=int(rng.integers(20, 60))))
-        questions.append(question(*draws, name=f"{seed}-{number}"))
+        questions.append(question(*draws, name=f"{seed}-{number}", seed=number))
     return questions
 
 

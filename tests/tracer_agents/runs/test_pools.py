@@ -88,8 +88,11 @@ def test_other_files_are_refused_with_what_to_do(tmp_path):
     with pytest.raises(RunError, match="holds 1 of 3 questions"):
         load_pool(part)
     twice = write(tmp_path / "twice.jsonl", HEADER, by_hand(question_id="q"), by_hand(question_id="q"))
-    with pytest.raises(RunError, match="1 questions have the id of another"):
+    with pytest.raises(RunError, match="1 rows have the question_id of another"):
         load_pool(twice)
+    same = write(tmp_path / "same.jsonl", HEADER, by_hand(seed=4), by_hand(seed=4))
+    with pytest.raises(RunError, match="1 rows have the seed of another; give each row its own"):
+        load_pool(same)  # all noise of an episode derives from its seed
 
 
 EPISODES = [Episode(question=Question(id=f"q{number}", text="?", gold="7"), seed=number) for number in range(5)]

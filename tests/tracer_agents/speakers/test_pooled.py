@@ -172,3 +172,22 @@ def test_grades_are_those_of_the_pool():
     assert task.grade(["7", "8", None], ["7", "7", "7"]) == [Grade.RIGHT, Grade.WRONG, Grade.WRONG]
     with pytest.raises(DataError, match="no grade of the answer '9'"):
         task.grade(["9"], ["7"])
+
+
+def test_a_verdict_of_known_probability_can_be_had_again():
+    """One verdict per draw is enough for any rules: further ones have its chance, and paths agree on them."""
+    rights = 0
+    for seed in range(400):
+        review = Utterance(text="WRONG", verdict=Verdict.WRONG, p_right=0.3, generated_tokens=1)
+        draws = tuple(
+            Draw(utterance=Utterance(text=f"0.{k}", answer="7", generated_tokens=9), right=True, reviews=(review,))
+            for k in range(3)
+        )
+        episode = Episode(question=Question(id="q", text="q?", gold="7"), seed=seed)
+        question = PooledQuestion(episode=episode, members=(draws,), grades={"7": Grade.RIGHT})
+        [tree] = expanded([question], RULES)
+        first, second = (tree.utterance(prefix) for prefix in ("1", "110"))
+        assert (first, second.p_right, second.generated_tokens) == (review, 0.3, 1)
+        assert second.text == second.verdict
+        rights += second.verdict is Verdict.RIGHT
+    assert rights / 400 == pytest.approx(0.3, abs=0.07)

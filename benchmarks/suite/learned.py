@@ -1,0 +1,126 @@
+"""TRACER's controllers with beliefs, learned from pools: fitted on training questions, chosen on validation ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.suite.fitting import Games, fitted
+from benchmarks.suite.frontier import Curve, accuracy_at, envelope, orders_of
+from tracer_agents.controllers.calibration import BINS, fit_belief
+from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.evaluation.certificate import per_question
+from tracer_agents.rollout.empirical import empirical_game
+from tracer_agents.rollout.pools import Pool, PooledQuestion
+from tracer_agents.rollout.tree import Tree, expand, is_right, rollout
+from tracer_agents.speakers.pooled import PoolSpeakers, PoolTask
+from tracer_env.dialogue import AnswerRule, Rules
+from tracer_env.infosets import Infosets
+from tracer_env.seeding import stream
+
+PRICES = tuple(float(price) for price in np.geomspace(0.03, 30.0, 31))
+
+
+def learned_curve(
+    pools: Mapping[str, Pool],
+    *,
+    rounds: int,
+    answer_rule: AnswerRule,
+    orders: int,
+    seed: int,
+    ratios: Sequence[float],
+    bins: int = BINS,
+) -> tuple[Curve, dict[float, float]]:
+    """What controllers come to on the test questions, one setting for each price that is worth it on validation ones.
+
+    Args:
+        pools: of training, validation and test questions, by their split; of one member.
+        rounds: of a dialogue.
+        answer_rule: what the team answers.
+        orders: in which test questions are played.
+        seed: of the orders.
+        ratios: of tokens to those of one answer.
+        bins: of the belief.
+
+    Returns:
+        The curve, and the accuracy on the validation questions by ratio.
+
+    Raises:
+        ConfigError: a pool holds too little for the rules.
+    """
+    rules = Rules(rounds=rounds, revisions=False, answer_rule=answer_rule)
+    training = expanded(pools["train"].questions, rules)
+    rules = replace(rules, belief=fit_belief(training, bins=bins))
+    infosets = Infosets("belief", rules)
+    budget = float(
+        rounds
+        * max(each.generated_tokens for pool in pools.values() for q in pool.questions for each in q.utterances())
+    )
+    fit, check = (
+        empirical_game(expanded(pools[split].questions, rules), infosets, token_budget=budget)
+        for split in ("train", "validation")
+    )
+    games = Games(fit=fit, validation=check, infosets=infosets)
+    controllers = {
+        price: fitted(games, price=price, minimiser="RegretMatchingPlus", weighting="gradient", iterations=200)
+        for price in PRICES
+    }
+    outcomes = {price: per_question(check, each.profile(check.trie.keys), price) for price, each in controllers.items()}
+    kept = envelope({price: (tokens.mean(), right.mean()) for price, (right, tokens, _) in outcomes.items()})
+    on_validation = Curve(
+        right=np.array([outcomes[price][0] for price in kept]), cost=np.array([outcomes[price][1] for price in kept])
+    )
+    unit = np.array([_unit(question) for question in pools["validation"].questions])
+    tuned = {ratio: float(accuracy_at(on_validation, unit, ratio)[0]) for ratio in ratios}
+    return played(
+        pools["test"].questions, rules, [controllers[price] for price in kept], orders=orders, seed=seed
+    ), tuned
+
+
+def expanded(questions: Sequence[PooledQuestion], rules: Rules) -> list[Tree]:
+    """The trees of pooled questions.
+
+    Raises:
+        ConfigError: the pool holds too little for the rules.
+    """
+    speakers = _speakers(questions, rules)
+    speakers.require(rules)
+    task = PoolTask(name="pool", splits={"train": questions})
+    return expand([question.episode for question in questions], rules, speakers, task.grade)
+
+
+def played(
+    questions: Sequence[PooledQuestion],
+    rules: Rules,
+    controllers: Sequence[TabularController],
+    *,
+    orders: int,
+    seed: int,
+) -> Curve:
+    """What controllers come to on questions, means over orders of their draws."""
+    k = min(len(question.members[0]) for question in questions)
+    seen = orders_of(len(questions), k, orders, stream(seed, "orders"))
+    right, cost = (np.zeros((len(controllers), len(questions))) for _ in range(2))
+    for order in seen:
+        shuffled = [_in_order(question, places) for question, places in zip(questions, order, strict=True)]
+        speakers, episodes = _speakers(shuffled, rules), [question.episode for question in shuffled]
+        for place, controller in enumerate(controllers):
+            finals = rollout(episodes, rules, speakers, controller)
+            right[place] += [is_right(each.grades, final) for each, final in zip(shuffled, finals, strict=True)]
+            cost[place] += [final.generated_tokens for final in finals]
+    return Curve(right=right / orders, cost=cost / orders)
+
+
+def _speakers(questions: Sequence[PooledQuestion], rules: Rules) -> PoolSpeakers:
+    by_id = {question.episode.question.id: question for question in questions}
+    return PoolSpeakers(questions=by_id, voices=(0,) * rules.n_agents)
+
+
+def _in_order(question: PooledQuestion, places: np.ndarray) -> PooledQuestion:
+    [draws] = question.members
+    return replace(question, members=(tuple(draws[place] for place in places),))
+
+
+def _unit(question: PooledQuestion) -> float:
+    """Tokens of one answer: the mean over the draws."""
+    return float(np.mean([draw.utterance.generated_tokens for draw in question.members[0]]))
