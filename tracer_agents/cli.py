@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from tracer_env.rendering import escape
 if TYPE_CHECKING:
     from tracer_agents.config import Config
     from tracer_agents.evaluation.forecast import Work
+    from tracer_env.tasks.base import Split
 
 _TASKS = "arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
 _PATH = click.Path(path_type=Path)
@@ -199,6 +200,9 @@ def train(
 @click.option("--questions", type=click.IntRange(min=1), help="Questions to learn from.  [default: 256]")
 @click.option("--limit", type=int, help="How many held-out questions (evaluation.questions).")
 @click.option("--resume", is_flag=True, help="Go on with the fit in --out, with its own settings.")
+@click.option("--pool", type=_PATH, help="Learn from proposals and reviews in a file instead; no model is loaded.")
+@click.option("--validation-pool", type=_PATH, help="With --pool: questions to choose on; by default a fifth of it.")
+@click.option("--test-pool", type=_PATH, help="With --pool: questions to measure on; by default a fifth of it.")
 @_dry_run
 @_config
 @_task
@@ -214,6 +218,9 @@ def fit(
     questions: int | None,
     limit: int | None,
     resume: bool,
+    pool: Path | None,
+    validation_pool: Path | None,
+    test_pool: Path | None,
     dry_run: bool,
     file: Path | None,
     task: str | None,
@@ -229,12 +236,34 @@ def fit(
     overrides = _overrides(ctx, task=task, **named)
     file = _stored_settings(out) if resume and preset is None and file is None else file
     config = fit_settings(load_config(preset=preset, file=file, overrides=overrides), overrides, questions)
+    if pool is not None:
+        if resume or dry_run or model or questions or limit:
+            raise ConfigError(
+                "--pool: a pool says what is asked and by whom, and a fit from it takes seconds; drop --resume, "
+                "--dry-run, --model, --questions and --limit"
+            )
+        _fit_pool(config, {"train": pool, "validation": validation_pool, "test": test_pool}, out)
+        return
+    if validation_pool or test_pool:
+        raise ConfigError("--validation-pool and --test-pool go with --pool")
     if dry_run:
         _print_forecast(config, "fit")
         return
     with stoppable(f"what was said is on disk, go on with: tracer fit --resume --out {out}"):
         with RichDisplay() as display:
             summary = run_fit(config, out, resume=resume, display=display)
+        print_summary(summary.as_json(), out)
+
+
+def _fit_pool(config: "Config", files: Mapping["Split", Path | None], out: Path) -> None:
+    """Learns controllers from pools, and prints what they are worth."""
+    from tracer_agents.training.pools import Pools, pool_settings, run_pool_fit
+    from tracer_agents.training.terminal import RichDisplay, print_summary
+
+    with stoppable("a fit from a pool starts anew, in another --out"):
+        pools = Pools.load({split: path for split, path in files.items() if path is not None})
+        with RichDisplay() as display:
+            summary = run_pool_fit(pool_settings(config, pools), out, pools, display=display)
         print_summary(summary.as_json(), out)
 
 

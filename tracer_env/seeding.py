@@ -60,6 +60,11 @@ def pool_seed(episode_seed: int, agent: int, draw: int, review: int | None = Non
     return derive_seed(episode_seed, "pool", agent, draw, *further)
 
 
+def pool_place(question_id: str) -> float:
+    """Where in [0, 1) a question of a pool lies when the pool is divided into splits."""
+    return derive_seed("pool split", question_id) / 2.0**63
+
+
 def token_uniforms(noise_seed: int, count: int) -> np.ndarray:
     """The uniforms that an utterance's tokens are sampled with, float64 of shape (count,)."""
     return stream(noise_seed, "tokens").random(count)

@@ -192,6 +192,7 @@ class Parts:
     training_speakers: ViewSpeakers  # sample at temperature 1 whoever learns
     speakers: ViewSpeakers  # sample at the evaluation's temperature
     greedy_speakers: ViewSpeakers
+    most_votes: int | None = None  # independent answers to a question that its speakers can give; None: any number
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:

@@ -79,6 +79,7 @@ class Examiner:
             utility=self.config.utility,
             budget=cost,
             further=further or {},
+            most_votes=self.parts.most_votes,
             phase=phase,
             seed=self.config.seed,
         )

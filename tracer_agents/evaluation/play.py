@@ -51,6 +51,7 @@ def play_baselines(
     utility: Utility,
     budget: float,
     further: Mapping[str, tuple[str, Controller]],
+    most_votes: int | None = None,
     phase: str,
     seed: int,
 ) -> dict[str, list[DialogueRecord]]:
@@ -58,8 +59,8 @@ def play_baselines(
 
     Self-consistency is given twice: with the largest number of votes k whose mean cost per question (tokens at their
     prices) does not exceed ``budget`` (``self_consistency``; one vote at least), and with k + 1 votes
-    (``self_consistency_next``). Both are named by their k in ``method``. Where agents' prices differ, every other
-    agent's single answer is a baseline too, ``single_of_agent_1`` and so on.
+    (``self_consistency_next``, unless k is ``most_votes``). Both are named by their k in ``method``. Where agents'
+    prices differ, every other agent's single answer is a baseline too, ``single_of_agent_1`` and so on.
     """
     controllers: dict[str, tuple[str, Controller]] = {
         "single": ("single", RandomSpeech(p=0.0)),  # round 1 is forced
@@ -76,13 +77,14 @@ def play_baselines(
     votes = 1 + int(budget / single)  # a guess: right if later votes cost what the first does
     ballots: list[DialogueRecord] = []
     spent = np.zeros(1)  # mean tokens of the first 1, 2, … votes
-    while spent[-1] <= budget:
-        votes += 1
+    while spent[-1] <= budget and len(spent) != most_votes:
+        votes = votes + 1 if most_votes is None else min(votes + 1, most_votes)
         ballots = sample_answers(episodes, rules, speakers, task, votes=votes, phase=phase, seed=seed)
         spent = np.cumsum(np.mean([[utility.prices.cost([turn]) for turn in each.turns] for each in ballots], axis=0))
     k = max(1, int((spent <= budget).sum()))
     played["self_consistency"] = [majority(record, k) for record in ballots]
-    played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
+    if k < len(spent):
+        played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
     return played
 
 

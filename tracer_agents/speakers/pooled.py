@@ -27,7 +27,8 @@ class PoolSpeakers:
     The n-th proposal of a member in a dialogue is its n-th draw, the n-th review of a draw by a member its n-th review
     of that draw. Different paths share draws, which leaves the mean value of every profile what it is with fresh
     utterances and makes differences between profiles less noisy. Of a draw whose reviews are all used, a verdict of
-    known probability can be had again: another verdict with the same chance, for as many tokens.
+    known probability can be had again: another verdict with the same chance, for as many tokens. In a pool that holds
+    no review of anything, reviewers say nothing, for no tokens, and whether they speak changes nothing.
 
     Args:
         questions: of one or several pools of the same members, by their ids.
@@ -49,6 +50,8 @@ class PoolSpeakers:
         if rules.n_agents > len(self.voices):
             raise ConfigError(f"dialogue.n_agents: {rules.n_agents} agents, and the pool speaks for {len(self.voices)}")
         draws, reviews = most_used(rules, self.voices)
+        if self._silent:
+            reviews.clear()
         for question in self.questions.values():
             name = question.episode.question.id
             for member, count in draws.items():
@@ -100,6 +103,8 @@ class PoolSpeakers:
             held, place = tuple(draw.utterance for draw in question.members[member]), self._proposals(state, member)
             what = f"{len(held)} draws of member {member}"
         else:
+            if self._silent:
+                return Utterance(text="")
             proposer, draw = self._pending(state)
             held, place = question.reviews(proposer, draw, member), self._reviews(state, member)
             what = f"{len(held)} reviews by member {member} of draw {draw} of member {proposer}"
@@ -111,6 +116,12 @@ class PoolSpeakers:
         if place >= len(held):
             raise DataError(f"the pool holds {what} for question {name!r}, and number {place + 1} is asked for")
         return held[place]
+
+    @cached_property
+    def _silent(self) -> bool:
+        """Whether nothing was reviewed."""
+        draws = (draw for question in self.questions.values() for member in question.members for draw in member)
+        return not any(draw.reviews or draw.cross_reviews for draw in draws)
 
     def _proposals(self, state: Dialogue, member: int, before: int | None = None) -> int:
         """How many proposals a member has made, before a round."""

@@ -174,6 +174,16 @@ def test_grades_are_those_of_the_pool():
         task.grade(["9"], ["7"])
 
 
+def test_in_a_pool_without_reviews_reviewers_say_nothing():
+    questions = [pooled(f"q{seed}", reviews=0, seed=seed) for seed in range(6)]
+    for tree in expanded(questions, RULES):
+        for leaf in tree.leaves():
+            reviews = [turn.utterance for turn in leaf.turns if turn.utterance and turn.role is Role.REVIEWER]
+            assert all(each == Utterance(text="") for each in reviews)
+        always, silent = tree.states["11111"], tree.states["10101"]
+        assert (always.answer, always.generated_tokens) == (silent.answer, silent.generated_tokens)
+
+
 def test_a_verdict_of_known_probability_can_be_had_again():
     """One verdict per draw is enough for any rules: further ones have its chance, and paths agree on them."""
     rights = 0
