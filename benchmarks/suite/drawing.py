@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracer_agents.build import build, build_task, check_keys
+from tracer_agents.build import build, build_task, check_keys, model_folder
 from tracer_agents.config import Config, load_config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
@@ -84,7 +84,7 @@ def draw_pool(order: PoolOrder, display: Display) -> None:
         reviewed_draws=reviewed,
         cross=order.cross,
         chunk=order.chunk,
-        weights=weights,
+        weights=weights or _initial(config),
     )
     episodes = distinct_episodes(build_task(config), config, order.split, order.questions)
     with locked(order.out.resolve().parent), build(config, weights=weights) as parts:
@@ -122,6 +122,12 @@ def distinct_episodes(task: Task, config: Config, split: Split, count: int) -> l
     raise DataError(
         f"--questions: the {split} split of {task.name} has {len(distinct)} questions, {count} are asked for"
     )
+
+
+def _initial(config: Config) -> Path | None:
+    """Where the weights of a team's one model lie; None: it has several, or they were never loaded here."""
+    [first, *others] = config.models
+    return model_folder(first.speakers.model) if first.backend.trainable and not others else None
 
 
 def _settings(order: PoolOrder) -> tuple[Config, Path | None]:
