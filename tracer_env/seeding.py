@@ -119,6 +119,11 @@ def minibatch_stream(seed: int, step: int) -> np.random.Generator:
     return stream(seed, "minibatches", step)
 
 
+def verdict_stream(seed: int, step: int) -> np.random.Generator:
+    """How a step's graded proposals are shuffled into minibatches for verdicts."""
+    return stream(seed, "verdicts", step)
+
+
 def bootstrap_stream(seed: int) -> np.random.Generator:
     """How questions are resampled for intervals."""
     return stream(seed, "bootstrap")

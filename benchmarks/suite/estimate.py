@@ -160,7 +160,7 @@ def generating(config: Config, cost: Cost, questions: float) -> Work:
     An utterance has ``FILL`` of its role's limit. A prompt has ``QUESTION_TOKENS``, its own text at
     ``CHARACTERS_PER_TOKEN``, and the utterances that it shows.
     """
-    prompts, limits = prompts_for(config.style, config.speakers.prompts), config.limits
+    prompts, limits = prompts_for(config.style, config.speakers.prompts, config.speakers.review), config.limits
     proposal, review = FILL * limits.proposer, FILL * limits.reviewer
     fresh = QUESTION_TOKENS + _own_text(prompts, Role.PROPOSER, None, None)
     reviewing = QUESTION_TOKENS + _own_text(prompts, Role.REVIEWER, "", None) + proposal

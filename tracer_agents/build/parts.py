@@ -1,15 +1,18 @@
 """Everything that a run is made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from tracer_agents.build.policy import PROBES, Policy, load_policy
 from tracer_agents.build.remote import RemoteModel, build_client, build_remote_speakers
 from tracer_agents.build.servers import build_sglang
-from tracer_agents.config import Config, ModelUse, SpeakersConfig
+from tracer_agents.config import Config, ModelUse, SpeakersConfig, policy_of
+from tracer_agents.credit.verdicts import GradedSolution
 from tracer_agents.generation.base import Engine, GenerationBackend
 from tracer_agents.generation.gate import Check, Probes
 from tracer_agents.generation.probe import PolicyProbe
@@ -17,6 +20,7 @@ from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.policy import GSPOLearner
+from tracer_agents.learners.verdicts import VerdictLearner, VerdictSample, VerdictStats
 from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.members import MemberSpeakers
 from tracer_agents.speakers.model import ModelSpeakers, View, ViewSpeakers
@@ -78,11 +82,13 @@ def build_speakers(
             f"speakers.proposer_max_new_tokens, speakers.reviewer_max_new_tokens: completions of up to "
             f"{config.limits.longest} tokens leave no room for a prompt in a context of {context}; lower them"
         )
+    chat, prompts = _chat(policy, config), prompts_for(config.style, config.speakers.prompts, config.speakers.review)
     return ModelSpeakers(
         backend=backend,
-        chat=_chat(policy, config),
+        chat=chat,
         task=task,
-        prompts=prompts_for(config.style, config.speakers.prompts),
+        prompts=prompts,
+        verdict_ids=chat.choices(prompts.texts.verdict_words) if config.speakers.review == "verdict" else (),
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         context=context,
@@ -93,7 +99,10 @@ def build_speakers(
 
 def _chat(policy: Policy, config: Config) -> Chat:
     """The model's chat format with the template arguments of these speakers, examined on their prompts."""
-    arguments, prompts = config.speakers.template_arguments, prompts_for(config.style, config.speakers.prompts)
+    arguments, prompts = (
+        config.speakers.template_arguments,
+        prompts_for(config.style, config.speakers.prompts, config.speakers.review),
+    )
     if policy.chat.arguments == arguments and policy.prompts == prompts:
         return policy.chat
     chat = replace(policy.chat, arguments=arguments)
@@ -107,7 +116,29 @@ def build_learner(config: Config, policy: Policy, names: Sequence[str] | None = 
     learners = {
         name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in names or weights.names
     }
-    return PolicyLearners(learners, weights)
+    return PolicyLearners(learners, weights, _verdict_learners(config, policy, learners))
+
+
+def _verdict_learners(config: Config, policy: Policy, learners: Mapping[str, GSPOLearner]) -> dict[str, VerdictLearner]:
+    """Of the policies that review, where a review is one token."""
+    if config.speakers.review == "worked":
+        return {}
+    credit, use = config.credit, config.models[0]
+    rate = credit.verdict_learning_rate or config.gspo.learning_rate
+    reviewing = {policy_of(use.speakers.policy, Role.REVIEWER, agent) for agent in use.agents}
+    return {
+        name: VerdictLearner(
+            policy.weights,
+            name,
+            pad_id=policy.pad_id,
+            config=config.gspo.model_copy(update={"learning_rate": rate}),
+            loss=credit.verdict_loss,
+            batch_size=credit.verdict_batch,
+            beside=learner.optimiser,
+        )
+        for name, learner in learners.items()
+        if name in reviewing
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +267,56 @@ class Parts:
         [model] = self.models
         assert isinstance(model, TeamModel)  # who asks for weights has some
         return model
+
+    def verdict_samples(self, solutions: Sequence[GradedSolution], agent: int) -> list[VerdictSample]:
+        """Graded proposals as an agent's reviewer is asked about them; those that do not fit its context are left out.
+
+        Raises:
+            ConfigError: the agent's reviews are worked out, or come from a chat server.
+        """
+        speakers = self.training_speakers
+        if isinstance(speakers, MemberSpeakers):
+            speakers = speakers.by_agent[agent]
+        if not isinstance(speakers, ModelSpeakers) or not speakers.verdict_ids:
+            raise ConfigError(
+                f"agent {agent} has no verdicts to be trained: set speakers.review: verdict, and an engine with weights"
+            )
+        policy, ids = self.model_of(agent).use.policy(Role.REVIEWER, agent), speakers.verdict_ids
+        views = [
+            View(role=Role.REVIEWER, agent=agent, question=each.question, solution=each.solution, review=None, seed=0)
+            for each in solutions
+        ]
+        prompts = [speakers.prompt(view) for view in views]
+        return [
+            VerdictSample(prompt_ids=prompt.ids, choices=(ids[0], ids[1]), right=each.right, policy=policy)
+            for each, prompt in zip(solutions, prompts, strict=True)
+            if prompt is not None
+        ]
+
+    def train_verdicts(
+        self, solutions: Sequence[GradedSolution], rng: Callable[[], np.random.Generator], *, epochs: int = 1
+    ) -> dict[str, VerdictStats]:
+        """Trains the reviewers of all trained agents on graded proposals; those that share a policy once.
+
+        Engines outside this process generate with the new weights once ``sync`` gave them theirs.
+
+        Args:
+            solutions: what is learned from.
+            rng: makes equal generators, one for each policy, which shuffle the samples.
+            epochs: how often each is gone through.
+
+        Returns:
+            Statistics by policy; before any sample is learned from for the first time, where they are probabilities.
+        """
+        stats: dict[str, VerdictStats] = {}
+        for model in self.models:
+            if model.learner is None:
+                continue
+            reviewers = {model.use.policy(Role.REVIEWER, agent): agent for agent in reversed(model.use.trained)}
+            samples = [each for agent in sorted(reviewers.values()) for each in self.verdict_samples(solutions, agent)]
+            learned = model.learner.update_verdicts(samples, rng, epochs=epochs)
+            stats |= {model.use.qualified(policy): each for policy, each in learned.items()}
+        return stats
 
     def gate(self) -> list[Check]:
         """Examines whether every engine generates from the policies that its learner trains.

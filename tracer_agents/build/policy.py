@@ -85,7 +85,7 @@ def load_policy(config: Config, weights: Path | None = None, names: Sequence[str
     latest = weights if whole and weights else source
     require_model(speakers.model if latest == Path(speakers.model) else str(latest))
     tokenizer = _tokenizer(str(latest))
-    prompts = prompts_for(config.style, speakers.prompts)
+    prompts = prompts_for(config.style, speakers.prompts, speakers.review)
     chat = Chat(tokenizer=tokenizer, arguments=speakers.template_arguments)
     chat.check(turns=prompts.turns, system=prompts.system)
     initial = _initial(source, speakers) if whole and config.gspo.kl and config.credit.train else None

@@ -182,7 +182,7 @@ def chat_requests(config: Config, task: Task) -> list[ChatRequests | None]:
 def _requests(config: Config, task: Task, temperature: float) -> ChatRequests:
     return ChatRequests(
         task=task,
-        prompts=prompts_for(config.style, config.speakers.prompts),
+        prompts=prompts_for(config.style, config.speakers.prompts, config.speakers.review),
         proposer_max_new_tokens=config.limits.proposer,
         reviewer_max_new_tokens=config.limits.reviewer,
         temperature=temperature,

@@ -12,6 +12,7 @@ from tracer_agents.config.sections import (
     ObjectiveName,
     TaskConfig,
     TrainerConfig,
+    VerdictLoss,
 )
 from tracer_agents.config.sources import PRESETS, dump_config, load_config
 from tracer_agents.config.speakers import MemberConfig, PolicyScheme, SpeakersConfig, policy_of
@@ -34,6 +35,7 @@ __all__ = [
     "SpeakersConfig",
     "TaskConfig",
     "TrainerConfig",
+    "VerdictLoss",
     "Voice",
     "dump_config",
     "load_config",

@@ -23,6 +23,7 @@ MinimiserName = Literal[
     "Hedge",
 ]
 ObjectiveName = Literal["gspo", "grpo"]
+VerdictLoss = Literal["cross_entropy", "brier"]
 
 
 class TaskConfig(Section):
@@ -132,6 +133,16 @@ class CreditConfig(Section):
         default=None, ge=2, description="completions of one prompt where proposers answer alone; by default group_size"
     )
     reviewer: Literal["verdict", "uplift"] = Field(default="verdict", description="what a review is paid for")
+    verdict_loss: VerdictLoss = Field(
+        default="cross_entropy", description="loss of reviews of one token (speakers.review: verdict)"
+    )
+    verdict_learning_rate: float | None = Field(
+        default=None, gt=0, description="AdamW's learning rate on verdicts; by default gspo.learning_rate"
+    )
+    verdict_batch: int = Field(default=64, ge=1, description="graded proposals per optimiser step on verdicts")
+    verdict_epochs: int = Field(
+        default=1, ge=0, description="how often verdicts are trained on a step's graded proposals; 0: never"
+    )
     format_penalty: float = Field(
         default=0.5, ge=0, description="taken from the pay of a review without a readable verdict"
     )
@@ -385,7 +396,7 @@ class Config(Section):
         speakers, fitting = self.speakers, default_limits(self.task.name, self.style)
         return TokenLimits(
             proposer=speakers.proposer_max_new_tokens or fitting.proposer,
-            reviewer=speakers.reviewer_max_new_tokens or fitting.reviewer,
+            reviewer=1 if speakers.review == "verdict" else speakers.reviewer_max_new_tokens or fitting.reviewer,
         )
 
     @property

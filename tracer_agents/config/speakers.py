@@ -72,7 +72,9 @@ class SpeakersConfig(Section):
         default=None, ge=1, description="tokens of the longest proposal; by default what suits the task and the style"
     )
     reviewer_max_new_tokens: int | None = Field(
-        default=None, ge=1, description="tokens of the longest review; by default what suits the task and the style"
+        default=None,
+        ge=1,
+        description="tokens of the longest review that is worked out; by default what suits the task and the style",
     )
     temperature: float = Field(
         default=1.0, ge=0, description="sampling temperature in evaluation; training samples at 1"

@@ -73,6 +73,7 @@ def sample_groups(
     uplift: bool,
     normalise_std: bool,
     agents: Set[int] | None = None,
+    reviews: bool = True,
 ) -> Groups:
     """Completes every spoken turn of the played dialogues ``group_size − 1`` more times, in one batched call.
 
@@ -85,12 +86,14 @@ def sample_groups(
         uplift: also pay reviews for what a proposal refreshed after them is worth (one more batched call).
         normalise_std: see ``group_advantages``.
         agents: whose turns are completed, those who learn; None: everybody's.
+        reviews: whether reviews form groups, too.
     """
     spoken = [
         _Completion(tree, tree.request(dialogue.prefix[: turn.round - 1]), turn.utterance)
         for tree, dialogue in zip(trees, dialogues, strict=True)
         for turn in dialogue.turns
         if turn.utterance and turn.utterance.finish_reason not in _NOTHING_SAID and _learns(turn.agent, agents)
+        if reviews or turn.role is Role.PROPOSER
     ]
     wanted = [
         (played.tree, replace(played.request, candidate=candidate))

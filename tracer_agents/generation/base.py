@@ -18,6 +18,9 @@ class GenerationRequest:
         max_new_tokens: the completion's longest length, end token included.
         temperature: 0 is greedy decoding.
         policy: which policy speaks, a name the backend knows.
+        choices: where some are given, exactly one token is generated, and it is one of these ids: sampled from the
+            next-token distribution restricted to them, at the request's temperature (0: the likeliest of them), with
+            the request's seed; ``max_new_tokens`` has no meaning.
     """
 
     prompt_ids: tuple[int, ...]
@@ -25,6 +28,7 @@ class GenerationRequest:
     max_new_tokens: int
     temperature: float = 1.0
     policy: str = "shared"
+    choices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,10 @@ class Generation:
     cut it, and ``FAILED``, with no tokens, where an engine outside this process did not deliver. ``logps`` holds each
     output token's log-probability at the sampling temperature (natural log; temperature 1 for greedy rows).
     ``policy_version`` names the weights.
+
+    Of a request with ``choices``, ``choice_logps`` holds each choice's log-probability among all tokens, at temperature
+    1, and ``logps`` the generated one's among the choices, at the sampling temperature (1 for greedy rows): the
+    distribution that it was sampled from. The reason is ``STOP``.
     """
 
     prompt_ids: tuple[int, ...]
@@ -43,6 +51,7 @@ class Generation:
     text: str
     finish_reason: FinishReason
     policy_version: int
+    choice_logps: tuple[float, ...] = ()
 
 
 def not_generated(request: GenerationRequest, reason: FinishReason, version: int) -> Generation:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.decoding.choices import choose_among
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_env.dialogue import FinishReason
 
@@ -14,11 +15,11 @@ class ScriptedBackend:
     """Completes every prompt with ``script(request)``.
 
     Args:
-        script: request -> completion text.
+        script: request -> completion text; of a request with choices, the log-probability of each.
         encode, decode: text -> token ids, to count and to train on, and back; UTF-8 bytes by default.
     """
 
-    script: Callable[[GenerationRequest], str]
+    script: Callable[[GenerationRequest], str | Sequence[float]]
     encode: Callable[[str], Sequence[int]] = lambda text: list(text.encode())
     decode: Callable[[Sequence[int]], str] = lambda ids: bytes(ids).decode(errors="replace")
     version: int = 0
@@ -49,6 +50,8 @@ class ScriptedBackend:
 
     def _complete(self, request: GenerationRequest) -> Generation:
         text = self.script(request)
+        if not isinstance(text, str):
+            return self._choose(request, tuple(text))
         ids = tuple(self.encode(text))
         cut = ids[: request.max_new_tokens]
         return Generation(
@@ -58,4 +61,17 @@ class ScriptedBackend:
             text=text if cut == ids else self.decode(cut),
             finish_reason=FinishReason.STOP if len(ids) <= request.max_new_tokens else FinishReason.LENGTH,
             policy_version=self.version,
+        )
+
+    def _choose(self, request: GenerationRequest, logps: tuple[float, ...]) -> Generation:
+        place, logp = choose_among(logps, request.seed, request.temperature)
+        chosen = (request.choices[place],)
+        return Generation(
+            prompt_ids=request.prompt_ids,
+            output_ids=chosen,
+            logps=(logp,),
+            text=self.decode(chosen),
+            finish_reason=FinishReason.STOP,
+            policy_version=self.version,
+            choice_logps=logps,
         )

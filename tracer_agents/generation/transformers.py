@@ -18,8 +18,9 @@ from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
 from tracer_agents.generation.decoding.cache import can_come_and_go
+from tracer_agents.generation.decoding.choices import choice_logps, choose_among
 from tracer_agents.generation.decoding.flight import padded
-from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled
+from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled, prompt_tokens
 from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.gate import Check, Learner, Probes
@@ -104,9 +105,32 @@ class TransformersBackend:
 
     def _fits(self, request: GenerationRequest) -> bool:
         context = self.context
-        return context is None or len(request.prompt_ids) + request.max_new_tokens <= context
+        longest = 1 if request.choices else request.max_new_tokens
+        return context is None or len(request.prompt_ids) + longest <= context
 
     def _sample(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
+        choosing = [row for row, request in enumerate(requests) if request.choices]
+        if not choosing:
+            return self._decode(requests)
+        speaking = [row for row, request in enumerate(requests) if not request.choices]
+        sampled = dict(zip(speaking, self._decode([requests[row] for row in speaking]), strict=True))
+        sampled |= zip(choosing, self._choose([requests[row] for row in choosing]), strict=True)
+        return [sampled[row] for row in range(len(requests))]
+
+    def _choose(self, requests: Sequence[GenerationRequest]) -> Iterator[Sampled]:
+        """One of each request's choices; they need a forward pass of their prompts and no decoding."""
+        logps = choice_logps(
+            self._weights,
+            requests,
+            pad_id=self._pad_id,
+            batch_size=self._batch_size,
+            most_tokens=prompt_tokens(self._model.device),
+        )
+        for request, of_choices in zip(requests, logps, strict=True):
+            place, logp = choose_among(of_choices, request.seed, request.temperature)
+            yield Sampled(tokens=[request.choices[place]], logps=[logp], choice_logps=of_choices)
+
+    def _decode(self, requests: Sequence[GenerationRequest]) -> list[Sampled]:
         if self._loop is not None:
             return self._loop.run(requests)
         sampled: dict[int, Sampled] = {}
@@ -148,7 +172,7 @@ class TransformersBackend:
         return [Sampled(tokens=row, logps=row_logps[: len(row)]) for row, row_logps in zip(kept, logps, strict=True)]
 
     def _generations(self, requests: Sequence[GenerationRequest], sampled: Sequence[Sampled]) -> list[Generation]:
-        if not all(math.isfinite(logp) for row in sampled for logp in row.logps):
+        if not all(math.isfinite(logp) for row in sampled for logp in (*row.logps, *row.choice_logps)):
             raise GenerationFailed(
                 f"the model's log-probabilities are not finite in {str(self._model.dtype).removeprefix('torch.')}; "
                 "set speakers.dtype: float32 (or bfloat16), or check that the weights in speakers.model are finite"
@@ -162,8 +186,11 @@ class TransformersBackend:
                 output_ids=tuple(row.tokens),
                 logps=tuple(row.logps),
                 text=text,
-                finish_reason=FinishReason.STOP if row.tokens[-1] in self._stops else FinishReason.LENGTH,
+                finish_reason=(
+                    FinishReason.STOP if request.choices or row.tokens[-1] in self._stops else FinishReason.LENGTH
+                ),
                 policy_version=self._version,
+                choice_logps=row.choice_logps,
             )
             for request, row, text in zip(requests, sampled, texts, strict=True)
         ]

@@ -21,10 +21,13 @@ class MasterAdamW:
     Args:
         parameters: the model's; those of single or double precision are stepped in place.
         config: learning rate, second-moment decay, weight decay, largest gradient norm.
+        beside: an optimiser of the same weights for another objective: both step the same master copies.
     """
 
-    def __init__(self, parameters: Sequence[torch.nn.Parameter], config: GSPOConfig) -> None:
-        self._pairs = [(parameter, _master(parameter)) for parameter in parameters]
+    def __init__(
+        self, parameters: Sequence[torch.nn.Parameter], config: GSPOConfig, *, beside: "MasterAdamW | None" = None
+    ) -> None:
+        self._pairs = beside._pairs if beside else [(parameter, _master(parameter)) for parameter in parameters]
         self._max_norm = config.max_gradient_norm
         self._adamw = torch.optim.AdamW(
             self.masters, lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay

@@ -8,6 +8,7 @@ import numpy as np
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policy import GSPOLearner, GSPOStats
+from tracer_agents.learners.verdicts import VerdictLearner, VerdictSample, VerdictStats
 
 
 class PolicyLearners:
@@ -16,10 +17,17 @@ class PolicyLearners:
     Args:
         learners: by policy.
         weights: which they train.
+        verdicts: by policy, where reviewers say one word.
     """
 
-    def __init__(self, learners: Mapping[str, GSPOLearner], weights: Weights) -> None:
+    def __init__(
+        self,
+        learners: Mapping[str, GSPOLearner],
+        weights: Weights,
+        verdicts: Mapping[str, VerdictLearner] | None = None,
+    ) -> None:
         self._learners = dict(learners)
+        self._verdicts = dict(verdicts or {})
         self._weights = weights
 
     def update(self, samples: Sequence[Sample], rng: Callable[[], np.random.Generator]) -> dict[str, GSPOStats]:
@@ -33,14 +41,29 @@ class PolicyLearners:
             for name, learner in self._learners.items()
         }
 
+    def update_verdicts(
+        self, samples: Sequence[VerdictSample], rng: Callable[[], np.random.Generator], *, epochs: int = 1
+    ) -> dict[str, VerdictStats]:
+        """Trains every reviewing policy on its own samples; ``rng`` makes equal generators.
+
+        Returns:
+            Statistics by policy, of those with samples.
+        """
+        own = {name: [sample for sample in samples if sample.policy == name] for name in self._verdicts}
+        return {
+            name: learner.update(own[name], rng(), epochs=epochs)
+            for name, learner in self._verdicts.items()
+            if own[name]
+        }
+
     def save(self, checkpoint: Path) -> None:
         """Writes every optimiser's state beside its policy's weights."""
-        for name, learner in self._learners.items():
+        for name, learner in (*self._learners.items(), *self._verdicts.items()):
             learner.save(self._weights.folder(checkpoint, name))
 
     def load(self, checkpoint: Path) -> None:
         """Reads what ``save`` wrote."""
-        for name, learner in self._learners.items():
+        for name, learner in (*self._learners.items(), *self._verdicts.items()):
             learner.load(self._weights.folder(checkpoint, name))
 
 

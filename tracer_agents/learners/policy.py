@@ -67,6 +67,11 @@ class GSPOLearner:
         self._optimiser = MasterAdamW(weights.parameters(policy), config)
         self._refused_in_a_row = 0
 
+    @property
+    def optimiser(self) -> MasterAdamW:
+        """Steps the policy's weights."""
+        return self._optimiser
+
     def logps(self, batch: MicroBatch) -> torch.Tensor:
         """log-probabilities at temperature 1 of the completion tokens under the active weights, (B, T)."""
         return self._scorer.logps(batch)

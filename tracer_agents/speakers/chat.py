@@ -135,6 +135,21 @@ class Chat:
                 "which tells the model that it is to speak; use another model, or mend its chat template"
             )
 
+    def choices(self, words: Sequence[str]) -> tuple[int, ...]:
+        """The ids that decide which of some words is said: the first token of each, where a turn begins.
+
+        Raises:
+            ConfigError: two words begin with the same token, or one has none.
+        """
+        ids = [self.tokenizer.encode(word, add_special_tokens=False) for word in words]
+        first = tuple(each[0] for each in ids if each)
+        if len(set(first)) != len(words):
+            raise ConfigError(
+                f"speakers.review: the tokenizer of speakers.model begins {' and '.join(map(repr, words))} with the "
+                "same token, which cannot tell them apart; name other words in the block 'verdict' of speakers.prompts"
+            )
+        return first
+
     @property
     def thought(self) -> str:
         """``"<think>"`` where the template itself opens a thought for the model to go on with, otherwise nothing."""

@@ -1,5 +1,6 @@
 """Speakers that are language models: dialogue state -> prompt -> engine -> parsed utterance."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,7 @@ from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.prompts import MAX_QUOTED_CHARACTERS, Prompts
 from tracer_agents.speakers.templates import Messages
 from tracer_agents.types import SpeakRequest
-from tracer_env.dialogue import Dialogue, FinishReason, Role, Utterance
+from tracer_env.dialogue import Dialogue, FinishReason, Role, Utterance, Verdict
 from tracer_env.errors import ConfigError
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.spaces import MAX_CHARS, usable_text
@@ -120,6 +121,8 @@ class ModelSpeakers:
         context: the engine's context, tokens, or None for no limit. Of quoted texts a prompt leaves out what does not
             fit; a speaker whose question does not fit says nothing, for that reason.
         temperature: of sampling; 0 is greedy.
+        verdict_ids: the token that says RIGHT and the one that says WRONG, where a review is one of them (``prompts``
+            that ask for a verdict); empty: reviews are worked out.
     """
 
     backend: GenerationBackend
@@ -131,6 +134,7 @@ class ModelSpeakers:
     context: int | None
     policy: Callable[[Role, int], str] = lambda role, agent: "shared"
     temperature: float = 1.0
+    verdict_ids: tuple[int, ...] = ()
 
     def speak(self, requests: Sequence[SpeakRequest]) -> list[ModelUtterance]:
         """One utterance per request, in order, in one call of the engine."""
@@ -143,7 +147,7 @@ class ModelSpeakers:
         for view in views:
             key = (view.role, view.question, view.solution, view.review, view.others)
             if key not in prompts:
-                prompts[key] = self._prompt(view)
+                prompts[key] = self.prompt(view)
             if (prompt := prompts[key]) is not None:
                 requests.append(self._request(view, prompt))
         generations = iter(self.backend.generate(requests))
@@ -159,7 +163,7 @@ class ModelSpeakers:
         Raises:
             GenerationFailed: the question does not fit into the context.
         """
-        prompt = self._prompt(view)
+        prompt = self.prompt(view)
         if prompt is None:
             raise GenerationFailed(
                 f"the question and the longest completion do not fit into the context of {self.context} tokens: lower "
@@ -169,7 +173,7 @@ class ModelSpeakers:
 
     def fits(self, view: View) -> bool:
         """Whether the question leaves room for a completion."""
-        return self._prompt(view) is not None
+        return self.prompt(view) is not None
 
     def require_room(self, questions: Sequence[str], *, reviews: bool) -> None:
         """Refuses a context into which, for some kind of prompt, no question fits.
@@ -196,7 +200,7 @@ class ModelSpeakers:
                 "a model with a longer context"
             )
 
-    def _prompt(self, view: View) -> "Prompt | None":
+    def prompt(self, view: View) -> "Prompt | None":
         """The longest prompt that leaves room for a completion: reviews are shortened first; None: there is none."""
         room = None
         if self.context is not None:  # roles share a batch
@@ -230,6 +234,7 @@ class ModelSpeakers:
             max_new_tokens=self._limit(view.role),
             temperature=self.temperature,
             policy=self.policy(view.role, view.agent),
+            choices=self.verdict_ids if view.role is Role.REVIEWER else (),
         )
 
     def _limit(self, role: Role) -> int:
@@ -237,6 +242,8 @@ class ModelSpeakers:
 
     def _parse(self, view: View, prompt: "Prompt", generation: Generation) -> ModelUtterance:
         proposes = view.role is Role.PROPOSER
+        if generation.choice_logps:
+            return _verdict_utterance(prompt, generation, self.verdict_ids)
         text = usable_text(self.chat.thought + generation.text, MAX_CHARS)  # as the environment takes it
         return ModelUtterance(
             text=text,
@@ -249,3 +256,25 @@ class ModelSpeakers:
             mean_logp=mean_logp(generation.logps),
             generation=generation,
         )
+
+
+def _verdict_utterance(prompt: Prompt, generation: Generation, ids: tuple[int, ...]) -> ModelUtterance:
+    """A review of one token, worded so that it is read as every other review is."""
+    verdict = Verdict.RIGHT if generation.output_ids[0] == ids[0] else Verdict.WRONG
+    return ModelUtterance(
+        text=f"Verdict: {verdict}",
+        verdict=verdict,
+        generated_tokens=len(generation.output_ids),
+        prompt_tokens=len(generation.prompt_ids),
+        finish_reason=generation.finish_reason,
+        omitted_characters=prompt.omitted_characters,
+        mean_logp=mean_logp(generation.logps),
+        p_right=p_right(generation.choice_logps),
+        generation=generation,
+    )
+
+
+def p_right(logps: Sequence[float]) -> float:
+    """P(RIGHT) among (RIGHT, WRONG), from the log-probability of each: a sigmoid of their difference."""
+    right, wrong = logps
+    return 1 / (1 + math.exp(min(wrong - right, 700.0)))

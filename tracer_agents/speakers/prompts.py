@@ -10,18 +10,21 @@ The question comes first and the role last, so agents, roles and rounds share pr
 
 What is asked depends on the state alone: a proposer without a review makes an independent, fresh attempt even
 when a solution is pending (it is not shown: agreement between proposals is then informative); a proposer
-whose pending solution has been reviewed revises it, seeing both; a reviewer sees the solution. In a debate
+whose pending solution has been reviewed revises it, seeing both; a reviewer sees the solution. A reviewer that says
+one word (``speakers.review: verdict``) goes on with the proposer's conversation: question, solution, a short question
+whose answer is one of two words; no proposer sees what it says. In a debate
 (Du et al. 2023), which is no state of the dialogue, a proposer sees its own solution and everybody else's.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import get_args
 
 from tracer_agents.config.fitting import Style
+from tracer_agents.config.speakers import Review
 from tracer_agents.speakers.templates import Messages, PromptFile, read_prompts
 from tracer_env.dialogue import Role
 from tracer_env.errors import ConfigError
@@ -42,17 +45,19 @@ class Prompts:
     Args:
         name: the style, or the file as the settings name it.
         texts: what the prompts say.
+        review: whether reviewers work out a review or say one word.
     """
 
     name: str
     texts: PromptFile
+    review: Review = "worked"
 
     @property
     def turns(self) -> bool:
         """Whether some prompt holds earlier turns of the assistant."""
         shown = {"question": "?", "solution": "?", "review": "?", "others": ["?"], "answer_format": "?"}
         conversation = [message for kind in ("review", "revise") for message in self.texts.render(kind, shown)]
-        return any(message["role"] == "assistant" for message in conversation)
+        return self.review == "verdict" or any(message["role"] == "assistant" for message in conversation)
 
     @property
     def system(self) -> bool:
@@ -94,6 +99,10 @@ class Prompts:
         if role is Role.REVIEWER:
             if solution is None:
                 raise ConfigError("a reviewer needs a pending solution; in round 1 there is none")
+            if self.review == "verdict":  # goes on with the proposer's conversation, whose prefix engines have cached
+                said = {"role": "assistant", "content": quoted(solution, of_solution)}
+                asked = self.texts.render("verdict", {**shown, "solution": quoted(solution, of_solution)})
+                return [*self.texts.render("solve", shown), said, *asked]
             return self.texts.render("review", {**shown, "solution": quoted(solution, of_solution)})
         if solution is None or review is None:
             return self.texts.render("solve", shown)
@@ -101,13 +110,17 @@ class Prompts:
         return self.texts.render("revise", shown)
 
 
-def prompts_for(style: str, file: str | None = None) -> Prompts:
+def prompts_for(style: str, file: str | None = None, review: Review = "worked") -> Prompts:
     """The prompts of a style, or those of a file instead.
 
     Raises:
-        ConfigError: an unknown style, or a file that is none of prompts (``templates.read_prompts``).
+        ConfigError: an unknown style, a file that is none of prompts (``templates.read_prompts``), or one without
+            verdicts where these are asked for.
     """
-    return _of_style(style) if file is None else Prompts(name=file, texts=read_prompts(Path(file)))
+    prompts = _of_style(style) if file is None else Prompts(name=file, texts=read_prompts(Path(file)))
+    if review == "verdict":
+        _ = prompts.texts.verdict_words
+    return replace(prompts, review=review)
 
 
 @cache

@@ -1,7 +1,7 @@
 """What one training step saw and did, as a record."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from tracer_agents.credit.groups import Groups
 from tracer_agents.evaluation.certificate import Certificate
 from tracer_agents.learners.policy import GSPOStats
+from tracer_agents.learners.verdicts import VerdictStats
 from tracer_agents.rollout.tree import Tree
 from tracer_env.dialogue import Dialogue, Role
 from tracer_env.rewards import Utility
@@ -52,10 +53,12 @@ class StepReport:
     policy_version: int
     certificate: Certificate | None  # of the team after the step, on validation questions; only at checkpoints
     seconds: dict[str, float]
+    verdicts: dict[str, VerdictStats] = field(default_factory=dict)  # by policy, where reviews are one token
 
     def as_json(self) -> dict[str, Any]:
         """A line of ``metrics.jsonl``: wall times in ``timing`` and nowhere else."""
-        row = {name: value for name, value in asdict(self).items() if name != "seconds"}
+        left_out = {"seconds"} if self.verdicts else {"seconds", "verdicts"}
+        row = {name: value for name, value in asdict(self).items() if name not in left_out}
         certificate = self.certificate.as_json() if self.certificate else None
         return {**row, "certificate": certificate, "timing": self.seconds}
 

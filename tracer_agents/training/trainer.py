@@ -19,6 +19,7 @@ from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import PLAYS, Play, TabularController
 from tracer_agents.credit.groups import Candidate, Groups, sample_groups
 from tracer_agents.credit.rewards import Penalties
+from tracer_agents.credit.verdicts import graded_solutions
 from tracer_agents.errors import ParityFailed
 from tracer_agents.evaluation.certificate import Certificate
 from tracer_agents.evaluation.certify import certify_checkpoint
@@ -29,6 +30,7 @@ from tracer_agents.game.values import expected_utility
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policies import pooled
 from tracer_agents.learners.policy import GSPOStats
+from tracer_agents.learners.verdicts import VerdictStats
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.tree import Tree, expand, expand_external, play, set_apart
 from tracer_agents.runs.beliefs import load_belief, save_belief
@@ -42,7 +44,7 @@ from tracer_agents.types import Controller, Episode
 from tracer_env.beliefs import Belief
 from tracer_env.dialogue import Dialogue, Rules
 from tracer_env.infosets import Infosets
-from tracer_env.seeding import minibatch_stream
+from tracer_env.seeding import minibatch_stream, verdict_stream
 
 
 class Trainer:
@@ -81,6 +83,8 @@ class Trainer:
         laps.end("groups")
         gspo = self._train_speakers(groups, number) if groups else {}
         laps.end("gspo")
+        verdicts = self._train_verdicts(trees, groups, number) if groups else {}
+        laps.end("verdicts")
         if groups:
             self._label(self.version + 1)
         laps.end("sync")
@@ -97,6 +101,7 @@ class Trainer:
             **credit_figures(trees, groups),
             gspo=pooled(gspo.values()) if gspo else None,
             gspo_by_policy=gspo if len(gspo) > 1 else {},
+            verdicts=verdicts,
             infosets=len(self.tables.keys),
             regret_iterations=self.tables.iterations,
             policy_version=self.version,
@@ -198,6 +203,7 @@ class Trainer:
             penalties=Penalties(format=credit.format_penalty, truncation=credit.truncation_penalty),
             uplift=credit.reviewer == "uplift",
             normalise_std=credit.normalise_std,
+            reviews=self.config.speakers.review == "worked",
         )
 
     def _train_speakers(self, groups: Groups, number: int) -> dict[str, GSPOStats]:
@@ -221,6 +227,14 @@ class Trainer:
             self._check_parity(named, number, model.use.backend.parity_tolerance)
             stats |= named
         return stats
+
+    def _train_verdicts(self, trees: Sequence[Tree], groups: Groups, number: int) -> dict[str, VerdictStats]:
+        """Reviews of one token learn from every proposal that was graded: what that did, by policy."""
+        epochs = self.config.credit.verdict_epochs
+        if self.config.speakers.review == "worked" or not epochs:
+            return {}
+        solutions = graded_solutions(trees, groups)
+        return self.parts.train_verdicts(solutions, lambda: verdict_stream(self.config.seed, number), epochs=epochs)
 
     def _check_parity(self, stats: dict[str, GSPOStats], number: int, tolerance: float) -> None:
         """Stops at utterances that are not the policy's, before a checkpoint keeps what was learned from them."""

@@ -16,6 +16,8 @@ from tracer_agents.speakers.model import ModelSpeakers, view_of
 from tracer_agents.speakers.prompts import prompts_for
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict, initial, transition
+from tracer_env.errors import ConfigError
+from tracer_env.grading.verdict import parse_verdict
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Question
 
@@ -23,6 +25,7 @@ TEMPLATE = (
     "{%- for message in messages -%}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endfor -%}"
     "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
 )
+RIGHT, WRONG = 70, 71
 EPISODE = Episode(question=Question(id="q", text="How many?", gold="7"), seed=5)
 
 
@@ -33,10 +36,12 @@ def tokenizer(small_settings):
 
 @pytest.fixture
 def speakers(tokenizer):
-    def make(say, context: int = 512, temperature: float = 1.0) -> tuple[ModelSpeakers, list[GenerationRequest]]:
+    def make(
+        say, context: int = 512, temperature: float = 1.0, review="worked"
+    ) -> tuple[ModelSpeakers, list[GenerationRequest]]:
         asked: list[GenerationRequest] = []
 
-        def script(request: GenerationRequest) -> str:
+        def script(request: GenerationRequest) -> str | tuple[float, ...]:
             asked.append(request)
             return say
 
@@ -44,7 +49,8 @@ def speakers(tokenizer):
             backend=ScriptedBackend(script=script),
             chat=Chat(tokenizer=tokenizer),
             task=Arithmetic(),
-            prompts=prompts_for("tiny"),
+            prompts=prompts_for("tiny", review=review),
+            verdict_ids=(RIGHT, WRONG) if review == "verdict" else (),
             proposer_max_new_tokens=40,
             reviewer_max_new_tokens=20,
             context=context,
@@ -207,3 +213,33 @@ def test_a_thought_that_the_template_opens_is_a_thought(speakers, tokenizer):
     cut, _ = speakers("#### 9 or so")
     [cut_off] = replace(cut, chat=Chat(tokenizer=thinking)).speak([after()])
     assert cut_off.answer is None
+
+
+@pytest.mark.parametrize(("logps", "says", "sure"), [((-1.0, -3.0), "RIGHT", 0.8808), ((-9.0, -8.0), "WRONG", 0.2689)])
+def test_a_verdict_is_one_token_whose_probability_is_known(speakers, logps, says, sure):
+    short, asked = speakers(logps, review="verdict", temperature=0.0)
+    [review] = short.speak([after("It is 7.\n#### 7")])
+    [request] = asked
+    assert request.choices == (RIGHT, WRONG)
+    assert (review.text, review.verdict) == (f"Verdict: {says}", Verdict(says))
+    assert parse_verdict(review.text) is review.verdict  # as the environment reads it
+    assert review.p_right == pytest.approx(sure, abs=1e-4)
+    assert (review.generated_tokens, review.prompt_tokens) == (1, len(request.prompt_ids))
+    assert review.finish_reason is FinishReason.STOP
+    [proposal] = speakers("#### 7", review="verdict")[0].speak([after()])
+    assert (proposal.p_right, proposal.answer) == (None, "7")
+
+
+def test_a_proposer_who_sees_no_reviews_answers_the_question_alone(speakers):
+    short, asked = speakers("#### 7")
+    state = replace(after("#### 8", "Verdict: WRONG").state, rules=Rules(revisions=False))
+    short.speak([after(), SpeakRequest(episode=EPISODE, state=state)])
+    assert asked[0].prompt_ids == asked[1].prompt_ids
+
+
+def test_words_that_begin_with_the_same_token_cannot_be_verdicts(tokenizer):
+    chat = Chat(tokenizer=tokenizer)
+    right, wrong = chat.choices(("RIGHT", "WRONG"))
+    assert (tokenizer.decode([right])[0], tokenizer.decode([wrong])[0]) == ("R", "W")
+    with pytest.raises(ConfigError, match="begins 'RIGHT' and 'RIGHTLY' with the same token"):
+        chat.choices(("RIGHT", "RIGHTLY"))

@@ -178,3 +178,36 @@ def test_unknown_style_is_a_config_error():
 def test_a_review_of_nothing_is_a_config_error(style):
     with pytest.raises(ConfigError, match="solution"):
         ask(style, Role.REVIEWER)
+
+
+@pytest.mark.parametrize("style", ["tiny", "chat", "boxed"])
+def test_a_verdict_goes_on_with_the_proposers_own_conversation(style):
+    short = prompts_for(style, review="verdict")
+    shown = {"question": QUESTION, "review": None, "answer_format": FORMAT}
+    solve = short.messages(role=Role.PROPOSER, solution=None, **shown)
+    asked = short.messages(role=Role.REVIEWER, solution=SOLUTION, **shown)
+    assert asked[: len(solve)] == solve == prompts_for(style).messages(role=Role.PROPOSER, solution=None, **shown)
+    assert asked[len(solve)] == {"role": "assistant", "content": SOLUTION}
+    assert [message["role"] for message in asked[len(solve) + 1 :]] == ["user"]
+    assert short.texts.verdict_words == (("RIGHT", "WRONG") if style == "tiny" else ("Yes", "No"))
+    assert short.turns
+
+
+def test_a_file_without_verdicts_is_taken_until_they_are_asked_for(tmp_path):
+    file = tmp_path / "mine.jinja"
+    shipped = (Path(prompts.__file__).parents[1] / "assets" / "prompts" / "chat.jinja").read_text()
+    start, end = shipped.index("{% block verdict %}"), shipped.index("{% block revise %}")
+    file.write_text(shipped[:start] + shipped[end:])
+    assert not prompts_for("chat", str(file)).texts.knows_verdicts
+    with pytest.raises(ConfigError, match=r"mine\.jinja: no block 'verdict', which speakers\.review: verdict needs"):
+        prompts_for("chat", str(file), "verdict")
+    whole = shipped[start:end]
+    for broken, message in (
+        (whole.replace("{% call wrong() %}No{% endcall %}", ""), "two different words, each once"),
+        (whole.replace("}No{", "}Yes{"), "two different words, each once"),
+        (whole.replace("{% call user() %}Is", "{% call assistant() %}Is"), "from user to user"),
+        (whole.replace("Is the final", "{{ review }}"), "is given no 'review'"),
+    ):
+        file.write_text(shipped[:start] + broken + shipped[end:])
+        with pytest.raises(ConfigError, match=message):
+            prompts_for("chat", str(file))

@@ -15,18 +15,27 @@ from tracer_agents.generation.decoding.sampling import Temperatures, choose
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import token_uniforms
 
-_PROMPT_TOKENS = {"cpu": 2048}  # padded tokens of prompts computed together
+_PROMPT_TOKENS = {"cpu": 2048}
 _PROMPT_TOKENS_ELSEWHERE = 32768
 _ENTERING = 4  # waiting rows enter once 1 in so many slots is free
 _LEAVING = 12  # rows that have ended leave once they are 1 in so many
 
 
+def prompt_tokens(device: torch.device) -> int:
+    """How many padded tokens of prompts are computed together on a device."""
+    return _PROMPT_TOKENS.get(device.type, _PROMPT_TOKENS_ELSEWHERE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    """What was sampled for one request: token ids, end token included, and their log-probabilities."""
+    """What was sampled for one request: token ids, end token included, and their log-probabilities.
+
+    ``choice_logps`` are those of the request's choices, if it has some.
+    """
 
     tokens: list[int]
     logps: list[float]
+    choice_logps: tuple[float, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +86,7 @@ class DecodeLoop:
         for row, request in enumerate(requests):
             asking.setdefault((request.policy, request.prompt_ids), []).append(row)
         order = sorted(asking, key=lambda prompt: (-len(prompt[1]), prompt))
-        limit = _PROMPT_TOKENS.get(self._weights.model.device.type, _PROMPT_TOKENS_ELSEWHERE)
+        limit = prompt_tokens(self._weights.model.device)
         while order:
             count = max(1, min(limit // len(order[0][1]), self._slots))
             together, order = order[:count], order[count:]
