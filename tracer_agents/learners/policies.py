@@ -49,11 +49,11 @@ class PolicyLearners:
         Returns:
             Statistics by policy, of those with samples.
         """
-        own = {name: [sample for sample in samples if sample.policy == name] for name in self._verdicts}
+        by_policy = {name: [sample for sample in samples if sample.policy == name] for name in self._verdicts}
         return {
-            name: learner.update(own[name], rng(), epochs=epochs)
+            name: learner.update(by_policy[name], rng(), epochs=epochs)
             for name, learner in self._verdicts.items()
-            if own[name]
+            if by_policy[name]
         }
 
     def save(self, checkpoint: Path) -> None:

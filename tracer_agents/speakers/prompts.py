@@ -100,9 +100,9 @@ class Prompts:
             if solution is None:
                 raise ConfigError("a reviewer needs a pending solution; in round 1 there is none")
             if self.review == "verdict":  # goes on with the proposer's conversation, whose prefix engines have cached
-                said = {"role": "assistant", "content": quoted(solution, of_solution)}
+                proposal = {"role": "assistant", "content": quoted(solution, of_solution)}
                 asked = self.texts.render("verdict", {**shown, "solution": quoted(solution, of_solution)})
-                return [*self.texts.render("solve", shown), said, *asked]
+                return [*self.texts.render("solve", shown), proposal, *asked]
             return self.texts.render("review", {**shown, "solution": quoted(solution, of_solution)})
         if solution is None or review is None:
             return self.texts.render("solve", shown)

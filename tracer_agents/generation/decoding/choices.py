@@ -49,7 +49,7 @@ def choice_logps(
     for row, request in enumerate(requests):
         asking.setdefault((request.policy, request.prompt_ids), []).append(row)
     order = sorted(asking, key=lambda prompt: (-len(prompt[1]), prompt))
-    found: dict[int, tuple[float, ...]] = {}
+    logps: dict[int, tuple[float, ...]] = {}
     while order:
         count = max(1, min(most_tokens // len(order[0][1]), batch_size))
         together, order = order[:count], order[count:]
@@ -57,8 +57,8 @@ def choice_logps(
             logp = _next_logps(weights, [ids for _, ids in together], pad_id)  # (D, V)
         for place, prompt in enumerate(together):
             for row in asking[prompt]:
-                found[row] = tuple(logp[place, list(requests[row].choices)].tolist())
-    return [found[row] for row in range(len(requests))]
+                logps[row] = tuple(logp[place, list(requests[row].choices)].tolist())
+    return [logps[row] for row in range(len(requests))]
 
 
 def _next_logps(weights: Weights, prompts: Sequence[Sequence[int]], pad_id: int) -> torch.Tensor:
