@@ -3,6 +3,7 @@
 No tokenizer is known here: prompts are messages, and tokens are counted by the server.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -11,7 +12,7 @@ from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest
 from tracer_agents.speakers.model import LONGEST_QUOTES, View, cuts, mean_logp, view_of
 from tracer_agents.speakers.prompts import Prompts
 from tracer_agents.types import SpeakRequest
-from tracer_env.dialogue import FinishReason, Role, Utterance
+from tracer_env.dialogue import FinishReason, Role, Utterance, Verdict
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.spaces import MAX_CHARS, usable_text
 from tracer_env.tasks.base import Task
@@ -126,6 +127,8 @@ class OpenAISpeakers(ChatRequests):
     def _parse(self, view: View, completion: ChatCompletion, omitted: int) -> RemoteUtterance:
         proposes = view.role is Role.PROPOSER
         text = usable_text(completion.text, MAX_CHARS)  # as the environment takes it
+        if not proposes and self.prompts.review == "verdict":
+            text = worded_verdict(text, self.prompts.texts.verdict_words)
         return RemoteUtterance(
             text=text,
             answer=self.task.parse(text) if proposes else None,
@@ -138,3 +141,16 @@ class OpenAISpeakers(ChatRequests):
             counted=completion.counted,
             logps=completion.logps,
         )
+
+
+def worded_verdict(text: str, words: tuple[str, str]) -> str:
+    """A review of one word, worded as every other verdict is; a text that begins with neither word is left alone.
+
+    Servers with chat interfaces give no probability of a word that was not said, so P(RIGHT) stays unknown.
+    """
+    first = re.match(r"\W*(\w*)", text)
+    spoken = (first[1] if first else "").casefold()
+    for word, verdict in zip(words, (Verdict.RIGHT, Verdict.WRONG), strict=True):
+        if spoken == word.casefold():
+            return f"Verdict: {verdict}"
+    return text

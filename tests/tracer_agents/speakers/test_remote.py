@@ -8,9 +8,10 @@ from tracer_agents.generation.openai.orders import ChatCompletion
 from tracer_agents.rollout.records import Outcome, record_dialogues
 from tracer_agents.speakers.model import View
 from tracer_agents.speakers.prompts import prompts_for
-from tracer_agents.speakers.remote import OpenAISpeakers
+from tracer_agents.speakers.remote import OpenAISpeakers, worded_verdict
 from tracer_agents.types import Episode, SpeakRequest
 from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Verdict, initial, transition
+from tracer_env.grading.verdict import parse_verdict
 from tracer_env.spaces import MAX_CHARS
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Question
@@ -108,3 +109,13 @@ def test_a_question_that_never_fits_is_asked_once_and_says_nothing():
     [utterance] = script.complete([SOLVE])
     assert (utterance.text, utterance.finish_reason) == ("", FinishReason.TOO_LONG)
     assert len(script.client.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [("Yes", "RIGHT"), (" yes.", "RIGHT"), ("**No**", "WRONG"), ("Not sure", None), ("", None), ("Yesterday", None)],
+)
+def test_a_word_is_a_verdict_and_its_probability_is_not_known(text, verdict):
+    worded = worded_verdict(text, ("Yes", "No"))
+    assert parse_verdict(worded) == verdict
+    assert worded == (f"Verdict: {verdict}" if verdict else text)

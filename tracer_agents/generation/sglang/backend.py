@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from typing import Self
@@ -22,6 +22,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
+from tracer_agents.generation.decoding.choices import choose_among
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.sglang.parity import Subject, examine
 from tracer_agents.generation.sglang.weights import WeightTransport
@@ -242,6 +243,7 @@ class SGLangBackend:
                 return  # it went away during this round
             try:
                 answers = [self._current(answer, worker) for answer in worker.complete(order)]
+                answers *= len(places) if order.choices else 1
             except EngineFault as error:
                 answers = [error]
             except GenerationFailed as refusal:
@@ -272,20 +274,22 @@ class SGLangBackend:
         alike: dict[tuple, list[int]] = {}
         for row in rows:
             request = requests[row]
-            alike.setdefault((request.prompt_ids, request.max_new_tokens, request.temperature), []).append(row)
+            settings = (1, 1.0) if request.choices else (request.max_new_tokens, request.temperature)
+            alike.setdefault((request.prompt_ids, *settings, request.choices), []).append(row)
         return [
             (
                 Order(
                     prompt_ids=prompt,
-                    copies=len(same),
+                    copies=1 if choices else len(same),  # which choice is sampled is decided here, from the seeds
                     max_new_tokens=limit,
                     temperature=temperature,
                     stops=self._stops,
                     adapter=adapter,
+                    choices=choices,
                 ),
                 same,
             )
-            for (prompt, limit, temperature), same in alike.items()
+            for (prompt, limit, temperature, choices), same in alike.items()
         ]
 
     def _usable(self, served: ServedPolicy, suspects: set[str]) -> list[Worker]:
@@ -307,6 +311,7 @@ class SGLangBackend:
         return answer
 
     def _generations(self, requests: Sequence[GenerationRequest], done: Mapping[int, Completion]) -> list[Generation]:
+        done = {row: _chosen(requests[row], completion) for row, completion in done.items()}
         texts = self._tokenizer.batch_decode([list(c.output_ids) for c in done.values()], skip_special_tokens=True)
         decoded = dict(zip(done, texts, strict=True))
         label = self._label
@@ -319,11 +324,20 @@ class SGLangBackend:
                 text=decoded[row],
                 finish_reason=FinishReason.STOP if done[row].stopped else FinishReason.LENGTH,
                 policy_version=self._versions[done[row].version],
+                choice_logps=done[row].choice_logps,
             )
             if row in done
             else not_generated(request, FinishReason.FAILED, self._versions[label])
             for row, request in enumerate(requests)
         ]
+
+
+def _chosen(request: GenerationRequest, completion: Completion) -> Completion:
+    """What a request with choices gets: one of them, sampled as the engine in this process samples it."""
+    if not request.choices:
+        return completion
+    place, logp = choose_among(completion.choice_logps, request.seed, request.temperature)
+    return replace(completion, output_ids=(request.choices[place],), logps=(logp,), stopped=True)
 
 
 def _context(worker: Worker) -> int | None:

@@ -32,6 +32,7 @@ class Meta(Reply):
     """What a server says about a completion."""
 
     output_token_logprobs: list[Annotated[tuple[LogProb, Token], BeforeValidator(_pair)]]
+    output_token_ids_logprobs: list[list[Annotated[tuple[LogProb, Token], BeforeValidator(_pair)]]] | None = None
     finish_reason: Finish
     weight_version: Label = None
     weight_versions: list[Span] | None = None

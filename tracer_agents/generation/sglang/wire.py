@@ -40,7 +40,8 @@ class Deadlines:
 class Order:
     """Several completions of one prompt, which share its prefix in the server's cache.
 
-    ``end_bias`` is added to the logits of the end tokens; ``adapter`` names a loaded LoRA adapter.
+    ``end_bias`` is added to the logits of the end tokens; ``adapter`` names a loaded LoRA adapter. ``choices`` are
+    tokens whose log-probabilities are wanted where the completion begins.
     """
 
     prompt_ids: tuple[int, ...]
@@ -50,6 +51,7 @@ class Order:
     stops: tuple[int, ...]
     adapter: str | None = None
     end_bias: float = 0.0
+    choices: tuple[int, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """The request, every sampling parameter explicit: a model's own defaults must not reach training."""
@@ -74,6 +76,8 @@ class Order:
             "sampling_params": sampling,
             "return_logprob": True,
         }
+        if self.choices:
+            body["token_ids_logprob"] = list(self.choices)
         return body | ({"lora_path": self.adapter} if self.adapter else {})
 
 
@@ -86,6 +90,7 @@ class Completion:
     stopped: bool
     version: str
     cached_tokens: int
+    choice_logps: tuple[float, ...] = ()
 
 
 class Worker:
@@ -226,12 +231,16 @@ class Worker:
                 f"a completion of {len(ids)} tokens (at most {order.max_new_tokens}) finished by {shorten(repr(kind))} "
                 f"with token {ids[-1]}; the end tokens are {list(order.stops)}",
             )
+        of_choices = dict((token, logp) for logp, token in (meta.output_token_ids_logprobs or [[]])[0])
+        if not of_choices.keys() >= set(order.choices):
+            return self._fault("generate", f"no log-probabilities of the tokens {list(order.choices)} were given")
         return Completion(
             output_ids=tuple(ids),
             logps=tuple(logp for logp, _ in meta.output_token_logprobs),
             stopped=ended,
             version=meta.version,
             cached_tokens=meta.cached_tokens or 0,
+            choice_logps=tuple(of_choices[token] for token in order.choices),
         )
 
     def _fault(self, stage: str, what: str) -> EngineFault:

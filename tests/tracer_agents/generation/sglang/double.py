@@ -33,6 +33,14 @@ def tokenize(text: str) -> list[int]:
     return [ord(letter) % VOCABULARY for letter in text]
 
 
+def _of_tokens(body: dict, logp: np.ndarray) -> dict:
+    """The log-probabilities of the tokens that were asked for, at the first position."""
+    wanted = body.get("token_ids_logprob")
+    if not wanted or STATE.strikes("no token log-probabilities"):
+        return {}
+    return {"output_token_ids_logprobs": [[[float(logp[token]), token, None] for token in wanted]]}
+
+
 class State:
     """What the server holds; a restarted one begins here again."""
 
@@ -185,6 +193,7 @@ class Handler(BaseHTTPRequestHandler):
                 "finish_reason": {"type": "stop" if stopped else "length"},
                 "weight_version": STATE.version,
                 "weight_versions": [{"version": STATE.version, "start": 0, "end": len(ids)}],
+                **(_of_tokens(body, log_softmax(weights[prompt[-1]] / heat))),
                 "output_token_logprobs": [[p, token, None] for p, token in zip(logps, ids, strict=True)],
                 "cached_tokens": cached,
             },

@@ -1,10 +1,13 @@
 """What the client of SGLang servers makes of servers that misbehave: a real process at the other end each time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import GenerationRequest
+from tracer_agents.generation.decoding.choices import choose_among
 from tracer_agents.generation.sglang.wire import Deadlines, discover
 from tracer_env.dialogue import FinishReason
 
@@ -200,3 +203,24 @@ def test_the_shortest_context_of_the_servers_is_known(fleet, doubles):
     doubles[0].post("/set", context_length=4096)
     doubles[1].post("/set", context_length=None, max_req_input_len=1018)
     assert fleet({"shared": doubles}).context == 1018
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_choices_are_sampled_from_their_seeds_and_a_prompt_is_asked_once(fleet, server, learner, temperature):
+    """As the engine in this process does it: the server's own sample has no say."""
+    requests = [replace(each, choices=(5, 9, 2), temperature=temperature) for each in _requests(12)]
+    generations = fleet({"shared": [server]}).generate(requests)
+    assert server.get("/calls")["calls"].count("/generate") == 4
+    for generation, request in zip(generations, requests, strict=True):
+        logps = [learner.score([(request.prompt_ids, (token,))], 1.0)[0].logp[0] for token in request.choices]
+        assert generation.choice_logps == pytest.approx(logps)
+        place, logp = choose_among(logps, request.seed, temperature)
+        assert generation.output_ids == (request.choices[place],)
+        assert generation.logps == pytest.approx((logp,))
+        assert generation.finish_reason == "stop"
+
+
+def test_an_answer_without_the_choices_is_asked_for_again(fleet, server):
+    server.plant("no token log-probabilities", times=1)
+    [generation] = fleet({"shared": [server]}).generate([replace(_requests(1)[0], choices=(5, 9))])
+    assert len(generation.choice_logps) == 2
