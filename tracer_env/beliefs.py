@@ -65,13 +65,15 @@ class Belief:
         logit = self.intercept + sum(weight * value for weight, value in zip(self.coefficients, features, strict=True))
         return 1 / (1 + exp(-logit)) if logit >= 0 else exp(logit) / (1 + exp(logit))
 
-    def pending(self, state: Dialogue) -> float:
-        """The probability that the pending answer is right; 0 where none can be read."""
-        return 0.0 if state.answer is None else self.probability(pending_evidence(state))
+    def standing(self, state: Dialogue) -> float:
+        """The probability that what the team would answer now is right, by its rule; 0 where that is nothing."""
+        if state.rules.answer_rule == "belief":
+            return max(self.posteriors(state).values(), default=0.0)
+        return 0.0 if state.team_answer is None else self.probability(standing_evidence(state))
 
     def bin(self, state: Dialogue) -> int:
-        """The bin of the pending answer's probability."""
-        return bisect_right(self.edges, self.pending(state)) if self.edges else 0
+        """The bin of what the team would answer now."""
+        return bisect_right(self.edges, self.standing(state)) if self.edges else 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with the names of the features."""
@@ -107,9 +109,10 @@ def evidence(state: Dialogue) -> dict[str, tuple[float, ...]]:
     return {answer: _features(answer, heard) for answer in heard.counts if answer is not None}
 
 
-def pending_evidence(state: Dialogue) -> tuple[float, ...]:
-    """The ``FEATURES`` of the pending answer; all zero where none can be read."""
-    return (0.0,) * len(FEATURES) if state.answer is None else _features(state.answer, _heard(state))
+def standing_evidence(state: Dialogue) -> tuple[float, ...]:
+    """The ``FEATURES`` of what the team would answer now; all zero where that is nothing."""
+    answer = state.team_answer
+    return (0.0,) * len(FEATURES) if answer is None else _features(answer, _heard(state))
 
 
 def _heard(state: Dialogue) -> _Heard:

@@ -31,7 +31,7 @@ mask says so. The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``infoset`` | ``"consensus"`` | ``"paper"``, ``"consensus"``, ``"recall"``, ``"belief"``: what controllers know |
 | ``answer_rule`` | ``"pending"`` | what the team answers: ``"pending"``, ``"plurality"``, ``"belief"`` |
 | ``belief`` | None | a ``tracer_env.beliefs.Belief``: what ``"belief"`` means for ``infoset`` and ``answer_rule`` |
-| ``signals`` | False | controllers also observe what is known of the pending answer, unbinned |
+| ``signals`` | False | controllers also observe what is known of the team's answer, unbinned |
 | ``revisions`` | True | a proposer sees the pending solution and its review; False: proposals are independent |
 | ``sharing`` | ``"prefix"`` | what ``info["noise_seed"]`` depends on: modes, or ``"view"``: what is seen |
 | ``voices`` | all alike | which agents speak alike, a number for each; only sharing by view asks |
@@ -59,8 +59,8 @@ A step that raises leaves the environment as it was.
 Controllers: ``{"observation": float32 (n_features,), "action_mask": int8 (2,)}``. The features are one-hot features of
 the infoset key of the current round (zero at the end), the same for every controller, since everything is public;
 the mask is zero for whoever is not to act. With ``signals``, ``"signals"`` holds float32
-``tracer_env.beliefs.FEATURES`` of the pending answer: agreement, log-probabilities, what verdicts said, with a feature
-that tells what is unknown. Speakers: ``{"question": text, "solution": the pending solution or "",
+``tracer_env.beliefs.FEATURES`` of what the team would answer now: agreement, log-probabilities, what verdicts said,
+with a feature that tells what is unknown. Speakers: ``{"question": text, "solution": the pending solution or "",
 "review": the last review of it or "", "round": 1 … R + 1}``.
 
 Infos: the agent to act is told ``round``, ``agent`` (its number), ``role`` (``"proposer"`` or ``"reviewer"``),

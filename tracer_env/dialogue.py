@@ -71,7 +71,7 @@ class Posterior(Protocol):
         ...
 
     def bin(self, state: "Dialogue") -> int:
-        """The bin of the pending answer's probability."""
+        """The bin of the probability that what the team would answer is right."""
         ...
 
 

@@ -18,7 +18,7 @@ from gymnasium import logger
 from gymnasium.spaces import Box, Dict, Discrete, Space
 
 from tracer_env import tasks
-from tracer_env.beliefs import FEATURES, pending_evidence
+from tracer_env.beliefs import FEATURES, standing_evidence
 from tracer_env.dialogue import (
     AnswerRule,
     Dialogue,
@@ -193,7 +193,7 @@ class raw_env(TurnBasedEnv):
         state = self.dialogue
         if agent in self._controllers:
             mask = MASKS[legal(state) if agent == self.agent_selection else (False, False)]
-            heard = {"signals": np.array(pending_evidence(state), np.float32)} if self.signals else {}
+            heard = {"signals": np.array(standing_evidence(state), np.float32)} if self.signals else {}
             return {"observation": self._features().copy(), "action_mask": mask.copy(), **heard}
         pending, reviews = state.pending, state.reviews_of_pending() if self.rules.revisions else ()
         return {

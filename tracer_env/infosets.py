@@ -35,24 +35,24 @@ def _paper_key(state: Dialogue) -> InfosetKey:
 
 def _consensus_key(state: Dialogue) -> InfosetKey:
     """The paper's key, then the number of proposals and how many gave the pending answer (0, 1, 2+)."""
-    proposals, agreeing = _agreement(state)
+    proposals, agreeing = _agreement(state, state.answer)
     return (*_paper_key(state), proposals, min(agreeing, 2))
 
 
-def _agreement(state: Dialogue) -> tuple[int, int]:
-    """The number of proposals, and how many gave the pending answer."""
-    pending, proposals, agreeing = state.answer, 0, 0
-    for answer in state.proposed():
+def _agreement(state: Dialogue, answer: str | None) -> tuple[int, int]:
+    """The number of proposals, and how many gave an answer."""
+    proposals, agreeing = 0, 0
+    for given in state.proposed():
         proposals += 1
-        agreeing += pending is not None and answer == pending
+        agreeing += answer is not None and given == answer
     return proposals, agreeing
 
 
 def _belief_key(belief: Posterior | None) -> Callable[[Dialogue], InfosetKey]:
-    """(Stage, rounds finished, how many proposals gave the pending answer (0, 1, 2+), bin of the belief)."""
+    """(Stage, rounds finished, how many proposals gave the team's answer (0, 1, 2+), bin of the belief in it)."""
 
     def key(state: Dialogue) -> InfosetKey:
-        _, agreeing = _agreement(state)
+        _, agreeing = _agreement(state, state.team_answer)
         return 1 - state.round % 2, state.round - 1, min(agreeing, 2), belief.bin(state) if belief else 0
 
     return key

@@ -65,15 +65,15 @@ def test_a_proposal_that_cannot_be_read_speaks_against_the_others():
 
     assert features(doubted, "7")["share"] == features(alone, "7")["share"] / 2
     assert features(doubted, "7")["log largest rival"] == 0.0
-    assert belief(share=2.0).pending(doubted) == 0.0  # nothing is pending that could be right
+    assert belief(share=2.0).standing(doubted) == 0.0  # nothing is pending that could be right
 
 
 def test_probabilities_are_bounded_however_sure_a_verdict_is():
     state = said(proposal("7"), review(1.0))
     sure = replace(belief(mean_logit=1e6), intercept=0.0)
 
-    assert sure.pending(state) == 1.0
-    assert replace(sure, coefficients=tuple(-value for value in sure.coefficients)).pending(state) == 0.0
+    assert sure.standing(state) == 1.0
+    assert replace(sure, coefficients=tuple(-value for value in sure.coefficients)).standing(state) == 0.0
 
 
 def test_a_bin_counts_the_edges_that_are_reached():
@@ -122,6 +122,17 @@ def test_controllers_that_see_beliefs_tell_states_apart_by_their_bins():
     assert infosets.sizes == (2, 7, 3, 3)
     assert infosets.features(infosets.key(sure)).sum() == 4
     assert Infosets("belief", RULES).key(sure) == (1, 1, 1, 0)
+
+
+def test_controllers_see_how_sure_the_team_is_of_what_it_would_answer():
+    """Not of the pending answer, where the rule answers with another."""
+    fitted = replace(belief(log_times_given=9.0), edges=(0.9,))
+    state = said(proposal("7"), None, proposal("7"), None, proposal("8"))
+    seen = {}
+    for rule in ("pending", "plurality", "belief"):
+        rules = replace(RULES, answer_rule=rule, belief=fitted)
+        seen[rule] = Infosets("belief", rules).key(replace(state, rules=rules))[2:]
+    assert seen == {"pending": (1, 0), "plurality": (2, 1), "belief": (2, 1)}
 
 
 class TestWhatTheTeamAnswers:

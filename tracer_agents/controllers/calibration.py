@@ -64,8 +64,8 @@ def fit_belief(trees: Sequence[Tree], *, bins: int = BINS, signals: Collection[s
 
     Args:
         trees: the questions, spoken by the speakers that will be judged.
-        bins: of the pending answer's belief at the states where a controller decides, equally often met; fewer where
-            values repeat.
+        bins: of the belief in what the team would answer at the states where a controller decides, equally often met;
+            fewer where values repeat.
         signals: of ``beliefs.SIGNALS``, those that the model may use.
 
     Raises:
@@ -76,7 +76,7 @@ def fit_belief(trees: Sequence[Tree], *, bins: int = BINS, signals: Collection[s
         raise ConfigError(f"signals are {sorted(SIGNALS)} and bins ≥ 1, got {sorted(signals)} and {bins}")
     used = np.isin(FEATURES, [name for signal in signals for name in SIGNALS[signal]])
     belief = _logistic(rows_of(trees), used)
-    values, weights = _pending(trees, belief)
+    values, weights = _standing(trees, belief)
     return replace(belief, edges=_quantiles(values, weights, bins))
 
 
@@ -101,9 +101,10 @@ def _logistic(rows: Rows, used: np.ndarray) -> Belief:
     )
 
 
-def _pending(trees: Sequence[Tree], belief: Belief) -> tuple[np.ndarray, np.ndarray]:
-    """The pending answer's belief at every state where a controller decides, and its weight."""
-    values = [[belief.pending(state) for state in _decisions(tree)] for tree in trees]
+def _standing(trees: Sequence[Tree], belief: Belief) -> tuple[np.ndarray, np.ndarray]:
+    """The belief in what the team would answer at every state where a controller decides, and the state's weight."""
+    rules = replace(trees[0].states[""].rules, belief=belief)
+    values = [[belief.standing(replace(state, rules=rules)) for state in _decisions(tree)] for tree in trees]
     weights = [1 / len(each) for each in values for _ in each]
     return np.concatenate([np.array(each) for each in values]), np.array(weights)
 
