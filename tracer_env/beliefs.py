@@ -65,15 +65,16 @@ class Belief:
         logit = self.intercept + sum(weight * value for weight, value in zip(self.coefficients, features, strict=True))
         return 1 / (1 + exp(-logit)) if logit >= 0 else exp(logit) / (1 + exp(logit))
 
-    def standing(self, state: Dialogue) -> float:
-        """The probability that what the team would answer now is right, by its rule; 0 where that is nothing."""
+    def standing(self, state: Dialogue) -> tuple[str | None, float]:
+        """What the team would answer now, by its rule, and the probability that it is right; 0 where it is nothing."""
         if state.rules.answer_rule == "belief":
-            return max(self.posteriors(state).values(), default=0.0)
-        return 0.0 if state.team_answer is None else self.probability(standing_evidence(state))
+            return max(self.posteriors(state).items(), key=lambda item: item[1], default=(None, 0.0))
+        answer = state.team_answer
+        return answer, 0.0 if answer is None else self.probability(_features(answer, _heard(state)))
 
-    def bin(self, state: Dialogue) -> int:
-        """The bin of what the team would answer now."""
-        return bisect_right(self.edges, self.standing(state)) if self.edges else 0
+    def bin(self, chance: float) -> int:
+        """The bin of a probability."""
+        return bisect_right(self.edges, chance)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with the names of the features."""

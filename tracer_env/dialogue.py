@@ -70,8 +70,12 @@ class Posterior(Protocol):
         """The probability that it is right, by answer, in the order in which they were first given."""
         ...
 
-    def bin(self, state: "Dialogue") -> int:
-        """The bin of the probability that what the team would answer is right."""
+    def standing(self, state: "Dialogue") -> tuple[str | None, float]:
+        """What the team would answer now, and the probability that it is right."""
+        ...
+
+    def bin(self, chance: float) -> int:
+        """The bin of a probability."""
         ...
 
 

@@ -52,8 +52,9 @@ def _belief_key(belief: Posterior | None) -> Callable[[Dialogue], InfosetKey]:
     """(Stage, rounds finished, how many proposals gave the team's answer (0, 1, 2+), bin of the belief in it)."""
 
     def key(state: Dialogue) -> InfosetKey:
-        _, agreeing = _agreement(state, state.team_answer)
-        return 1 - state.round % 2, state.round - 1, min(agreeing, 2), belief.bin(state) if belief else 0
+        answer, chance = belief.standing(state) if belief else (state.team_answer, 0.0)
+        _, agreeing = _agreement(state, answer)
+        return 1 - state.round % 2, state.round - 1, min(agreeing, 2), belief.bin(chance) if belief else 0
 
     return key
 

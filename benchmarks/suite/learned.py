@@ -18,7 +18,7 @@ from tracer_env.dialogue import AnswerRule, Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import stream
 
-PRICES = tuple(float(price) for price in np.geomspace(0.03, 30.0, 31))
+PRICES = tuple(float(price) for price in np.geomspace(0.1, 50.0, 14))
 
 
 def learned_curve(
@@ -62,7 +62,7 @@ def learned_curve(
     )
     games = Games(fit=fit, validation=check, infosets=infosets)
     controllers = {
-        price: fitted(games, price=price, minimiser="RegretMatchingPlus", weighting="gradient", iterations=200)
+        price: fitted(games, price=price, minimiser="RegretMatchingPlus", weighting="gradient", iterations=100)
         for price in PRICES
     }
     outcomes = {price: per_question(check, each.profile(check.trie.keys), price) for price, each in controllers.items()}

@@ -65,28 +65,22 @@ def test_a_proposal_that_cannot_be_read_speaks_against_the_others():
 
     assert features(doubted, "7")["share"] == features(alone, "7")["share"] / 2
     assert features(doubted, "7")["log largest rival"] == 0.0
-    assert belief(share=2.0).standing(doubted) == 0.0  # nothing is pending that could be right
+    assert belief(share=2.0).standing(doubted) == (None, 0.0)  # nothing is pending that could be right
 
 
 def test_probabilities_are_bounded_however_sure_a_verdict_is():
     state = said(proposal("7"), review(1.0))
     sure = replace(belief(mean_logit=1e6), intercept=0.0)
 
-    assert sure.standing(state) == 1.0
-    assert replace(sure, coefficients=tuple(-value for value in sure.coefficients)).standing(state) == 0.0
+    assert sure.standing(state) == ("7", 1.0)
+    assert replace(sure, coefficients=tuple(-value for value in sure.coefficients)).standing(state) == ("7", 0.0)
 
 
 def test_a_bin_counts_the_edges_that_are_reached():
-    state = said(proposal("7"))
-    edges = (0.25, 0.5, 0.75)
+    fitted = replace(belief(), edges=(0.25, 0.5, 0.75))
 
-    assert [replace(belief(), intercept=logit, edges=edges).bin(state) for logit in (-9.0, -0.5, 0.0, 9.0)] == [
-        0,
-        1,
-        2,
-        3,
-    ]
-    assert belief().bin(state) == 0
+    assert [fitted.bin(chance) for chance in (0.0, 0.3, 0.5, 1.0)] == [0, 1, 2, 3]
+    assert belief().bin(0.9) == 0
 
 
 def test_json_gives_back_the_same_belief_and_refuses_other_features():

@@ -104,7 +104,7 @@ def _logistic(rows: Rows, used: np.ndarray) -> Belief:
 def _standing(trees: Sequence[Tree], belief: Belief) -> tuple[np.ndarray, np.ndarray]:
     """The belief in what the team would answer at every state where a controller decides, and the state's weight."""
     rules = replace(next(iter(trees[0].states.values())).rules, belief=belief)
-    values = [[belief.standing(replace(state, rules=rules)) for state in _decisions(tree)] for tree in trees]
+    values = [[belief.standing(replace(state, rules=rules))[1] for state in _decisions(tree)] for tree in trees]
     weights = [1 / len(each) for each in values for _ in each]
     return np.concatenate([np.array(each) for each in values]), np.array(weights)
 

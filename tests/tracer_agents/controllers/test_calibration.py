@@ -93,7 +93,7 @@ def test_bins_are_equally_often_met(bins):
     assert belief.bins == bins
     met = np.bincount(
         [
-            belief.bin(state)
+            belief.bin(belief.standing(state)[1])
             for tree in TRAINING
             for prefix, state in tree.states.items()
             if len(tree.children(prefix)) == 2
