@@ -9,6 +9,7 @@ from typing import Any
 
 from tracer_env.dialogue import FinishReason
 
+MOST_LIKELIEST = 20  # tokens that chat servers list for a place of a text, at most
 _PER_MESSAGE = 8  # tokens that a chat template adds to each message, generously
 _PER_PROMPT = 32  # and to the whole: a system message of its own, the opening of the answer
 _BYTES_PER_TOKEN = 4  # of ordinary English text, about
@@ -23,12 +24,14 @@ class ChatRequest:
         seed: tells samples of one prompt apart, and is sent along; without meaning at temperature 0.
         max_new_tokens: the completion's longest length.
         temperature: 0 is greedy decoding.
+        likeliest: how many of the likeliest first tokens are wanted with their log-probabilities.
     """
 
     messages: tuple[tuple[str, str], ...]
     seed: int
     max_new_tokens: int
     temperature: float = 1.0
+    likeliest: int = 0
 
     @classmethod
     def of(cls, messages: Sequence[Mapping[str, str]], **settings: Any) -> "ChatRequest":
@@ -57,7 +60,8 @@ class ChatCompletion:
 
     ``logps`` holds each token's log-probability (natural log), or None where the server gave none that belong to the
     text. ``counted`` is False where the server did not say how many tokens there were: both numbers are then
-    estimates. ``generated_tokens`` includes those of a thought that is not part of the text.
+    estimates. ``generated_tokens`` includes those of a thought that is not part of the text. ``likeliest`` holds tokens
+    that the text could begin with, each with its log-probability, or None where none were asked for or given.
     """
 
     text: str
@@ -66,6 +70,7 @@ class ChatCompletion:
     generated_tokens: int = 0
     counted: bool = True
     logps: tuple[float, ...] | None = None
+    likeliest: tuple[tuple[str, float], ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """A value that ``from_json`` reads."""
@@ -74,12 +79,13 @@ class ChatCompletion:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ChatCompletion":
         """What ``as_json`` wrote."""
-        logps = value["logps"]
+        logps, likeliest = value["logps"], value.get("likeliest")
         return cls(
             **{
                 **value,
                 "finish_reason": FinishReason(value["finish_reason"]),
                 "logps": None if logps is None else tuple(logps),
+                "likeliest": None if likeliest is None else tuple((token, logp) for token, logp in likeliest),
             }
         )
 
@@ -155,6 +161,7 @@ class Wording:
 
     def fields(self, request: ChatRequest) -> dict[str, Any]:
         """The request's body; the seed in 31 bits, which every server takes."""
+        listed = request.likeliest and self.logprobs and self.body.get("logprobs", True)
         sent: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": role, "content": content} for role, content in request.messages],
@@ -162,6 +169,7 @@ class Wording:
             "temperature": request.temperature,
             "seed": request.seed & 0x7FFFFFFF,
             **({"logprobs": True} if self.logprobs else {}),
+            **({"top_logprobs": request.likeliest} if listed else {}),
             **self.body,
         }
         return {name: value for name, value in sent.items() if value is not None}

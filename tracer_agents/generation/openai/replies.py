@@ -4,6 +4,7 @@ What makes a completion unusable is an error. What is only missing, counts of to
 or estimated, and said: the text was paid for.
 """
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ _REASONS = {
     "length": FinishReason.LENGTH,
     "content_filter": FinishReason.STOP,  # the provider ended it; what there is was said
 }
+_MOST_LISTED = 64  # tokens in a list of the likeliest; no server lists more
+_MOST_ROUNDING = 0.01  # by which the probabilities in such a list may exceed 1 together
 _DATE = re.compile(r"[-@:](?:\d{4}[\d-]*|latest)$")  # gpt-x-2026-03-01, model:latest
 
 
@@ -58,6 +61,19 @@ class _LogProbs(Reply):
     content: list[_Token]
 
 
+class _Likely(Reply):
+    token: Annotated[str, Field(max_length=1_000)]
+    logprob: LogProb
+
+
+class _First(Reply):
+    top_logprobs: Annotated[list[_Likely], Field(min_length=1, max_length=_MOST_LISTED)]
+
+
+class _Firsts(Reply):
+    content: Annotated[list[Any], Field(min_length=1)]
+
+
 def completion_of(raw: bytes, request: ChatRequest, *, names: frozenset[str]) -> ChatCompletion:
     """The completion in an answer's body.
 
@@ -95,6 +111,7 @@ def completion_of(raw: bytes, request: ChatRequest, *, names: frozenset[str]) ->
         generated_tokens=generated_tokens,
         counted=usage is not None,
         logps=logps,
+        likeliest=_likeliest(choice.logprobs) if request.likeliest and not choice.message.thought else None,
     )
 
 
@@ -118,3 +135,13 @@ def _logps(value: Any) -> tuple[float, ...] | None:
         return tuple(token.logprob for token in _LogProbs.model_validate(value).content) or None
     except ValidationError:
         return None
+
+
+def _likeliest(value: Any) -> tuple[tuple[str, float], ...] | None:
+    """The likeliest first tokens; None where the list is missing, or is none of probabilities."""
+    try:
+        listed = _First.model_validate(_Firsts.model_validate(value).content[0]).top_logprobs
+    except ValidationError:
+        return None
+    whole = sum(math.exp(each.logprob) for each in listed)
+    return tuple((each.token, each.logprob) for each in listed) if whole <= 1 + _MOST_ROUNDING else None

@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ import httpx2
 import openai
 
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
-from tracer_agents.generation.openai.orders import Access, ChatCompletion, ChatRequest
+from tracer_agents.generation.openai.orders import MOST_LIKELIEST, Access, ChatCompletion, ChatRequest
 from tracer_agents.generation.openai.replies import completion_of
 from tracer_agents.generation.replies import BadReply, shorten
 from tracer_env.errors import ConfigError
@@ -27,7 +27,9 @@ _NO_KEY = "none"  # is sent where no key is set: servers without keys do not loo
 _TOO_LONG = re.compile(
     r"context.{0,20}(?:length|window|size)|maximum context|(?:too|longer) (?:long|than the model)", re.I
 )
+_FEWER = (5, 0)  # of the likeliest tokens are asked for where a server refuses more
 _ONE_PROMPT = ("content_filter", "content_policy_violation", "invalid_prompt")
+_BEYOND = "context_length_exceeded"
 _LOCAL = ("localhost", "::1", "0.0.0.0")
 
 
@@ -101,6 +103,7 @@ class ChatServer:
         for each in self._clients:  # settings come from the settings: these were taken from the environment
             each.organization = each.project = each.admin_api_key = None
         self._answered = False  # whether the server has ever completed anything
+        self._lists = MOST_LIKELIEST  # how many of the likeliest tokens it lists, as far as is known
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -156,7 +159,29 @@ class ChatServer:
             return None
 
     async def _exchange(self, request: ChatRequest, *, retries: int) -> tuple[bytes, int]:
-        """The body of an answer, and how many retries the client took."""
+        """The body of an answer, and how many retries the client took.
+
+        A request for likeliest tokens that the server refuses is sent again for fewer, in the end for none; where this
+        helps, the next ones ask for no more.
+        """
+        asked = replace(request, likeliest=min(request.likeliest, self._lists))
+        while True:
+            try:
+                sent = await self._send(asked, retries=retries)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                fewer = replace(asked, likeliest=next((count for count in _FEWER if count < asked.likeliest), 0))
+                fields = self._access.wording.fields
+                if fields(fewer) == fields(asked) or self._is_of_prompt(error):
+                    self._refused(error)
+                asked = fewer
+            except openai.APIStatusError as error:
+                self._refused(error)
+            else:
+                if asked.likeliest < request.likeliest:
+                    self._lists = min(self._lists, asked.likeliest)
+                return sent
+
+    async def _send(self, request: ChatRequest, *, retries: int) -> tuple[bytes, int]:
         fields = self._access.wording.fields(request)
         completions = self._clients[retries].chat.completions.with_raw_response
         try:
@@ -164,12 +189,16 @@ class ChatServer:
                 model=fields.pop("model"), messages=fields.pop("messages"), stream=False, extra_body=fields
             )
             return answer.content, answer.retries_taken
-        except openai.APIStatusError as error:
-            self._refused(error)
+        except openai.APIStatusError:
+            raise
         except openai.APIConnectionError as error:
             raise EngineGone(self._say(f"{_cause(error)} (attempts: {retries + 1})")) from None
         except openai.OpenAIError as error:
             raise EngineFault(self._say(f"{type(error).__name__}: {error}")) from None
+
+    def _is_of_prompt(self, error: openai.APIStatusError) -> bool:
+        """Whether a refusal is plainly one of the prompt, whatever else was asked for."""
+        return str(error.code or "") in (*_ONE_PROMPT, _BEYOND) or bool(_TOO_LONG.search(self._hide(_message(error))))
 
     def _refused(self, error: openai.APIStatusError) -> NoReturn:
         """Says whose fault a status is: the server's for now, this prompt's, or the settings'."""
@@ -202,7 +231,7 @@ class ChatServer:
             raise ConfigError(
                 self._hide(f"backend.url: {wording.url} redirects ({status}); name the address itself")
             ) from None
-        if status == 413 or code == "context_length_exceeded" or _TOO_LONG.search(message):
+        if status == 413 or code == _BEYOND or _TOO_LONG.search(message):
             raise PromptTooLong(self._say(f"status {status}: {message}")) from None
         if self._answered or code in _ONE_PROMPT:
             raise RequestRefused(self._say(f"refused a request, status {status}: {message}")) from None

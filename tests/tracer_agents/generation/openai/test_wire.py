@@ -1,14 +1,17 @@
 """A server that misbehaves: what is asked for again, what is only missing, and what ends the work at once."""
 
+from dataclasses import replace
+
 import pytest
 
 from tracer_agents.build.remote import read_key
 from tracer_agents.errors import GenerationFailed
-from tracer_agents.generation.openai.orders import ChatRequest
+from tracer_agents.generation.openai.orders import ChatCompletion, ChatRequest
 from tracer_env.dialogue import FinishReason
 from tracer_env.errors import ConfigError
 
 REQUEST = ChatRequest.of([{"role": "user", "content": "one two three"}], seed=1, max_new_tokens=16)
+WORD = replace(REQUEST, max_new_tokens=1, likeliest=20)
 SAID = "you said one two three"
 
 
@@ -238,3 +241,109 @@ def test_a_server_is_examined_with_one_request_that_is_paid_for_once(connect, se
     assert first == again
     assert first.models == ["m"]
     assert len(server.bodies) == 1
+
+
+# the likeliest tokens of a review of one word
+
+
+def listing(doubles, top):
+    """Says Yes, and lists tokens in its place."""
+
+    def say(body):
+        first = {"token": "Yes", "logprob": -0.5, "top_logprobs": top}
+        message = {"role": "assistant", "content": "Yes"}
+        choice = {"message": message, "finish_reason": "length", "logprobs": {"content": [first]}}
+        return doubles.answer_for(body, "Yes", choices=[choice])
+
+    return say
+
+
+TOP = [{"token": "Yes", "logprob": -0.5, "bytes": [89]}, {"token": " no", "logprob": -1.0}]
+
+
+def test_the_likeliest_first_tokens_are_asked_for_and_kept(connect, server, doubles):
+    server.say = listing(doubles, TOP)
+    [completion] = connect().complete([WORD])
+    assert completion.likeliest == (("Yes", -0.5), (" no", -1.0))
+    assert (server.bodies[0]["logprobs"], server.bodies[0]["top_logprobs"]) == (True, 20)
+    assert connect().complete([WORD]) == [completion]
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("wording", [{"logprobs": False}, {"body": {"logprobs": None}}])
+def test_without_log_probabilities_none_are_asked_for(connect, server, doubles, wording):
+    server.say = listing(doubles, None)
+    [completion] = connect(wording=wording).complete([WORD])
+    assert (completion.text, completion.likeliest) == ("Yes", None)
+    assert not {"logprobs", "top_logprobs"} & server.bodies[0].keys()
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        [],
+        None,
+        "Yes",
+        [{"token": "Yes"}],
+        [{"logprob": -1.0}],
+        [{"token": "Yes", "logprob": float("nan")}],
+        [{"token": "Yes", "logprob": float("-inf")}],
+        [{"token": "Yes", "logprob": 2.0}],
+        [{"token": "Yes", "logprob": "-1"}],
+        [{"token": "Yes", "logprob": -0.1}, {"token": "No", "logprob": -0.1}],  # 1.81 together
+        [{"token": "Yes" * 1_000, "logprob": -1.0}],
+        [{"token": "Yes", "logprob": -9.0}] * 1_000,
+        [["Yes", -1.0]],
+    ],
+)
+def test_a_list_that_is_none_of_probabilities_is_left_out(connect, server, doubles, top):
+    server.say = listing(doubles, top)
+    [completion] = connect().complete([WORD])
+    assert (completion.text, completion.likeliest) == ("Yes", None)
+    assert len(server.bodies) == 1
+
+
+def test_a_thought_lists_no_words(connect, server, doubles):
+    first = {"token": "Yes", "logprob": -0.5, "top_logprobs": TOP}
+    message = {"content": "Yes", "reasoning_content": "Yes?"}
+    choice = {"message": message, "finish_reason": "stop", "logprobs": {"content": [first]}}
+    server.say = lambda body: doubles.answer_for(body, "Yes", choices=[choice])
+    assert connect().complete([WORD])[0].likeliest is None
+
+
+@pytest.mark.parametrize(("refusals", "asked"), [(0, [20, 20]), (1, [20, 5, 5]), (2, [20, 5, None, None])])
+def test_a_server_that_refuses_a_long_list_is_asked_for_a_shorter_one(connect, server, refusals, asked):
+    server.plant(*["400"] * refusals)
+    client = connect()
+    assert [client.complete([replace(WORD, seed=seed)])[0].text for seed in (1, 2)] == [SAID] * 2
+    assert [body.get("top_logprobs") for body in server.bodies] == asked
+    assert all(body["logprobs"] for body in server.bodies)
+
+
+def test_a_server_that_refuses_log_probabilities_is_named_as_for_any_request(connect, server):
+    server.plant(*["400"] * 3)
+    with pytest.raises(ConfigError, match=r"refused the request \(400: logprobs are not supported\).*backend.logprobs"):
+        connect().complete([WORD])
+
+
+def test_a_length_of_the_list_that_is_set_is_asked_for_once(connect, server):
+    server.plant("400")
+    with pytest.raises(ConfigError, match=r"backend\.body"):
+        connect(wording={"body": {"top_logprobs": 3}}).complete([WORD])
+    assert [body["top_logprobs"] for body in server.bodies] == [3]
+
+
+@pytest.mark.parametrize("fault", ["too long", "refused"])
+def test_a_refusal_of_the_prompt_is_not_one_of_the_list(connect, server, fault):
+    client = connect(connections=1)
+    client.complete([REQUEST])
+    server.plant(fault, "none")
+    client.complete([WORD, replace(WORD, seed=2)])
+    assert [body.get("top_logprobs") for body in server.bodies] == [None, 20, 20]
+
+
+def test_completions_that_were_kept_before_lists_were_are_read():
+    before = {"text": "a", "finish_reason": "stop", "logps": [-1.0], "prompt_tokens": 3}
+    assert ChatCompletion.from_json(before) == ChatCompletion(
+        text="a", finish_reason=FinishReason.STOP, logps=(-1.0,), prompt_tokens=3
+    )
