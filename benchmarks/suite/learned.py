@@ -1,6 +1,6 @@
 """TRACER's controllers with beliefs, learned from pools: fitted on training questions, chosen on validation ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +14,12 @@ from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.pools import Pool, PooledQuestion
 from tracer_agents.rollout.tree import Tree, expand, is_right, rollout
 from tracer_agents.speakers.pooled import PoolSpeakers, PoolTask
+from tracer_env.beliefs import SIGNALS
 from tracer_env.dialogue import AnswerRule, Rules
 from tracer_env.infosets import Infosets
 from tracer_env.seeding import stream
 
+FIT_ORDERS = 2  # in which training and validation questions are expanded
 PRICES = tuple(float(price) for price in np.geomspace(0.1, 50.0, 14))
 
 
@@ -30,6 +32,7 @@ def learned_curve(
     seed: int,
     ratios: Sequence[float],
     bins: int = BINS,
+    signals: Collection[str] = tuple(SIGNALS),
 ) -> tuple[Curve, dict[float, float]]:
     """What controllers come to on the test questions, one setting for each price that is worth it on validation ones.
 
@@ -41,6 +44,7 @@ def learned_curve(
         seed: of the orders.
         ratios: of tokens to those of one answer.
         bins: of the belief.
+        signals: that the belief may use.
 
     Returns:
         The curve, and the accuracy on the validation questions by ratio.
@@ -49,16 +53,19 @@ def learned_curve(
         ConfigError: a pool holds too little for the rules.
     """
     rules = Rules(rounds=rounds, revisions=False, answer_rule=answer_rule)
-    training = expanded(pools["train"].questions, rules)
-    rules = replace(rules, belief=fit_belief(training, bins=bins))
+    training, validation = (
+        expanded(pools[split].questions, rules, seed=seed, orders=min(orders, FIT_ORDERS))
+        for split in ("train", "validation")
+    )
+    rules = replace(rules, belief=fit_belief(training, bins=bins, signals=signals))
     infosets = Infosets("belief", rules)
     budget = float(
         rounds
         * max(each.generated_tokens for pool in pools.values() for q in pool.questions for each in q.utterances())
     )
     fit, check = (
-        empirical_game(expanded(pools[split].questions, rules), infosets, token_budget=budget)
-        for split in ("train", "validation")
+        empirical_game([tree.under(rules) for tree in trees], infosets, token_budget=budget)
+        for trees in (training, validation)
     )
     games = Games(fit=fit, validation=check, infosets=infosets)
     controllers = {
@@ -67,26 +74,38 @@ def learned_curve(
     }
     outcomes = {price: per_question(check, each.profile(check.trie.keys), price) for price, each in controllers.items()}
     kept = envelope({price: (tokens.mean(), right.mean()) for price, (right, tokens, _) in outcomes.items()})
+    asked = pools["validation"].questions
     on_validation = Curve(
-        right=np.array([outcomes[price][0] for price in kept]), cost=np.array([outcomes[price][1] for price in kept])
+        right=np.array([outcomes[price][0].reshape(-1, len(asked)).mean(axis=0) for price in kept]),
+        cost=np.array([outcomes[price][1].reshape(-1, len(asked)).mean(axis=0) for price in kept]),
     )
-    unit = np.array([_unit(question) for question in pools["validation"].questions])
+    unit = np.array([_unit(question) for question in asked])
     tuned = {ratio: float(accuracy_at(on_validation, unit, ratio)[0]) for ratio in ratios}
     return played(
         pools["test"].questions, rules, [controllers[price] for price in kept], orders=orders, seed=seed
     ), tuned
 
 
-def expanded(questions: Sequence[PooledQuestion], rules: Rules) -> list[Tree]:
-    """The trees of pooled questions.
+def expanded(questions: Sequence[PooledQuestion], rules: Rules, *, seed: int = 0, orders: int = 1) -> list[Tree]:
+    """The trees of pooled questions, of all questions under one order of their draws after the other.
 
     Raises:
         ConfigError: the pool holds too little for the rules.
     """
-    speakers = _speakers(questions, rules)
-    speakers.require(rules)
+    trees: list[Tree] = []
     task = PoolTask(name="pool", splits={"train": questions})
-    return expand([question.episode for question in questions], rules, speakers, task.grade)
+    for shuffled in in_orders(questions, orders, seed):
+        speakers = _speakers(shuffled, rules)
+        speakers.require(rules)
+        trees += expand([question.episode for question in shuffled], rules, speakers, task.grade)
+    return trees
+
+
+def in_orders(questions: Sequence[PooledQuestion], orders: int, seed: int) -> Iterator[list[PooledQuestion]]:
+    """The questions with their draws as they were drawn, then in further random orders."""
+    k = min(len(question.members[0]) for question in questions)
+    for order in orders_of(len(questions), k, orders, stream(seed, "orders")):
+        yield [_in_order(question, places) for question, places in zip(questions, order, strict=True)]
 
 
 def played(
@@ -98,11 +117,8 @@ def played(
     seed: int,
 ) -> Curve:
     """What controllers come to on questions, means over orders of their draws."""
-    k = min(len(question.members[0]) for question in questions)
-    seen = orders_of(len(questions), k, orders, stream(seed, "orders"))
     right, cost = (np.zeros((len(controllers), len(questions))) for _ in range(2))
-    for order in seen:
-        shuffled = [_in_order(question, places) for question, places in zip(questions, order, strict=True)]
+    for shuffled in in_orders(questions, orders, seed):
         speakers, episodes = _speakers(shuffled, rules), [question.episode for question in shuffled]
         for place, controller in enumerate(controllers):
             finals = rollout(episodes, rules, speakers, controller)
