@@ -3,8 +3,8 @@
     python -m benchmarks.studies.belief_parts FOLDER --json parts.json [--play]
 
 ``FOLDER`` holds pools as in ``benchmarks.studies.beliefs``. Beliefs are fitted to the training questions and judged on
-the validation questions, in all states of dialogues of five rounds. ``--play`` also fits controllers of nine rounds with
-each part and takes them to the test questions; differences from all parts together are paired by question and
+the validation questions, in all states of dialogues of five rounds. ``--play`` also fits controllers of nine rounds
+with each part and takes them to the test questions; differences from all parts together are paired by question and
 resampled within seeds.
 """
 
