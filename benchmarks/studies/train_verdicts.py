@@ -33,7 +33,7 @@ def graded(pool: Pool) -> list[GradedSolution]:
         for draws in question.members
         for draw in draws
     }
-    return [GradedSolution(question=text, solution=said, right=right) for (text, said), right in known.items()]
+    return [GradedSolution(question=text, solution=solution, right=right) for (text, solution), right in known.items()]
 
 
 def main() -> None:
