@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def played(
     pools: Mapping[str, Pool], part: Mapping[str, Any], *, orders: int, seed: int
 ) -> dict[float, tuple[np.ndarray, np.ndarray]]:
     """The accuracy on test questions by ratio: the estimate, and its values in resamples of questions."""
-    limited = {**pools, "train": Pool(pools["train"].header, pools["train"].questions[: part.get("questions")])}
+    limited = {**pools, "train": replace(pools["train"], questions=pools["train"].questions[: part.get("questions")])}
     curve, _ = learned_curve(
         limited,
         rounds=ROUNDS,

@@ -1,5 +1,9 @@
 """Fits beliefs on expanded questions and judges them on others (DESIGN, section 12)."""
 
+# scikit-learn has no annotations:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -89,10 +93,8 @@ def _logistic(rows: Rows, used: np.ndarray) -> Belief:
         return Belief(intercept=float(np.log(rate / (1 - rate))), coefficients=(0.0,) * len(FEATURES))
     mean = np.average(rows.features, axis=0, weights=rows.weight)
     deviation = np.sqrt(np.average((rows.features - mean) ** 2, axis=0, weights=rows.weight))
-    scale = np.where(
-        used & (deviation > 1e-12), deviation, np.inf
-    )  # what is not used, or never differs, counts nothing
-    model = LogisticRegression(C=_STRENGTH, max_iter=1000)
+    scale = np.where(used & (deviation > 1e-12), deviation, np.inf)  # unused features and constants count nothing
+    model: Any = LogisticRegression(C=_STRENGTH, max_iter=1000)
     model.fit((rows.features - mean) / scale, rows.right, sample_weight=rows.weight)
     coefficients = model.coef_[0] / scale
     return Belief(
@@ -182,7 +184,8 @@ def _auroc(chance: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float |
 
     if right.all() or not right.any():
         return None
-    return float(roc_auc_score(right, chance, sample_weight=weight))
+    area: Any = roc_auc_score(right, chance, sample_weight=weight)
+    return float(area)
 
 
 def auroc_within(chance: np.ndarray, right: np.ndarray, question: np.ndarray) -> float | None:

@@ -19,7 +19,6 @@ from tracer_agents.evaluation.play import draw_episodes, majority, sample_answer
 from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summary
 from tracer_agents.generation.gate import require
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.runs.beliefs import load_belief
 from tracer_agents.runs.curves import draw_gaps, draw_reliability
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.runs.tensorboard import TensorBoardLog
@@ -201,11 +200,11 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
         with stages("load"):
             parts = resources.enter_context(build(config, weights=weights))
             if run is None:
-                controller, play = AlwaysSpeak(), "always_speak"
+                controller, play, rules = AlwaysSpeak(), "always_speak", config.rules
             else:
                 controller = load_controller(RunDirectory(run))
                 play = controller.play
-            rules = None if run is None else replace(config.rules, belief=load_belief(weights))
+                rules = replace(config.rules, belief=controller.infosets.rules.belief)
             examiner = Examiner.on_test(config, parts, rules)
         pass_gate(parts, stages)
         with stages("after"):
