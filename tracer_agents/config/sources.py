@@ -49,7 +49,10 @@ def require_same_team(trained: Config, asked: Config) -> None:
         ConfigError: settings contradict each other; the message names them.
     """
     free = {"seed", "task", "backend", "evaluation", "dialogue.price_of_speech"}
-    team = ("speakers.model", "speakers.policy", "speakers.lora_rank", "speakers.lora_alpha", "speakers.lora_targets")
+    team = (
+        "speakers.model", "speakers.policy", "speakers.lora_rank", "speakers.lora_alpha", "speakers.lora_targets",
+        "speakers.review",
+    )  # fmt: skip
     _require_same_members(trained, asked)
     for name in setting_names():
         section, _, field = name.partition(".")
