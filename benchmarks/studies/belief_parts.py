@@ -52,13 +52,13 @@ def verdicts(pool: Pool) -> dict[str, float | None]:
     right = np.take_along_axis(table.right, np.maximum(table.answers, 0), axis=1)[readable]
     question = np.repeat(np.arange(len(readable))[:, None], readable.shape[1], axis=1)[readable]
     weight = np.ones(len(right))
-    found: dict[str, float | None] = {}
+    results: dict[str, float | None] = {}
     for name, values in (("P(RIGHT)", table.p_right), ("log-probability", table.logp)):
         scores = values[readable]
         ranks = (np.argsort(np.argsort(scores, kind="stable"), kind="stable") + 0.5) / len(scores)
-        found[f"{name}, AUROC"] = judge(ranks, right, question, weight).auroc
-        found[f"{name}, within questions"] = auroc_within(scores, right, question)
-    return found
+        results[f"{name}, AUROC"] = judge(ranks, right, question, weight).auroc
+        results[f"{name}, within questions"] = auroc_within(scores, right, question)
+    return results
 
 
 def judged(pools: Mapping[str, Pool], part: Mapping[str, Any]) -> dict[str, float | None]:
@@ -66,11 +66,11 @@ def judged(pools: Mapping[str, Pool], part: Mapping[str, Any]) -> dict[str, floa
     rules = Rules(rounds=_JUDGED, revisions=False, answer_rule="belief")
     questions = pools["train"].questions[: part.get("questions")]
     belief = fit_belief(expanded(questions, rules), bins=1, signals=part.get("signals", ALL))
-    found = diagnose(belief, expanded(pools["validation"].questions, rules))
+    results = diagnose(belief, expanded(pools["validation"].questions, rules))
     return {
-        "AUROC": found.auroc,
-        "within questions": found.auroc_within_questions,
-        "calibration error": found.calibration_error,
+        "AUROC": results.auroc,
+        "within questions": results.auroc_within_questions,
+        "calibration error": results.calibration_error,
     }
 
 
@@ -104,15 +104,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="where everything is written")
     options = parser.parse_args()
     cells = load(options.folder)
-    found: dict[str, Any] = {"signals": [], "beliefs": [], "play": []}
+    results: dict[str, Any] = {"signals": [], "beliefs": [], "play": []}
     for (speakers, task, seed), pools in cells.items():
         cell = {"speakers": speakers, "task": task, "seed": seed}
-        found["signals"].append({**cell, **verdicts(pools["validation"])})
+        results["signals"].append({**cell, **verdicts(pools["validation"])})
         for name, part in PARTS.items():
             if "bins" not in part:
-                found["beliefs"].append({**cell, "part": name, **judged(pools, part)})
-                print(found["beliefs"][-1], flush=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                results["beliefs"].append({**cell, "part": name, **judged(pools, part)})
+                print(results["beliefs"][-1], flush=True)
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     whole: list[dict[float, tuple[np.ndarray, np.ndarray]]] = []
     for name, part in PARTS.items() if options.play else ():
         each = [played(pools, part, orders=options.orders, seed=seed) for (*_, seed), pools in cells.items()]
@@ -120,9 +120,9 @@ def main() -> None:
         for ratio in RATIOS:
             accuracy = float(np.mean([of_cell[ratio][0] for of_cell in each]))
             against = difference([cell[ratio] for cell in each], [cell[ratio] for cell in whole])
-            found["play"].append({"part": name, "ratio": ratio, "accuracy": accuracy, **asdict(against)})
-            print(found["play"][-1], flush=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            results["play"].append({"part": name, "ratio": ratio, "accuracy": accuracy, **asdict(against)})
+            print(results["play"][-1], flush=True)
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

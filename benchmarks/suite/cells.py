@@ -95,7 +95,8 @@ class Job:
 def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     """Answers the questions of a cell that ``records.jsonl`` does not hold yet, then writes ``cell.json``.
 
-    A question's records depend on the question alone, so a cell that was killed ends with the same ones.
+    A question's records depend on the question alone, but for the last bits of its signals, which an engine's batches
+    change; so a chunk that was cut short is answered again whole, and a cell that was killed ends with the same bytes.
 
     Raises:
         RunError: the file holds other questions or other points.
@@ -105,6 +106,7 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     path, points = folder / "records.jsonl", prepared.points
     records = read_begun(path)
     answered = len(records) // len(points)
+    answered -= answered % bench.plan.chunk if answered < len(episodes) else 0
     whole = records[: answered * len(points)]
     _check(path, whole, points, episodes)
     write_lines(path, [record.as_json() for record in whole])

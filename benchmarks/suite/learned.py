@@ -75,10 +75,10 @@ def learned_curve(
     outcomes = {price: per_question(check, each.profile(check.trie.keys), price) for price, each in controllers.items()}
     kept = envelope({price: (tokens.mean(), right.mean()) for price, (right, tokens, _) in outcomes.items()})
     asked = pools["validation"].questions
-    on_validation = Curve(
-        right=np.array([outcomes[price][0].reshape(-1, len(asked)).mean(axis=0) for price in kept]),
-        cost=np.array([outcomes[price][1].reshape(-1, len(asked)).mean(axis=0) for price in kept]),
+    right, cost = (
+        np.array([outcomes[price][part].reshape(-1, len(asked)).mean(axis=0) for price in kept]) for part in (0, 1)
     )
+    on_validation = Curve(right=right, cost=cost)
     unit = np.array([_unit(question) for question in asked])
     tuned = {ratio: float(accuracy_at(on_validation, unit, ratio)[0]) for ratio in ratios}
     return played(

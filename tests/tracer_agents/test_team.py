@@ -102,6 +102,9 @@ def test_a_strategy_chosen_on_validation_is_known_once_the_run_has_ended(small_c
 class _Talkative:
     """Speaks whenever asked."""
 
+    def __init__(self, infosets: Infosets) -> None:
+        self.infosets = infosets
+
     def probability_of_key(self, key) -> float:
         return 1.0
 
@@ -115,7 +118,7 @@ def test_each_agent_speaks_with_its_own_policy(small_settings):
         with torch.no_grad():
             for factor in parts.policy.weights.parameters(changed) if changed else ():
                 factor.add_(0.3)
-        team = Team(config, parts, _Talkative())
+        team = Team(config, parts, _Talkative(Infosets("consensus", config.rules)))
         env = team.env()
         looped = play(team, env, 3)
         raw = env.unwrapped

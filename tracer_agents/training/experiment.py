@@ -19,6 +19,7 @@ from tracer_agents.evaluation.play import draw_episodes, majority, sample_answer
 from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summary
 from tracer_agents.generation.gate import require
 from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.runs.curves import draw_gaps, draw_reliability
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.runs.tensorboard import TensorBoardLog
@@ -241,7 +242,11 @@ def _measure_in_parts(
     played = {method: records for (_, method), records in run.cut_to_mark().items()}
     done, total, tokens = len(played.get(TEAM, ())), len(examiner.episodes), 0
     while done < total:
-        part = replace(examiner, episodes=examiner.episodes[done : done + QUESTIONS_PER_PART])
+        part = replace(  # each remembers its own, so that one that is played after a kill is played alike
+            examiner,
+            episodes=examiner.episodes[done : done + QUESTIONS_PER_PART],
+            speakers=RememberingSpeakers(examiner.parts.speakers),
+        )
         new = part.team(controller, phase="after")
         for method, records in new.items():
             played.setdefault(method, []).extend(records)

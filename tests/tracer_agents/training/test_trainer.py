@@ -291,6 +291,7 @@ def test_settings_of_credit_reach_the_groups(trainer, monkeypatch):
             "penalties": Penalties(format=0.25, truncation=0.75),
             "uplift": True,
             "normalise_std": False,
+            "reviews": True,
         }
     ]
 
