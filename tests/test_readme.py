@@ -235,7 +235,7 @@ def read_command(command: click.Command, words: list[str]) -> None:
 def check_module(module: str, words: list[str]) -> None:
     """Whether the module is there and knows the options; its options stand in its source, or in its package's.
 
-    What follows ``--`` are settings that it passes on.
+    What follows ``--`` are settings that it passes on; a module may also take settings among its options.
     """
     if "--" in words:
         settings, others = take_settings(words[words.index("--") + 1 :])
@@ -249,6 +249,10 @@ def check_module(module: str, words: list[str]) -> None:
     for source in sources:
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         text = source.read_text("utf-8")
+        if "take_settings(" in text:
+            settings, others = take_settings([word for word in words if word != "…"])
+            assert load_config(overrides=settings)
+            options = {word.partition("=")[0] for word in others if word.startswith("--")}
         assert [option for option in options if f'"{option}"' not in text] == [], module
 
 

@@ -106,9 +106,9 @@ def answer_cell(bench: Bench, method: Method, folder: Path) -> None:
     path, points = folder / "records.jsonl", prepared.points
     records = read_begun(path)
     answered = len(records) // len(points)
+    _check(path, records[: answered * len(points)], points, episodes)
     answered -= answered % bench.plan.chunk if answered < len(episodes) else 0
     whole = records[: answered * len(points)]
-    _check(path, whole, points, episodes)
     write_lines(path, [record.as_json() for record in whole])
     with prepared.resources:
         for first in range(answered, len(episodes), bench.plan.chunk):

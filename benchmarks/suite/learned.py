@@ -48,9 +48,6 @@ def learned_curve(
 
     Returns:
         The curve, and the accuracy on the validation questions by ratio.
-
-    Raises:
-        ConfigError: a pool holds too little for the rules.
     """
     rules = Rules(rounds=rounds, revisions=False, answer_rule=answer_rule)
     training, validation = (
