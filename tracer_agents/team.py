@@ -100,7 +100,7 @@ class Team:
     def _speak(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> SpokenText:
         spoken = [round_ for round_, mode in enumerate(info["prefix"], start=1) if mode == "1"]
         proposed = max((round_ for round_ in spoken if round_ % 2), default=0)
-        shown = info["role"] == Role.REVIEWER or self.config.rules.revisions
+        shown = info["role"] == Role.REVIEWER or self.controller.infosets.rules.revisions
         view = View(  # the modes tell an empty utterance from none
             role=Role(info["role"]),
             agent=info["agent"],

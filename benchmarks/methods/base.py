@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from benchmarks.suite.bench import Bench, Recipe
+from benchmarks.suite.draws import Family
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point
 from tracer_agents.rollout.records import DialogueRecord
@@ -90,6 +91,7 @@ class Method:
         points: records -> its points; by default those that were recorded.
         prompts: prompts of the speakers -> its own by name, where it has others than the dialogue's.
         bound: it sees the gold answer: what could be reached, not a method.
+        family: the stopping rules that it chooses among; None: it is no stopping rule.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Method:
     points: Callable[[Sequence[DialogueRecord]], Points] = _as_recorded
     prompts: Callable[[Prompts], Mapping[str, Messages]] = _no_further_prompts
     bound: bool = False
+    family: Family | None = None
 
     def headline(self, plan: Plan) -> Point:
         """The point that stands in the main table."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.methods.base import PHASE, Cost, Method, Prepared
+from benchmarks.methods.base import PHASE, Method, Prepared
 from benchmarks.suite.bench import Bench
+from benchmarks.suite.draws import Family, Setting
 from benchmarks.suite.fitting import main_price, price_point
-from benchmarks.suite.plan import Plan
 from benchmarks.suite.point import Point
 from tracer_agents.rollout.pools import Draw, PooledQuestion, tokens_of
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, turn_record
@@ -51,7 +51,6 @@ class Decision:
 
 
 Rule = Callable[[PooledQuestion], Decision]
-Setting = tuple[float | str, ...]  # of a rule: what is tuned
 
 
 def answer_of(draws: Sequence[Draw], used: Sequence[Used], weights: Sequence[float] | None = None) -> Decision:
@@ -126,34 +125,52 @@ class Tuning:
     reviews: int
 
 
-def pooled(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What a method chooses from.
+
+    Args:
+        known: what every setting comes to on training questions.
+        rule: a setting -> what it decides on test questions.
+    """
+
+    known: Outcomes
+    rule: Callable[[Setting], Rule]
+
+
+Pooled = Sequence[PooledQuestion]
+
+
+def replayed(
     name: str,
     *,
     title: str,
     reference: str,
-    rules: Callable[[Tuning], Mapping[Setting, Rule]],
-    several_models: bool = True,
+    candidates: Callable[[Bench, Pooled, Pooled], Candidates],
+    several_models: bool = False,
+    family: Family | None = None,
 ) -> Method:
-    """The method of a family of rules, of which one is chosen on training questions at every price of the plan."""
+    """The method that chooses among candidates on training questions, at every price of the plan.
+
+    Args:
+        name, title, reference, several_models, family: as of ``Method``.
+        candidates: of a cell, given its pools of training and test questions.
+    """
 
     def prepare(bench: Bench) -> Prepared:
-        config, plan = bench.config, bench.plan
-        agents = [voice.agents[0] for voice in config.voices]
-        training, test = bench.pool("train"), {each.episode.question.id: each for each in bench.pool("test")}
-        prices = [config.utility.prices.of_agent(agent) for agent in agents]
-        family = rules(Tuning(pool=training, prices=prices, draws=plan.draws, reviews=plan.reviews))
-        known = outcomes(family, training, agents, config.utility.prices)
+        plan, agents = bench.plan, [voice.agents[0] for voice in bench.config.voices]
+        training, test = bench.pool("train"), bench.pool("test")
+        offered = candidates(bench, training, test)
         chosen: dict[Point, Rule] = {}
         for price in plan.all_prices:
             utility = plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
-            chosen[price_point(name, price)] = family[tune(known, utility)]
+            chosen[price_point(name, price)] = offered.rule(tune(offered.known, utility))
+        asked = {question.episode.question.id: question for question in test}
 
         def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
+            questions = [asked[episode.question.id] for episode in episodes]
             return {
-                point: [
-                    answered(test[each.question.id], rule(test[each.question.id]), agents, point, bench.seed)
-                    for each in episodes
-                ]
+                point: [answered(question, rule(question), agents, point, bench.seed) for question in questions]
                 for point, rule in chosen.items()
             }
 
@@ -169,16 +186,31 @@ def pooled(
         title=title,
         reference=reference,
         prepare=prepare,
-        cost=nothing_more,
         pools=("train", "test"),
         several_models=several_models,
         setting=main_price,
+        family=family,
     )
 
 
-def nothing_more(plan: Plan) -> Cost:
-    """A method that is replayed generates nothing beyond its pools."""
-    return Cost()
+def pooled(
+    name: str,
+    *,
+    title: str,
+    reference: str,
+    rules: Callable[[Tuning], Mapping[Setting, Rule]],
+    several_models: bool = True,
+) -> Method:
+    """The method of a family of rules, each a function of what the pool holds on a question."""
+
+    def candidates(bench: Bench, training: Pooled, test: Pooled) -> Candidates:
+        plan, prices = bench.plan, bench.config.utility.prices
+        agents = [voice.agents[0] for voice in bench.config.voices]
+        of_members = [prices.of_agent(agent) for agent in agents]
+        family = rules(Tuning(pool=training, prices=of_members, draws=plan.draws, reviews=plan.reviews))
+        return Candidates(known=outcomes(family, training, agents, prices), rule=family.__getitem__)
+
+    return replayed(name, title=title, reference=reference, candidates=candidates, several_models=several_models)
 
 
 def answered(

@@ -8,19 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.methods.base import Method, Prepared
-from benchmarks.methods.pooled import Decision, Used, answered, nothing_more, tune
+from benchmarks.methods.base import Method
+from benchmarks.methods.pooled import Candidates, Decision, Pooled, Rule, Used, replayed
 from benchmarks.suite.bench import Bench
 from benchmarks.suite.draws import Family, Policy, Setting, Stopped, Table
-from benchmarks.suite.fitting import main_price, price_point
-from benchmarks.suite.point import Point
-from tracer_agents.rollout.pools import PooledQuestion, tokens_of
-from tracer_agents.rollout.records import DialogueRecord
-from tracer_agents.types import Episode
+from tracer_agents.rollout.pools import PooledQuestion
 from tracer_env.dialogue import RoundUsage, Utterance
 from tracer_env.rewards import Prices
-
-FAMILIES: dict[str, Family] = {}  # the rules of every such method, by its name
 
 
 class _Of(NamedTuple):
@@ -39,48 +33,25 @@ def outcomes_of(family: Mapping[Setting, Policy], table: Table) -> dict[Setting,
 def stopping(name: str, *, title: str, reference: str, family: Family) -> Method:
     """The method of a family of stopping rules; in a team, the best member is chosen along with the setting."""
 
-    def prepare(bench: Bench) -> Prepared:
-        config, plan = bench.config, bench.plan
-        agents = [voice.agents[0] for voice in config.voices]
-        training, test = bench.pool("train"), bench.pool("test")
-        place = {question.episode.question.id: index for index, question in enumerate(test)}
+    def candidates(bench: Bench, training: Pooled, test: Pooled) -> Candidates:
+        agents, prices = [voice.agents[0] for voice in bench.config.voices], bench.config.utility.prices
         known, policies, tables = {}, {}, []
         for member, agent in enumerate(agents):
-            table = _table(training, member, agent, config.utility.prices)
+            table = _table(training, member, agent, prices)
             rules = family(table)
             known |= {(member, *setting): each for setting, each in outcomes_of(rules, table).items()}
             policies |= {(member, *setting): _Of(member, policy) for setting, policy in rules.items()}
-            tables.append(_table(test, member, agent, config.utility.prices))
-        chosen: dict[Point, list[Decision]] = {}
-        for price in plan.all_prices:
-            utility = plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility
-            member, policy = policies[tune(known, utility)]
-            chosen[price_point(name, price)] = decisions(policy(tables[member]), tables[member], member)
+            tables.append(_table(test, member, agent, prices))
 
-        def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
-            rows = [place[episode.question.id] for episode in episodes]
-            return {
-                point: [answered(test[row], made[row], agents, point, bench.seed) for row in rows]
-                for point, made in chosen.items()
-            }
+        def rule(setting: Setting) -> Rule:
+            member, policy = policies[setting]
+            made = decisions(policy(tables[member]), tables[member], member)
+            by_id = {question.episode.question.id: each for question, each in zip(test, made, strict=True)}
+            return lambda question: by_id[question.episode.question.id]
 
-        return Prepared(
-            points=tuple(chosen),
-            answer=answer,
-            training_tokens=tokens_of(training),
-            training_questions=len(training),
-        )
+        return Candidates(known=known, rule=rule)
 
-    FAMILIES[name] = family
-    return Method(
-        name=name,
-        title=title,
-        reference=reference,
-        prepare=prepare,
-        cost=nothing_more,
-        pools=("train", "test"),
-        setting=main_price,
-    )
+    return replayed(name, title=title, reference=reference, candidates=candidates, family=family)
 
 
 def decisions(stopped: Stopped, table: Table, member: int) -> list[Decision]:

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-import benchmarks.methods  # noqa: F401  # each file adds its family
-from benchmarks.methods.stopping import FAMILIES, outcomes_of
+from benchmarks.methods import FAMILIES
+from benchmarks.methods.stopping import outcomes_of
 from benchmarks.report.holm import holm
 from benchmarks.suite.draws import Table
 from benchmarks.suite.frontier import Curve, accuracy_at, difference, envelope, orders_of

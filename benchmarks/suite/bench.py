@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.suite import recordings
+from benchmarks.suite.drawing import record_drawn
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
@@ -16,8 +17,7 @@ from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
 from tracer_agents.rollout.pools import PooledQuestion
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.runs.pools import header_of, load_pool, record_pool
-from tracer_agents.speakers.drawing import Drawing
+from tracer_agents.runs.pools import load_pool
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
@@ -193,29 +193,19 @@ class Bench:
 
     def draw_pool(self, split: Split) -> None:
         """Draws independent proposals of every voice for a split's questions, with the initial speakers."""
-        plan, episodes = self.plan, self.episodes(split)
-        config = plan.config(self._label_of(split), self.seed)
-        reviewed = min(plan.reviewed_draws, plan.draws)
-        header = header_of(
-            config,
-            split=split,
-            questions=len(episodes),
-            draws=plan.draws,
-            reviews=plan.reviews,
-            reviewed_draws=reviewed,
-            cross=False,
-            chunk=plan.chunk,
-        )
+        plan = self.plan
         with self.parts(split=split) as parts:
-            drawing = Drawing(
-                agents=[voice.agents[0] for voice in config.voices],
-                speakers=parts.speakers,
-                task=parts.task,
+            record_drawn(
+                self.pool_path(split),
+                plan.config(self._label_of(split), self.seed),
+                self.episodes(split),
+                parts,
+                split=split,
                 draws=plan.draws,
                 reviews=plan.reviews,
-                reviewed_draws=reviewed,
+                reviewed_draws=min(plan.reviewed_draws, plan.draws),
+                chunk=plan.chunk,
             )
-            record_pool(self.pool_path(split), header, episodes, drawing.questions, chunk=plan.chunk)
 
     def pool(self, split: Split) -> tuple[PooledQuestion, ...]:
         """A pool that was drawn before.

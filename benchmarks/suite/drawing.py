@@ -1,17 +1,17 @@
 """``python -m benchmarks pool``: one split's pool of a team's speakers, as they are or as a run has trained them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracer_agents.build import build, build_task, check_keys, model_folder
+from tracer_agents.build import Parts, build, build_task, check_keys, model_folder
 from tracer_agents.config import Config, load_config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.runs.files import locked
-from tracer_agents.runs.pools import header_of, record_pool
+from tracer_agents.runs.pools import OnChunk, header_of, record_pool
 from tracer_agents.speakers.drawing import Drawing
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.stages import Display
@@ -63,6 +63,48 @@ class PoolOrder:
             raise ConfigError(f"--reviewed-draws: must be at most --draws {self.draws}, got {self.reviewed_draws}")
 
 
+def record_drawn(
+    path: Path,
+    config: Config,
+    episodes: Sequence[Episode],
+    parts: Parts,
+    *,
+    split: Split,
+    draws: int,
+    reviews: int,
+    reviewed_draws: int,
+    chunk: int,
+    cross: bool = False,
+    weights: Path | None = None,
+    on_chunk: OnChunk = lambda done, total, tokens: None,
+) -> None:
+    """Draws what a file does not hold yet with a team's speakers; arguments as of ``Drawing`` and ``record_pool``.
+
+    ``weights`` is where those of the speakers are, if anywhere here.
+    """
+    header = header_of(
+        config,
+        split=split,
+        questions=len(episodes),
+        draws=draws,
+        reviews=reviews,
+        reviewed_draws=reviewed_draws,
+        cross=cross,
+        chunk=chunk,
+        weights=weights,
+    )
+    drawing = Drawing(
+        agents=[voice.agents[0] for voice in config.voices],
+        speakers=parts.speakers,
+        task=parts.task,
+        draws=draws,
+        reviews=reviews,
+        reviewed_draws=reviewed_draws,
+        cross=cross,
+    )
+    record_pool(path, header, episodes, drawing.questions, chunk=chunk, on_chunk=on_chunk)
+
+
 def draw_pool(order: PoolOrder, display: Display) -> None:
     """Draws what the file does not hold yet.
 
@@ -75,31 +117,24 @@ def draw_pool(order: PoolOrder, display: Display) -> None:
     config, weights = _settings(order)
     check_keys(config)
     reviewed = order.draws if order.reviewed_draws is None else order.reviewed_draws
-    header = header_of(
-        config,
-        split=order.split,
-        questions=order.questions,
-        draws=order.draws,
-        reviews=order.reviews,
-        reviewed_draws=reviewed,
-        cross=order.cross,
-        chunk=order.chunk,
-        weights=weights or _initial(config),
-    )
     episodes = distinct_episodes(build_task(config), config, order.split, order.questions)
     with locked(order.out.resolve().parent), build(config, weights=weights) as parts:
         require(parts.gate())
-        drawing = Drawing(
-            agents=[voice.agents[0] for voice in config.voices],
-            speakers=parts.speakers,
-            task=parts.task,
+        display.stage("pool")
+        record_drawn(
+            order.out,
+            config,
+            episodes,
+            parts,
+            split=order.split,
             draws=order.draws,
             reviews=order.reviews,
             reviewed_draws=reviewed,
+            chunk=order.chunk,
             cross=order.cross,
+            weights=weights or _initial(config),
+            on_chunk=display.questions,
         )
-        display.stage("pool")
-        record_pool(order.out, header, episodes, drawing.questions, chunk=order.chunk, on_chunk=display.questions)
 
 
 def distinct_episodes(task: Task, config: Config, split: Split, count: int) -> list[Episode]:

@@ -11,6 +11,7 @@ from tracer_agents.config import Config, load_config
 from tracer_agents.controllers.calibration import diagnose, fit_belief
 from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
+from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.runs.beliefs import load_belief
@@ -140,7 +141,7 @@ def test_a_damaged_belief_is_named(finished, tmp_path):
     checkpoint = tmp_path / "step_3"
     checkpoint.mkdir()
     (checkpoint / "belief.json").write_text('{"intercept": 0}')
-    with pytest.raises(Exception, match=r"belief\.json|step_3"):
+    with pytest.raises(RunError, match=r"belief\.json"):
         load_belief(checkpoint)
 
 

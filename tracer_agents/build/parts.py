@@ -380,7 +380,7 @@ def _speakers(
     def of_agent(model: TeamModel | RemoteModel, agent: int) -> ViewSpeakers:
         settings, asked = config.speakers.of_agent(agent), temperature(model.use, agent)
         warmth = settings.temperature if asked is None else asked
-        voice = settings.model_copy(update={"price": 1.0, "prompt_price": 0.0, "temperature": warmth})
+        voice = settings.model_copy(update={"temperature": warmth})
         key = f"{model.use.label}: {voice.voice}"
         if key not in made:
             made[key] = _voice(model, voice, task, questions, temperature=warmth)

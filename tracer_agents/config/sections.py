@@ -331,10 +331,7 @@ class Config(Section):
     @property
     def voices(self) -> tuple[Voice, ...]:
         """Who says the same of the same; what differs in price alone is one voice."""
-        free = {"price": 1.0, "prompt_price": 0.0}
-        return voices_of(
-            self.models, lambda agent: self.speakers.of_agent(agent).model_copy(update=free).model_dump_json()
-        )
+        return voices_of(self.models, lambda agent: self.speakers.of_agent(agent).voice)
 
     def of_model(self, use: ModelUse) -> Self:
         """The settings of a team of this model alone; frozen models are whole and learn nothing."""

@@ -172,14 +172,21 @@ def judge(chance: np.ndarray, right: np.ndarray, question: np.ndarray, weight: n
     return Diagnostics(
         questions=len(np.unique(question)),
         answers=len(chance),
-        auroc=_auroc(chance, right, weight),
+        auroc=auroc(chance, right, weight),
         auroc_within_questions=auroc_within(chance, right, question),
         calibration_error=float(parts @ np.abs(mean - share)),
         reliability=tuple(zip(mean.tolist(), share.tolist(), parts.tolist(), strict=True)),
     )
 
 
-def _auroc(chance: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float | None:
+def auroc(chance: np.ndarray, right: np.ndarray, weight: np.ndarray | None = None) -> float | None:
+    """The chance that a right answer has more than a wrong one, ties half; None: all are right, or none is.
+
+    Args:
+        chance: what right answers should have more of, shape (rows,).
+        right: bool of shape (rows,).
+        weight: of the rows, shape (rows,); None: all count alike.
+    """
     from sklearn.metrics import roc_auc_score
 
     if right.all() or not right.any():

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from tracer_agents.config import GSPOConfig, VerdictLoss
+from tracer_agents.controllers.calibration import auroc
 from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.attention import attention, kernel_of, safe_width
 from tracer_agents.generation.decoding.flight import padded
@@ -216,20 +216,6 @@ class VerdictLearner:
         """Reads the optimiser state from ``folder/verdicts.pt``."""
         state = torch.load(folder / "verdicts.pt", map_location=self._model.device, weights_only=True)
         self._optimiser.load_state(state)
-
-
-def auroc(chance: np.ndarray, right: np.ndarray) -> float | None:
-    """The chance that a right proposal is given more than a wrong one, ties half; None: all are right, or none is.
-
-    Args:
-        chance: shape (samples,).
-        right: bool of shape (samples,).
-    """
-    positive, negative = int(right.sum()), int((~right).sum())
-    if not positive or not negative:
-        return None
-    wins = rankdata(chance)[right].sum() - positive * (positive + 1) / 2  # Mann and Whitney's U
-    return float(wins / (positive * negative))
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float | None:

@@ -9,8 +9,8 @@ from tracer_env.dialogue import Utterance
 class RememberingSpeakers:
     """Wraps speakers whose utterance is a function of the request, so that methods share what they have in common.
 
-    An utterance is known by its ``noise_seed``: with the same weights, everything before it in the episode is a
-    function of the modes that the seed is derived from. Make a new one after every change of weights.
+    An utterance is known by its ``noise_seed``, which is derived from the modes before it or from what its speaker sees
+    (``Rules.sharing``): with the same weights it is a function of either. Make a new one after every change of weights.
     """
 
     def __init__(self, speakers: Speakers) -> None:

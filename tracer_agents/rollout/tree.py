@@ -89,7 +89,7 @@ def is_right(grades: Mapping[str, Grade], state: Dialogue) -> bool:
 
 
 def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade: Grader) -> list[Tree]:
-    """Expands every free choice of every episode: R batched calls of ``speakers``, 2^(R−1) utterances per question.
+    """Expands every free choice of every episode in R batched calls; ``cost.utterance_count`` says per question.
 
     Raises:
         ConfigError: more than ``cost.MOST_UTTERANCES`` per question.

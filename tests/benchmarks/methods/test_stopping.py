@@ -5,8 +5,19 @@ from math import comb
 import numpy as np
 import pytest
 
-from benchmarks.methods import asc, cges, cisc, down, esc, logistic_stopper, pool_agreement, pool_votes, two_threshold
-from benchmarks.methods.stopping import FAMILIES, decisions, outcomes_of
+from benchmarks.methods import (
+    FAMILIES,
+    asc,
+    cges,
+    cisc,
+    down,
+    esc,
+    logistic_stopper,
+    pool_agreement,
+    pool_votes,
+    two_threshold,
+)
+from benchmarks.methods.stopping import decisions, outcomes_of
 from benchmarks.suite.confidence import belief_of, confidence, posterior
 from benchmarks.suite.draws import Table, first_stop, leading, thresholds
 from tracer_agents.rollout.pools import Draw, PooledQuestion

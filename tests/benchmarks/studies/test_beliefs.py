@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.methods.stopping import FAMILIES
+from benchmarks.methods import FAMILIES
 from benchmarks.studies import beliefs
 from tracer_agents.rollout.pools import Draw, PooledQuestion, PoolHeader
 from tracer_agents.runs.pools import record_pool
