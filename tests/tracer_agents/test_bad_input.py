@@ -40,11 +40,11 @@ def refusal(request, run, tmp_path, monkeypatch):
     def reason(settings: dict[str, Any], *, loads: bool = False) -> str:
         if not loads:
             monkeypatch.setattr("tracer_agents.build.policy._model", None)
-        status, said = run(request.param, settings)
+        status, message = run(request.param, settings)
         assert status == 1
         left = {path.name for path in (tmp_path / "out").glob("*")}
         assert left <= {".lock", "config.yaml", "run.json"}  # begun, and begun again by the next try
-        [message] = [row for row in said.splitlines() if row.startswith("error: ")]
+        [message] = [row for row in message.splitlines() if row.startswith("error: ")]
         return message
 
     return reason
@@ -52,8 +52,8 @@ def refusal(request, run, tmp_path, monkeypatch):
 
 def test_a_folder_that_is_no_model(refusal, tmp_path):
     (tmp_path / "notes").mkdir()
-    said = refusal({"speakers.model": str(tmp_path / "notes")})
-    assert "holds no model: config.json is missing; give a folder in Hugging Face format" in said
+    message = refusal({"speakers.model": str(tmp_path / "notes")})
+    assert "holds no model: config.json is missing; give a folder in Hugging Face format" in message
 
 
 def test_a_member_that_is_no_model(refusal, tmp_path):
@@ -71,8 +71,8 @@ def test_a_context_smaller_than_the_prompt(refusal, copied):
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 32}))
     settings = {"speakers.proposer_max_new_tokens": 24, "speakers.reviewer_max_new_tokens": 24}
-    said = refusal({"speakers.model": str(copied), **settings}, loads=True)
-    assert "a context of 32 tokens less 24 for an utterance leaves 8 for prompts" in said
+    message = refusal({"speakers.model": str(copied), **settings}, loads=True)
+    assert "a context of 32 tokens less 24 for an utterance leaves 8 for prompts" in message
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_member_twice_in_two_ways(refusal, field, value, words):
 @pytest.mark.parametrize("price", [0, -1])
 def test_a_price_that_is_none(refusal, price):
     members = [{"model": "tiny"}, {"model": "tracer-small", "price": price}]
-    said = refusal({"speakers.members": members})
-    assert f"speakers.members.1.price: Input should be greater than 0 (got {price})" in said
+    message = refusal({"speakers.members": members})
+    assert f"speakers.members.1.price: Input should be greater than 0 (got {price})" in message
     assert f"speakers.price: Input should be greater than 0 (got {price})" in refusal({"speakers.price": price})
 
 
@@ -112,10 +112,10 @@ def test_a_key_that_is_not_set(refusal, locked, monkeypatch):
 def test_a_wrong_key_is_said_after_one_request_and_never_repeated(refusal, locked, monkeypatch):
     server, settings = locked
     monkeypatch.setenv("MY_KEY", "sk-wrong-987")
-    said = refusal(settings)
-    assert "backend.api_key_env" in said
-    assert "MY_KEY" in said
-    assert "sk-wrong-987" not in said
+    message = refusal(settings)
+    assert "backend.api_key_env" in message
+    assert "MY_KEY" in message
+    assert "sk-wrong-987" not in message
     assert len(server.bodies) <= 1
 
 

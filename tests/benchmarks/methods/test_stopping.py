@@ -157,11 +157,11 @@ def test_cisc_at_infinite_temperature_is_self_consistency():
 def test_cges_multiplies_confidences():
     """By hand: 7 with .8, then 1 with .4; answers are 7, 1 and one unseen, so M − 1 = 2."""
     given = np.array([[[True, False], [False, True], [False, False]]])
-    found = cges.posterior_of(given, np.array([[0.8, 0.4, np.nan]]))
+    posterior = cges.posterior_of(given, np.array([[0.8, 0.4, np.nan]]))
     seven, one, unseen = 0.8 * 0.6 / 2, 0.2 / 2 * 0.4, 0.2 / 2 * 0.6 / 2
-    assert found[0, 0] == pytest.approx([0.8, 0.0])  # 0.8 against 0.2
-    assert found[0, 1] == pytest.approx(np.array([seven, one]) / (seven + one + unseen))
-    assert found[0, 2] == pytest.approx(found[0, 1])  # what cannot be read says nothing
+    assert posterior[0, 0] == pytest.approx([0.8, 0.0])  # 0.8 against 0.2
+    assert posterior[0, 1] == pytest.approx(np.array([seven, one]) / (seven + one + unseen))
+    assert posterior[0, 2] == pytest.approx(posterior[0, 1])  # what cannot be read says nothing
 
 
 def test_down_stops_after_one_where_the_model_is_sure():

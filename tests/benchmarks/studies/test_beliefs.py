@@ -57,22 +57,22 @@ def test_the_command_compares_learned_controllers_with_every_rule(folder, tmp_pa
     out = tmp_path / "found.json"
     monkeypatch.setattr(sys, "argv", ["beliefs", str(folder), "--orders", "2", "--rounds", "3", "--json", str(out)])
     beliefs.main()
-    found = json.loads(out.read_text())
-    rules = {row["rule"] for row in found["accuracy"]}
+    results = json.loads(out.read_text())
+    rules = {row["rule"] for row in results["accuracy"]}
     ours = {"tracer, 3 rounds, plurality", "tracer, 3 rounds, belief"}
     assert rules == {f"{who}: {name}" for who in ("initial", "trained") for name in {*FAMILIES, *ours, beliefs.BEST}}
-    assert {row["rule"] for row in found["differences"]} == {
+    assert {row["rule"] for row in results["differences"]} == {
         f"{w}: {name}" for w in ("initial", "trained") for name in ours
     }
-    for row in found["accuracy"]:
+    for row in results["accuracy"]:
         assert row["ci95"][0] <= row["accuracy"] <= row["ci95"][1]
-    for row in found["differences"]:
+    for row in results["differences"]:
         assert row["low"] <= row["estimate"] <= row["high"]
         assert row["p"] <= row["p_holm"] <= 1
-    by_rule = {(row["rule"], row["ratio"]): row["accuracy"] for row in found["accuracy"]}
+    by_rule = {(row["rule"], row["ratio"]): row["accuracy"] for row in results["accuracy"]}
     assert by_rule["initial: two_threshold", 2.0] > by_rule["initial: pool_votes", 2.0] + 0.05  # signals are worth much
     assert by_rule["trained: pool_votes", 2.0] > by_rule["initial: pool_votes", 2.0]
-    for row in found["frontier"]:
+    for row in results["frontier"]:
         costs = [cost for cost, _ in row["points"]]
         assert costs == sorted(costs) or row["rule"] not in ("pool_votes",)
     assert "| trained: tracer, 3 rounds, belief | initial: pool_votes | 2× |" in capsys.readouterr().out

@@ -52,9 +52,9 @@ def test_methods_without_training_run_and_buy_nothing_twice(run, model_server, t
     model_server.plant("500", "cut", "no choices")  # the first requests: each is asked for again
     assert run() == 0
     assert set(cells(tmp_path / "out")) == set(RUN)
-    said = [turn for row in rows(tmp_path / "out", "single") for turn in row["turns"] if turn["text"] is not None]
-    assert len(said) == 4
-    assert all(turn["text"] and turn["prompt_tokens"] > 0 and turn["generated_tokens"] > 0 for turn in said)
+    turns = [turn for row in rows(tmp_path / "out", "single") for turn in row["turns"] if turn["text"] is not None]
+    assert len(turns) == 4
+    assert all(turn["text"] and turn["prompt_tokens"] > 0 and turn["generated_tokens"] > 0 for turn in turns)
     assert main(["report", str(tmp_path / "out"), "--compare", "controllers_only"]) == 0
     assert "Controllers only" in (tmp_path / "out/report/report.md").read_text()
     asked = len(model_server.bodies)

@@ -64,9 +64,9 @@ def test_a_difference_is_paired_and_its_interval_covers():
             unit = np.ones(150)
             cells.append([(accuracy_at(c, unit, 1.0), accuracy_at(c, unit, 1.0, counts)) for c in curves])
         a, b = zip(*cells, strict=True)
-        found = difference(a, b)
-        covered += found.low <= 0.1 <= found.high
-        assert found.low <= found.estimate <= found.high
+        result = difference(a, b)
+        covered += result.low <= 0.1 <= result.high
+        assert result.low <= result.estimate <= result.high
     assert covered / 200 == pytest.approx(0.95, abs=0.04)
     nothing = difference(a, a)
     assert (nothing.estimate, nothing.low, nothing.high, nothing.p) == (0.0, 0.0, 0.0, 1.0)

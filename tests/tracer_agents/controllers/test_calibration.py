@@ -52,13 +52,13 @@ TRAINING, OTHERS = grown(0, 150), grown(1000, 150)
 
 
 def test_a_belief_is_calibrated_on_questions_that_it_was_not_fitted_to():
-    found = diagnose(fit_belief(TRAINING), OTHERS)
+    figures = diagnose(fit_belief(TRAINING), OTHERS)
 
-    assert found.auroc > 0.85
-    assert found.auroc_within_questions > 0.85
-    assert found.calibration_error < 0.05
-    assert found.questions == 150
-    assert sum(weight for *_, weight in found.reliability) == pytest.approx(1)
+    assert figures.auroc > 0.85
+    assert figures.auroc_within_questions > 0.85
+    assert figures.calibration_error < 0.05
+    assert figures.questions == 150
+    assert sum(weight for *_, weight in figures.reliability) == pytest.approx(1)
 
 
 def test_each_signal_adds_to_what_is_known():

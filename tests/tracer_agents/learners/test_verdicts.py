@@ -70,12 +70,12 @@ def test_an_update_teaches_verdicts_and_says_what_it_saw(policy):
     after, right = made.p_right(batch), np.array([sample.right for sample in batch])
     assert after[right].mean() - after[~right].mean() > 0.5 > abs(before[right].mean() - before[~right].mean())
     assert (stats.samples, stats.right, stats.optimiser_steps, stats.refused_minibatches) == (24, 12, 90, 0)
-    one = learner(policy, batch_size=24).update(batch, np.random.default_rng(0))
-    assert one.p_right_of_right == pytest.approx(after[right].mean(), abs=1e-5)  # before its only step
-    assert one.p_right_of_wrong == pytest.approx(after[~right].mean(), abs=1e-5)
-    assert one.auroc == auroc(after, right)
+    stats = learner(policy, batch_size=24).update(batch, np.random.default_rng(0))
+    assert stats.p_right_of_right == pytest.approx(after[right].mean(), abs=1e-5)  # before its only step
+    assert stats.p_right_of_wrong == pytest.approx(after[~right].mean(), abs=1e-5)
+    assert stats.auroc == auroc(after, right)
     truth = np.where(right, after, 1 - after)
-    assert one.loss == pytest.approx(-np.log(truth).mean(), rel=1e-4)
+    assert stats.loss == pytest.approx(-np.log(truth).mean(), rel=1e-4)
 
 
 def test_micro_batches_change_nothing_but_rounding(small_settings):

@@ -113,9 +113,9 @@ class Chunks:
 
 def test_a_killed_recording_goes_on_with_its_last_chunk_and_a_whole_one_is_not_drawn_again(tmp_path):
     path, draw = tmp_path / "pool.jsonl", Chunks()
-    told = []
-    record_pool(path, SOME, EPISODES, draw, chunk=2, on_chunk=lambda *state: told.append(state))
-    assert told == [(0, 5, 0), (2, 5, 82), (4, 5, 164), (5, 5, 205)]
+    progress = []
+    record_pool(path, SOME, EPISODES, draw, chunk=2, on_chunk=lambda *state: progress.append(state))
+    assert progress == [(0, 5, 0), (2, 5, 82), (4, 5, 164), (5, 5, 205)]
     whole = path.read_bytes()
     path.write_bytes(b"".join(whole.splitlines(keepends=True)[:4])[:-20])
     draw.sizes.clear()
