@@ -79,7 +79,7 @@ def test_the_loop_of_the_readme_plays_with_one_agent_replaced(folder_with_a_run,
     assert dialogue.round == dialogue.rules.rounds + 1
     assert names["env"].agents == []
     assert [turn.mode for turn in dialogue.turns if turn.agent == 1] == [1, 1]
-    assert "agent 1 reviewer: speak" in capsys.readouterr().out
+    assert "reviewer 1 speaks" in capsys.readouterr().out
 
 
 def test_the_replaced_agent_of_the_readme_makes_a_difference(folder_with_a_run, monkeypatch, capsys):

@@ -1,7 +1,6 @@
 """A trained team as ordinary PettingZoo policies: ``act(observation, info)`` for any of its agents."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,15 +8,12 @@ from pettingzoo import AECEnv
 
 from tracer_agents.build import Parts, build
 from tracer_agents.config import Config
-from tracer_agents.controllers.tables import RegretTables
 from tracer_agents.controllers.tabular import TabularController
-from tracer_agents.runs.beliefs import load_belief
+from tracer_agents.runs.controllers import load_controller
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.runs.files import reading
 from tracer_agents.speakers.model import View
 from tracer_env import debate_v0
 from tracer_env.dialogue import Mode, Role
-from tracer_env.infosets import Infosets
 from tracer_env.seeding import control_uniform
 from tracer_env.spaces import SpokenText
 
@@ -118,21 +114,3 @@ class Team:
             mean_logp=utterance.mean_logp,
             p_right=utterance.p_right,
         )
-
-
-def load_controller(run: RunDirectory) -> TabularController:
-    """The controllers of a run's newest checkpoint, under the strategy that was deployed.
-
-    Raises:
-        RunError: no checkpoint, or a run that chooses its strategy on validation questions and has not ended.
-    """
-    config = run.config()
-    play = config.controllers.play
-    if play == "validated":
-        play = run.deployed_play()
-    checkpoint = run.checkpoints.latest()
-    infosets = Infosets(config.dialogue.infoset, replace(config.rules, belief=load_belief(checkpoint)))
-    path = checkpoint / "controllers.npz"
-    with reading(path):
-        tables = RegretTables.load(path)
-    return TabularController(infosets, tables, play)

@@ -45,7 +45,7 @@ mask says so. The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``split`` | ``"train"`` | where questions come from: ``"train"``, ``"validation"``, ``"test"`` |
 | ``count_tokens`` | words | counts the tokens of a text that does not say it itself |
 | ``max_chars`` | 65536 | the bound of a question and of an utterance, in code points |
-| ``render_mode`` | None | ``"ansi"``: ``render()`` returns a string; ``"human"``: each finished round is printed |
+| ``render_mode`` | None | ``"ansi"``: ``render()`` returns a string; ``"human"``: the dialogue is printed |
 
 ### Actions
 A controller's action is an integer, 0 or 1; the masked one raises ``IllegalMove``. A speaker's action is a ``str``.

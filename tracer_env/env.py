@@ -39,7 +39,7 @@ from tracer_env.episodes import EpisodeSource, checked_seed
 from tracer_env.errors import ConfigError, DataError, InvalidAction
 from tracer_env.grading.verdict import parse_verdict
 from tracer_env.infosets import InfosetKey, InfosetName, Infosets
-from tracer_env.rendering import render_dialogue, render_turn, show
+from tracer_env.rendering import render_dialogue
 from tracer_env.rewards import Prices, Utility, proposer_reward, reviewer_reward
 from tracer_env.seeding import fresh_episode_seed
 from tracer_env.spaces import MAX_CHARS, SpokenText, UnicodeText, count_words, usable_text
@@ -169,6 +169,10 @@ class raw_env(TurnBasedEnv):
         self._gold, self._graded = gold, {}
         self._begin(self._actors[0][0])
         self._inform()
+        if self.render_mode == "human":
+            from tracer_env import screen  # loads rich, which a loop without a person does not need
+
+            screen.display(screen.question_panel(question))
 
     def _posed(self, seed: int, options: Mapping[str, Any]) -> tuple[str, str]:
         """The episode's question and gold answer."""
@@ -220,18 +224,27 @@ class raw_env(TurnBasedEnv):
         self._settle(paid, self._acting())
         self._inform()
         if self.render_mode == "human" and not after.speaking:
-            show(render_turn(after.turns[-1]))
+            self._display_round()
 
     def render(self) -> str | None:
         """The dialogue so far: returned with ``"ansi"``, printed with ``"human"``."""
         if self.render_mode is None:
             logger.warn("render() needs a render_mode: pass 'ansi' or 'human' when making the environment")
             return None
-        text = render_dialogue(self.dialogue)
         if self.render_mode == "ansi":
-            return text
-        show(text)
+            return render_dialogue(self.dialogue)
+        from tracer_env import screen
+
+        screen.display(*screen.dialogue_view(self.dialogue))
         return None
+
+    def _display_round(self) -> None:
+        """Prints the round that has just finished and, after the last one, the team's answer."""
+        from tracer_env import screen
+
+        screen.display(screen.turn_block(screen.shown_turn(self.dialogue.turns[-1])))
+        if is_terminal(self.dialogue):
+            screen.display(screen.ending_view(self.dialogue))
 
     def _features(self) -> np.ndarray:
         """What the controllers see, float32 of shape (n_features,); not to be handed out."""

@@ -15,8 +15,9 @@ from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.tree import expand, play, rollout
 from tracer_agents.runs.beliefs import load_belief
+from tracer_agents.runs.controllers import load_controller
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.team import Team, load_controller
+from tracer_agents.team import Team
 from tracer_agents.training.experiment import run_evaluation, run_training
 from tracer_agents.training.report import StepReport
 from tracer_agents.training.stages import Silent

@@ -9,8 +9,9 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.tree import rollout
+from tracer_agents.runs.controllers import load_controller
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.team import Team, load_controller
+from tracer_agents.team import Team
 from tracer_agents.training.trainer import Trainer
 from tracer_agents.types import Episode
 from tracer_env.infosets import Infosets

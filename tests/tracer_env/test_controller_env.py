@@ -166,8 +166,9 @@ def test_works_with_pettingzoo_wrappers_and_forks_below_them():
 def test_human_mode_prints_rounds(capsys):
     env = debate_v0.controller_env(lambda observation, info: "#### 7", rounds=1, render_mode="human")
     env.reset(seed=0)
+    assert "question" in capsys.readouterr().out
     env.step(1)
-    assert capsys.readouterr().out.startswith("[1] agent 0 proposer: speak, forced (answer 7")
+    assert "answer 7" in capsys.readouterr().out
 
 
 def test_speakers_must_speak():

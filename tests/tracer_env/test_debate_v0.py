@@ -585,16 +585,6 @@ class TestRendering:
         )
         assert "a secret" not in env.render() + repr(env) + repr(env.unwrapped)
 
-    def test_human_prints_each_round_as_it_finishes(self, capsys):
-        env = debate_v0.env(render_mode="human", rounds=1, task=Exam())
-        env.reset(seed=0)
-        env.step(1)
-        assert capsys.readouterr().out == ""
-        env.step("answer 0")
-        assert capsys.readouterr().out.startswith("[1] agent 0 proposer: speak, forced (answer 0")
-        assert env.render() is None
-        assert capsys.readouterr().out.startswith("Question: What is 0?")
-
     def test_render_without_a_mode_warns(self):
         env = debate_v0.env()
         env.reset(seed=0)

@@ -20,11 +20,11 @@ from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summa
 from tracer_agents.generation.gate import require
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
+from tracer_agents.runs.controllers import load_controller
 from tracer_agents.runs.curves import draw_gaps, draw_reliability
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.runs.tensorboard import TensorBoardLog
 from tracer_agents.speakers.replay import ReplaySpeaker, load_replay
-from tracer_agents.team import load_controller
 from tracer_agents.training.report import StepReport
 from tracer_agents.training.stages import Display, Stages
 from tracer_agents.training.trainer import Trainer, train
