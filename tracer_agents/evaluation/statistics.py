@@ -153,3 +153,9 @@ def probability_of_improvement(
     draws = np.mean([of(again(mine), again(theirs)) for mine, theirs in zip(x, y, strict=True)], axis=0)
     low, high = interval95(draws[:, None])[:, 0]
     return estimate, float(low), float(high)
+
+
+def share_interval95(count: int, total: int) -> tuple[float, float]:
+    """Wilson's interval of a share of ``total`` ≥ 1 independent questions."""
+    bounds = stats.binomtest(count, total).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)

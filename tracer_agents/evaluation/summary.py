@@ -112,3 +112,24 @@ class ReplaySummary:
             "stage_seconds": dict(self.stage_seconds),
             "models": {name: model.as_json() for name, model in self.models.items()},
         }
+
+
+_LABELS = {
+    "before": "before training",
+    "single": "single answer",
+    "always_speak": "always speak",
+    "random_speak": "random speech",
+}
+_NAMED_BY_METHOD = ("self_consistency", "self_consistency_next", "best_fixed")
+
+
+def team_label(summary: Mapping[str, Any]) -> str:
+    """What the team that a ``summary.json`` is about is called in a table."""
+    return "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
+
+
+def row_label(name: str, figures: Mapping[str, Any], team: str) -> str:
+    """What a row is called; self-consistency by its number of votes, the best fixed controller by its name."""
+    if name == "after":
+        return team
+    return str(figures["method"]) if name in _NAMED_BY_METHOD else _LABELS.get(name, name)

@@ -29,7 +29,8 @@ from tracer_env.errors import ConfigError
 Kind = Literal["training", "evaluation", "replay"]
 SCHEMA_VERSION = 2
 _EVIDENCE = ("checkpoints", "transcripts.jsonl", "metrics.jsonl", "summary.json", "utterances.jsonl")
-_FILES = (*_EVIDENCE, "config.yaml", "run.json", "certificate.json", "certificate.png", "progress.json", "tb")
+_CERTIFIED = ("certificate.json", "certificate.png", "trees.jsonl")
+_FILES = (*_EVIDENCE, *_CERTIFIED, "config.yaml", "run.json", "progress.json", "report.html", "tb")
 _SECTIONS = {
     "seed",
     "task",

@@ -18,6 +18,7 @@ from tracer_agents.evaluation.examiner import TEAM, Examiner, figures
 from tracer_agents.evaluation.play import draw_episodes, majority, sample_answers
 from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summary
 from tracer_agents.generation.gate import require
+from tracer_agents.report.sources import write_report
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.runs.controllers import load_controller
@@ -107,6 +108,7 @@ class Training:
             belief=belief,
         )
         self.run.write_summary(summary.as_json())
+        write_own_report(self.run, display)
         for note in spending_notes(self.parts.remote):
             display.note(note)
         return summary
@@ -160,6 +162,16 @@ class Training:
             certificate = certify_run(self.run, self.config, self.parts, controller, questions=questions)
             draw_gaps(self.run.metrics(), certificate.as_json(), self.run.folder / "certificate.png")
         return certificate
+
+
+def write_own_report(run: RunDirectory, display: Display) -> None:
+    """Writes ``report.html`` into a run that has ended; where that fails, the run is as good, and a note says so."""
+    path = run.folder / "report.html"
+    try:
+        write_report([run.folder], path)
+    except Exception as error:  # noqa: BLE001 - the run is on disk and done; a page can be written later
+        reason = str(error) or type(error).__name__
+        display.note(f"{path}: not written ({reason}); the run is whole: tracer report {run.folder} --out {path}")
 
 
 def expansion_notes(config: Config) -> list[str]:
@@ -224,6 +236,7 @@ def run_evaluation(config: Config, out: Path, *, run: Path | None, display: Disp
             controllers={"play": play},
         )
         directory.write_summary(summary.as_json())
+        write_own_report(directory, display)
         for note in spending_notes(parts.remote):
             display.note(note)
     return summary
@@ -290,6 +303,7 @@ def run_replay(config: Config, out: Path, *, completions: Path, display: Display
                 )
         summary = ReplaySummary(origin=describe(config), stage_seconds=stages.seconds, models=models)
         directory.write_summary(summary.as_json())
+        write_own_report(directory, display)
     return summary
 
 

@@ -23,6 +23,7 @@ from transformers.utils import logging
 
 from tracer_agents.config import Config
 from tracer_agents.evaluation.forecast import Forecast, Range
+from tracer_agents.evaluation.summary import row_label, team_label
 from tracer_agents.training.report import StepReport
 from tracer_env.rendering import escape
 
@@ -170,7 +171,7 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         | summary.get("models", {})
     )
     n = next(iter(rows.values()))["n"]
-    team = "after training" if summary.get("before") else f"team ({summary.get('controllers', {}).get('play')})"
+    team = team_label(summary)
     columns = _COLUMNS_OF_RECORDED if summary.get("models") else _COLUMNS
     if any(m.get("cost_per_question") not in (None, m["generated_tokens_per_question"]) for m in rows.values()):
         columns = {**columns, "cost": lambda m: f"{m.get('cost_per_question', m['generated_tokens_per_question']):.1f}"}
@@ -181,14 +182,14 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         f"{summary['task']}, {n} held-out questions, seed {summary['seed']}",
         ["", *columns],
         [
-            [_label(name, m, team) if "models" not in summary else name, *(shown(m) for shown in columns.values())]
+            [row_label(name, m, team) if "models" not in summary else name, *(shown(m) for shown in columns.values())]
             for name, m in rows.items()
         ],
     )
     for comparison in summary.get("comparisons", []):
         if comparison["metric"] == "accuracy":
             low, high = comparison["ci95"]
-            other = _label(comparison["b"], rows.get(comparison["b"], {"method": comparison["b"]}), team)
+            other = row_label(comparison["b"], rows.get(comparison["b"], {"method": comparison["b"]}), team)
             difference = f"{comparison['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p = {comparison['p']:.2g}"
             _print(console, f"{team} minus {other}: accuracy {difference}")
     if summary.get("certificate"):
@@ -283,22 +284,6 @@ def print_forecast(rows: Sequence[Forecast], config: Config) -> None:
 
 def _span(span: Range, digits: int) -> str:
     return f"{span.likely:,.{digits}f} … {span.most:,.{digits}f}"
-
-
-_LABELS = {
-    "before": "before training",
-    "single": "single answer",
-    "always_speak": "always speak",
-    "random_speak": "random speech",
-}
-_NAMED_BY_METHOD = ("self_consistency", "self_consistency_next", "best_fixed")
-
-
-def _label(name: str, figures: dict[str, Any], team: str) -> str:
-    """What a row is called; self-consistency by its number of votes, the best fixed controller by its name."""
-    if name == "after":
-        return team
-    return figures["method"] if name in _NAMED_BY_METHOD else _LABELS.get(name, name)
 
 
 def _rate(value: float | None) -> str:
