@@ -5,9 +5,10 @@ controller decides; ``recall`` refines ``paper`` and ``consensus``, ``belief`` a
 function of every key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -146,6 +147,14 @@ class Infosets:
 
     def features(self, key: InfosetKey) -> np.ndarray:
         """One-hot features of a key, float32 of shape (n_features,); rounds still to come are zero."""
-        out = np.zeros(self.n_features, dtype=np.float32)
-        out[self.offsets[: len(key)] + np.asarray(key, dtype=np.intp)] = 1.0
+        return self.feature_rows([key])[0]
+
+    def feature_rows(self, keys: Sequence[InfosetKey]) -> np.ndarray:
+        """``features`` of many keys, float32 of shape (len(keys), n_features)."""
+        lengths = np.array([len(key) for key in keys], dtype=np.intp)
+        starts = np.cumsum(lengths) - lengths
+        values = np.fromiter(chain.from_iterable(keys), dtype=np.intp, count=int(lengths.sum()))
+        components = np.arange(len(values)) - np.repeat(starts, lengths)
+        out = np.zeros((len(keys), self.n_features), dtype=np.float32)
+        out[np.repeat(np.arange(len(keys)), lengths), self.offsets[components] + values] = 1.0
         return out

@@ -10,8 +10,7 @@ NAME = "best_fixed"
 
 
 def _prepare(bench: Bench) -> Prepared:
-    config = bench.config
-    trees = bench.recording("train").trees(config.rules)
+    trees = bench.recording("train").trees(bench.rules())
     chosen = {}
     for price in bench.plan.all_prices:
         utility = bench.plan.config(bench.label, bench.seed, {"dialogue.price_of_speech": price}).utility

@@ -37,7 +37,7 @@ def fitted(recording: Recording, infosets: Infosets) -> TabularController:
 
 
 def _prepare(bench: Bench) -> Prepared:
-    return played(bench, None, {POINT: fitted(bench.recording("train"), bench.infosets)}, fitted_on=("train",))
+    return played(bench, None, {POINT: fitted(bench.recording("train"), bench.infosets())}, fitted_on=("train",))
 
 
 METHODS = (

@@ -34,8 +34,9 @@ def learner() -> ModuleType:
 def _prepare(bench: Bench) -> Prepared:
     ppo = learner()
     config = bench.plan.config(bench.train_label, bench.seed)
-    team = ppo.train(bench.recording("train"), config, build_task(config), steps=STEPS)
-    check = bench.recording("validation").trees(config.rules)
+    infosets = bench.infosets()
+    team = ppo.train(bench.recording("train"), config, infosets, build_task(config), steps=STEPS)
+    check = bench.recording("validation").trees(infosets.rules)
     chosen = max((team, ppo.LikelierMode(team)), key=lambda controller: mean_utility(check, controller, config.utility))
     return played(bench, None, {POINT: chosen}, fitted_on=("train", "validation"))
 

@@ -57,7 +57,7 @@ def played(
         fitted_on: splits whose recorded questions they were fitted on, which are then counted as training.
         rules: of the dialogues, with no more rounds than the plan's; by default the plan's.
     """
-    recording, rules = bench.recording("test", recipe), rules or bench.config.rules
+    recording, rules = bench.recording("test", recipe), rules or bench.rules(recipe)
 
     def answer(episodes: Sequence[Episode]) -> dict[Point, list[DialogueRecord]]:
         trees = recording.trees(rules, episodes)

@@ -34,7 +34,7 @@ def _is_content(state: Dialogue) -> bool:
 
 
 def _prepare(bench: Bench) -> Prepared:
-    alone = replace(bench.config.rules, n_agents=1)
+    alone = replace(bench.config.rules, n_agents=1, answer_rule="pending")  # the last revision, not a vote
     return played(bench, None, {POINT: UntilContent()}, rules=alone)
 
 

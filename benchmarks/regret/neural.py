@@ -6,7 +6,7 @@ batch number, predicts the average regret of infosets never met. Differs from th
 and in taking all players' infosets into one network, as a key tells who acts. No bound survives the approximation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import nn
 
 from tracer_agents.controllers.regret import instant_regret
 from tracer_agents.game.values import Game, action_values, by_infoset, node_mass, reach, without
+from tracer_env.beliefs import Belief
 from tracer_env.dialogue import Dialogue, is_forced
 from tracer_env.errors import ConfigError
 from tracer_env.infosets import InfosetKey, Infosets
@@ -50,26 +51,36 @@ class NeuralRegret:
     """A controller whose P(SPEAK) is regret matching on predicted regrets.
 
     Args:
-        infosets: what the controllers know; their one-hot features are the network's input.
+        infosets: what the controllers know.
         seed: of the network's start, the reservoir and the minibatches.
         settings: how it learns.
+        features: keys -> the network's input, float32 of shape (len(keys), width); by default one-hot features.
+        width: of that input.
     """
 
-    def __init__(self, infosets: Infosets, *, seed: int = 0, settings: NeuralSettings | None = None) -> None:
+    def __init__(
+        self,
+        infosets: Infosets,
+        *,
+        seed: int = 0,
+        settings: NeuralSettings | None = None,
+        features: Callable[[Sequence[InfosetKey]], np.ndarray] | None = None,
+        width: int | None = None,
+    ) -> None:
         self.infosets = infosets
         self.settings = settings or NeuralSettings()
         self.batches = 0
+        self._features = features or infosets.feature_rows
+        width = infosets.n_features if width is None else width
         self._rng = np.random.default_rng(seed)
-        self._network = _Network(
-            infosets.n_features, self.settings.hidden, learning_rate=self.settings.learning_rate, seed=seed
-        )
-        self._reservoir = _Reservoir(self.settings.memory, infosets.n_features)
+        self._network = _Network(width, self.settings.hidden, learning_rate=self.settings.learning_rate, seed=seed)
+        self._reservoir = _Reservoir(self.settings.memory, width)
 
     def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
         """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
         if not keys:
             return np.empty((0, 2))
-        predicted = self._network(np.stack([self.infosets.features(key) for key in keys]))
+        predicted = self._network(self._features(keys))
         return matched(predicted)
 
     def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
@@ -98,7 +109,7 @@ class NeuralRegret:
             if not len(rows):
                 continue
             values = action_values(game, strategy, player, "counterfactual")[rows] / weight[:, None]
-            features = np.stack([self.infosets.features(trie.keys[row]) for row in rows])
+            features = self._features([trie.keys[row] for row in rows])
             self._reservoir.add(features, instant_regret(values, strategy[rows]), weight * self.batches, self._rng)
         return self._train()
 
@@ -108,6 +119,36 @@ class NeuralRegret:
             features, regret, weight = self._reservoir.sample(self.settings.minibatch, self._rng)
             loss = self._network.step(features, regret, weight / weight.mean())
         return loss
+
+
+def believing(
+    infosets: Infosets, belief: Belief, *, seed: int = 0, settings: NeuralSettings | None = None
+) -> NeuralRegret:
+    """A NeuralRegret whose network sees the belief as a number: the middle of its bin, and that number's logit.
+
+    With some hundred bins that is the belief itself, to a hundredth; stage, round and agreement stay one-hot.
+
+    Args:
+        infosets: ``"belief"``.
+        belief: that of the infosets' rules.
+        seed, settings: as of ``NeuralRegret``.
+
+    Raises:
+        ConfigError: other infosets, or another belief than theirs.
+    """
+    if infosets.name != "belief" or infosets.rules.belief != belief:
+        raise ConfigError("the belief as a number needs the infoset 'belief' under rules with that belief")
+    ends = np.array([0.0, *belief.edges, 1.0])
+    middles = (ends[:-1] + ends[1:]) / 2
+    logits = np.log(middles.clip(1e-3, 1 - 1e-3)) - np.log((1 - middles).clip(1e-3, 1 - 1e-3))
+    numbers = np.stack([middles, logits / 4], axis=1).astype(np.float32)  # (bins, 2)
+    one_hot = sum(infosets.sizes[:-1])
+
+    def features(keys: Sequence[InfosetKey]) -> np.ndarray:
+        bins = [key[-1] for key in keys]
+        return np.concatenate([infosets.feature_rows(keys)[:, :one_hot], numbers[bins]], axis=1)
+
+    return NeuralRegret(infosets, seed=seed, settings=settings, features=features, width=one_hot + 2)
 
 
 def matched(predicted: np.ndarray) -> np.ndarray:

@@ -29,8 +29,9 @@ from benchmarks.methods.stopping import outcomes_of
 from benchmarks.report.holm import holm
 from benchmarks.suite.draws import Table
 from benchmarks.suite.frontier import Curve, accuracy_at, difference, envelope, orders_of
-from benchmarks.suite.learned import learned_curve
+from benchmarks.suite.learned import NUMBERS, Learner, learned_curve, neural, tabular
 from tracer_agents.cli import status_of
+from tracer_agents.controllers.calibration import BINS
 from tracer_agents.evaluation.statistics import RESAMPLES, interval95, resampled_counts
 from tracer_agents.rollout.pools import Pool, PooledQuestion
 from tracer_agents.runs.pools import load_pool
@@ -40,6 +41,10 @@ from tracer_env.seeding import bootstrap_stream, stream
 RATIOS = (2.0, 3.0)
 VOTES, AGREEING, BEST = "pool_votes", ("pool_agreement", "asc", "esc"), "best of agreement, asc, esc"
 SPLITS = ("train", "validation", "test")
+LEARNERS: dict[str, tuple[Learner, int, str]] = {  # name -> how, bins of the belief, what it adds to a rule's name
+    "tables": (tabular, BINS, ""),
+    "network": (neural, NUMBERS, ", NeuralRegret"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +70,15 @@ class Cell:
         return max(AGREEING, key=lambda name: self.tuned[name][ratio])
 
 
-def measure(pools: Mapping[str, Pool], *, orders: int, rounds: Sequence[int], names: tuple[str, str, int]) -> Cell:
-    """Tunes every rule and takes it to the test questions."""
+def measure(
+    pools: Mapping[str, Pool],
+    *,
+    orders: int,
+    rounds: Sequence[int],
+    names: tuple[str, str, int],
+    learners: Sequence[str] = ("tables",),
+) -> Cell:
+    """Tunes every rule and takes it to the test questions; ``learners`` are those of TRACER's controllers."""
     speakers, task, seed = names
     tuning = (*pools["train"].questions, *pools["validation"].questions)
     known, fresh = _table(tuning, orders, seed), _table(pools["test"].questions, orders, seed)
@@ -82,9 +94,19 @@ def measure(pools: Mapping[str, Pool], *, orders: int, rounds: Sequence[int], na
         curves[name] = _curve(outcomes_of(kept, fresh), len(pools["test"].questions))
     for count in rounds:
         for answer_rule in ("plurality", "belief"):
-            curves[f"tracer, {count} rounds, {answer_rule}"], tuned[f"tracer, {count} rounds, {answer_rule}"] = (
-                learned_curve(pools, rounds=count, answer_rule=answer_rule, orders=orders, seed=seed, ratios=RATIOS)
-            )
+            for learner in learners:
+                learn, bins, suffix = LEARNERS[learner]
+                name = f"tracer, {count} rounds, {answer_rule}{suffix}"
+                curves[name], tuned[name] = learned_curve(
+                    pools,
+                    rounds=count,
+                    answer_rule=answer_rule,
+                    orders=orders,
+                    seed=seed,
+                    ratios=RATIOS,
+                    bins=bins,
+                    learn=learn,
+                )
     return Cell(
         speakers=speakers,
         task=task,
@@ -224,11 +246,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the pools are")
     parser.add_argument("--orders", type=int, default=4, help="orders of each question's draws")
     parser.add_argument("--rounds", type=int, nargs="*", default=[5], help="of TRACER's dialogues")
+    parser.add_argument(
+        "--learners", nargs="+", choices=tuple(LEARNERS), default=["tables"], help="of TRACER's controllers"
+    )
     parser.add_argument("--json", type=Path, help="also write everything here")
     arguments = parser.parse_args()
     cells = []
     for names, pools in load(arguments.folder).items():
-        cells.append(measure(pools, orders=arguments.orders, rounds=arguments.rounds, names=names))
+        cells.append(
+            measure(
+                pools,
+                orders=arguments.orders,
+                rounds=arguments.rounds,
+                names=names,
+                learners=arguments.learners,
+            )
+        )
         print(*names, "done", file=sys.stderr)
     results = report(cells)
     print(page(results))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from benchmarks.suite.plan import Plan
 from benchmarks.suite.recordings import Recording
 from tracer_agents.build import Parts, build, build_task
 from tracer_agents.config import Config
+from tracer_agents.controllers.calibration import fit_belief
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.gate import require
@@ -21,6 +22,8 @@ from tracer_agents.runs.pools import load_pool
 from tracer_agents.training.schedule import Schedule
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
+from tracer_env.beliefs import Belief
+from tracer_env.dialogue import Rules
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.base import Split
 
@@ -70,16 +73,30 @@ class Bench:
     label: str
     seed: int
     _drawn: dict[Split, list[Episode]] = field(default_factory=dict, repr=False, compare=False)
+    _beliefs: dict[str | None, Belief] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def config(self) -> Config:
         """The settings, with the evaluated task."""
         return self.plan.config(self.label, self.seed)
 
-    @property
-    def infosets(self) -> Infosets:
-        """What controllers know."""
-        return Infosets(self.config.dialogue.infoset, self.config.rules)
+    def rules(self, recipe: Recipe | None = None) -> Rules:
+        """Those of dialogues; where the settings ask for a belief, with what recorded training questions teach.
+
+        Raises:
+            RunError: a belief is asked for, and the training questions were not recorded with these speakers.
+        """
+        rules, dialogue = self.config.rules, self.config.dialogue
+        if not dialogue.believes:
+            return rules
+        if (name := recipe and recipe.name) not in self._beliefs:
+            trees = self.recording("train", recipe).trees(rules)
+            self._beliefs[name] = fit_belief(trees, bins=dialogue.belief_bins)
+        return replace(rules, belief=self._beliefs[name])
+
+    def infosets(self, recipe: Recipe | None = None) -> Infosets:
+        """What controllers know, under ``rules``."""
+        return Infosets(self.config.dialogue.infoset, self.rules(recipe))
 
     @property
     def train_label(self) -> str:

@@ -206,7 +206,7 @@ def fitting_methods(plan: Plan) -> list[str]:
 def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
     recipes = {recipe.name: training_job(bench, recipe) for recipe in method.recipes}
     yield from recipes.values()
-    recorded = [recording_job(bench, split, recipe, sizes) for split, recipe in method.recordings]
+    recorded = [recording_job(bench, split, recipe, sizes) for split, recipe in _recordings(bench, method)]
     yield from recorded
     pooled = [pool_job(bench, split, sizes) for split in method.pools]
     yield from pooled
@@ -223,6 +223,15 @@ def _jobs_of_cell(bench: Bench, method: Method, sizes: Sizes) -> Iterator[Job]:
         needs=needs,
         method=method.name,
     )
+
+
+def _recordings(bench: Bench, method: Method) -> Sequence[tuple[Split, Recipe | None]]:
+    """Those of a method, and the training questions that teach its speakers' belief where the settings ask for one."""
+    taught: list[tuple[Split, Recipe | None]] = []
+    if bench.config.dialogue.believes:
+        taught = [("train", recipe) for _, recipe in method.recordings]
+    by_name = {(split, recipe and recipe.name): (split, recipe) for split, recipe in (*method.recordings, *taught)}
+    return list(by_name.values())
 
 
 def training_job(bench: Bench, recipe: Recipe) -> Job:

@@ -76,7 +76,7 @@ def over_prices(bench: Bench, recipe: Recipe | None, *, name: str, minimiser: st
     games = Games.of(
         bench.recording("train", recipe),
         bench.recording("validation", recipe),
-        bench.infosets,
+        bench.infosets(recipe),
         config.utility,
     )
     return {

@@ -106,17 +106,17 @@ class LikelierMode:
         return (1 + np.sign(self._controller.speak_probability(states) - 0.5)) / 2
 
 
-def train(recording: Recording, config: Config, source: Task, *, steps: int) -> Team:
-    """Trains a team on recorded questions; the settings give rules, infosets, price and seed.
+def train(recording: Recording, config: Config, infosets: Infosets, source: Task, *, steps: int) -> Team:
+    """Trains a team on recorded questions; the settings give price, limits and seed.
 
     Args:
+        infosets: what controllers know, and the rules.
         steps: the controllers' decisions, forced ones included.
     """
-    infosets = Infosets(config.dialogue.infoset, config.rules)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchRL's, of versions and of what it will rename
         torch.manual_seed(config.seed)
-        env = _environment(recording, config, source)
+        env = _environment(recording, config, infosets, source)
         policy, critic = (_networks(infosets, outputs) for outputs in (2, 1))
         loss = _loss(policy, critic)
         optimiser = torch.optim.Adam(loss.parameters(), lr=LEARNING_RATE)
@@ -139,17 +139,22 @@ def train(recording: Recording, config: Config, source: Task, *, steps: int) -> 
     return Team(infosets, policy)
 
 
-def _environment(recording: Recording, config: Config, source: Task) -> PettingZooWrapper:
-    dialogue = config.dialogue
+def _environment(recording: Recording, config: Config, infosets: Infosets, source: Task) -> PettingZooWrapper:
+    rules = infosets.rules
     env = debate_v0.controller_env(
         RecordedActor(recording),
         task=RecordedTask(recording=recording, source=source),
-        n_agents=dialogue.n_agents,
-        rounds=dialogue.rounds,
-        schedule=dialogue.schedule,
-        force_on_unparsed=dialogue.force_on_unparsed,
-        infoset=dialogue.infoset,
-        price_of_speech=dialogue.price_of_speech,
+        n_agents=rules.n_agents,
+        rounds=rules.rounds,
+        schedule=rules.schedule,
+        force_on_unparsed=rules.force_on_unparsed,
+        revisions=rules.revisions,
+        answer_rule=rules.answer_rule,
+        belief=rules.belief,
+        sharing=rules.sharing,
+        voices=rules.voices,
+        infoset=infosets.name,
+        price_of_speech=config.dialogue.price_of_speech,
         max_new_tokens=config.limits.longest,
     )
     group = {_GROUP: list(env.possible_agents)}

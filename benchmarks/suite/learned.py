@@ -1,26 +1,56 @@
 """TRACER's controllers with beliefs, learned from pools: fitted on training questions, chosen on validation ones."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
+from benchmarks.regret.neural import NeuralSettings, believing
 from benchmarks.suite.fitting import Games, fitted
 from benchmarks.suite.frontier import Curve, accuracy_at, envelope, orders_of
 from tracer_agents.controllers.calibration import BINS, fit_belief
-from tracer_agents.controllers.tabular import TabularController
 from tracer_agents.evaluation.certificate import per_question
 from tracer_agents.rollout.empirical import empirical_game
 from tracer_agents.rollout.pools import Pool, PooledQuestion
 from tracer_agents.rollout.tree import Tree, expand, is_right, rollout
 from tracer_agents.speakers.pooled import PoolSpeakers, PoolTask
-from tracer_env.beliefs import SIGNALS
+from tracer_agents.types import Controller
+from tracer_env.beliefs import SIGNALS, Belief
 from tracer_env.dialogue import AnswerRule, Rules
-from tracer_env.infosets import Infosets
+from tracer_env.infosets import InfosetKey, Infosets
 from tracer_env.seeding import stream
 
 FIT_ORDERS = 2  # in which training and validation questions are expanded
 PRICES = tuple(float(price) for price in np.geomspace(0.1, 50.0, 14))
+NUMBERS = 512  # bins so fine that a network may take the belief for a number
+_NETWORK, _BATCHES = NeuralSettings(hidden=64, steps=100, minibatch=1024, memory=1_000_000), 40
+
+
+class Learned(Controller, Protocol):
+    """A controller that also tells its strategy at infosets."""
+
+    def profile(self, keys: Sequence[InfosetKey]) -> np.ndarray:
+        """The strategy at the given infosets, float64 of shape (len(keys), 2)."""
+        ...
+
+
+Learner = Callable[[Games, Belief, float], Learned]  # games, the belief of their rules, price of speech
+
+
+def tabular(games: Games, belief: Belief, price: float) -> Learned:
+    """RM+ on the infosets as they are."""
+    return fitted(games, price=price, minimiser="RegretMatchingPlus", weighting="gradient", iterations=100)
+
+
+def neural(games: Games, belief: Belief, price: float) -> Learned:
+    """NeuralRegret with the belief as a number; the controllers learn in turns from all training questions."""
+    learner = believing(games.infosets, belief, settings=_NETWORK)
+    game = games.fit.priced(price)
+    for _ in range(_BATCHES):
+        for player in range(games.infosets.rules.n_agents):
+            learner.observe(game, (player,))
+    return learner
 
 
 def learned_curve(
@@ -33,6 +63,7 @@ def learned_curve(
     ratios: Sequence[float],
     bins: int = BINS,
     signals: Collection[str] = tuple(SIGNALS),
+    learn: Learner = tabular,
 ) -> tuple[Curve, dict[float, float]]:
     """What controllers come to on the test questions, one setting for each price that is worth it on validation ones.
 
@@ -45,6 +76,7 @@ def learned_curve(
         ratios: of tokens to those of one answer.
         bins: of the belief.
         signals: that the belief may use.
+        learn: how controllers are learned at a price.
 
     Returns:
         The curve, and the accuracy on the validation questions by ratio.
@@ -54,7 +86,8 @@ def learned_curve(
         expanded(pools[split].questions, rules, seed=seed, orders=min(orders, FIT_ORDERS))
         for split in ("train", "validation")
     )
-    rules = replace(rules, belief=fit_belief(training, bins=bins, signals=signals))
+    belief = fit_belief(training, bins=bins, signals=signals)
+    rules = replace(rules, belief=belief)
     infosets = Infosets("belief", rules)
     budget = float(
         rounds
@@ -65,10 +98,7 @@ def learned_curve(
         for trees in (training, validation)
     )
     games = Games(fit=fit, validation=check, infosets=infosets)
-    controllers = {
-        price: fitted(games, price=price, minimiser="RegretMatchingPlus", weighting="gradient", iterations=100)
-        for price in PRICES
-    }
+    controllers = {price: learn(games, belief, price) for price in PRICES}
     outcomes = {price: per_question(check, each.profile(check.trie.keys), price) for price, each in controllers.items()}
     kept = envelope({price: (tokens.mean(), right.mean()) for price, (right, tokens, _) in outcomes.items()})
     asked = pools["validation"].questions
@@ -108,7 +138,7 @@ def in_orders(questions: Sequence[PooledQuestion], orders: int, seed: int) -> It
 def played(
     questions: Sequence[PooledQuestion],
     rules: Rules,
-    controllers: Sequence[TabularController],
+    controllers: Sequence[Controller],
     *,
     orders: int,
     seed: int,

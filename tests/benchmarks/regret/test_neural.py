@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from benchmarks.regret.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, matched
+from benchmarks.regret.neural import NeuralRegret, NeuralSettings, _Network, _Reservoir, believing, matched
 from tracer_agents.game.gaps import team_optimum
 from tracer_agents.game.values import expected_utility
 from tracer_agents.rollout.empirical import enumerated_game
 from tracer_agents.speakers.tabular import TabularSpeaker, tabular_question
+from tracer_env.beliefs import FEATURES, Belief
 from tracer_env.dialogue import Mode, Rules, Utterance, initial, transition
 from tracer_env.errors import ConfigError
 from tracer_env.infosets import Infosets
@@ -87,3 +88,28 @@ def test_it_is_a_controller_and_reproducible():
 def test_settings_out_of_range(field):
     with pytest.raises(ConfigError, match=field):
         NeuralSettings(**{field: 0})
+
+
+def test_believing_sees_the_belief_as_a_number():
+    belief = Belief(intercept=0.0, coefficients=(0.0,) * len(FEATURES), edges=(0.2, 0.6))
+    infosets = Infosets("belief", Rules(rounds=3, belief=belief))
+    seen: list[np.ndarray] = []
+
+    class Spy:
+        def __call__(self, features: np.ndarray) -> np.ndarray:
+            seen.append(features)
+            return np.zeros((len(features), 2))
+
+    learner = believing(infosets, belief)
+    learner._network = Spy()
+    learner.profile([(1, 1, 2, 0), (0, 2, 1, 2)])
+    [rows] = seen
+    assert rows[:, :8].tolist() == [[0, 1, 0, 1, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 1, 0]]
+    assert rows[:, 8] == pytest.approx([0.1, 0.8])
+    assert rows[:, 9] == pytest.approx([np.log(0.1 / 0.9) / 4, np.log(4) / 4])
+
+
+def test_believing_wants_the_belief_of_the_rules():
+    belief = Belief(intercept=0.0, coefficients=(0.0,) * len(FEATURES))
+    with pytest.raises(ConfigError, match="with that belief"):
+        believing(Infosets("belief", Rules(rounds=3)), belief)

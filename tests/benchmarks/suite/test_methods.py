@@ -24,6 +24,7 @@ from benchmarks.suite.point import Point
 from benchmarks.suite.recordings import Recording
 from benchmarks.suite.runner import run_jobs, run_plan
 from tracer_agents.config import load_config
+from tracer_agents.controllers.calibration import fit_belief
 from tracer_agents.errors import RunError
 from tracer_agents.evaluation.play import draw_episodes, majority
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord, record_dialogues, record_from_json
@@ -428,12 +429,49 @@ def test_ippo_learns_what_pays_in_the_end(recorded, first_right):
     ppo = ippo.learner()
     recording = recorded(first_right=first_right)
     config = load_config(overrides={"dialogue.rounds": 3, "dialogue.price_of_speech": 0.1})
-    team = ppo.train(recording, config, Arithmetic(level=1), steps=600)
+    team = ppo.train(recording, config, Infosets("consensus", RULES), Arithmetic(level=1), steps=600)
     [tree, *_] = recording.trees(RULES)
     choices = team.speak_probability([tree.states["10"], tree.states["11"]])
     assert np.all(choices < 0.3) if first_right else np.all(choices > 0.7)
     assert ppo.LikelierMode(team).speak_probability([tree.states["10"]]) == [float(not first_right)]
     assert team.speak_probability([tree.states[""]]) == [1.0]
+
+
+# beliefs
+
+
+@pytest.fixture(scope="module")
+def believing(fields, tmp_path_factory) -> Bench:
+    """The same plan with beliefs, and of its methods a learned one, a fixed one and one of IPPO's library."""
+    names = [name for name in ("always_speak", "controllers_only", "ippo", "self_refine") if name in NAMES]
+    settings = {**fields["settings"], "dialogue.infoset": "belief", "dialogue.answer_rule": "belief"}
+    plan = make_plan({**fields, "settings": settings, "methods": names}, "test")
+    out = tmp_path_factory.mktemp("believing")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ippo, "STEPS", 50)
+        run_plan(plan, out, jobs=1, watch=lambda jobs, running: None)
+    return Bench(plan=plan, out=out, label="easy", seed=0)
+
+
+def test_a_belief_is_fitted_to_the_recorded_training_questions(believing):
+    trees = believing.recording("train").trees(believing.config.rules)
+    belief = believing.rules().belief
+    assert belief == fit_belief(trees, bins=believing.config.dialogue.belief_bins)
+    assert belief.bins > 1
+    assert believing.infosets() == Infosets("belief", believing.rules())
+
+
+def test_what_is_played_answers_by_the_belief(believing):
+    trees = believing.recording("test").trees(believing.rules())
+    finals = [tree.states["11111"] for tree in trees]
+    answers = [record.answer for record in records(believing, "always_speak")]
+    assert answers == [final.team_answer for final in finals]
+    assert answers != [final.answer for final in finals]  # otherwise the test says nothing
+
+
+def test_a_lone_agent_that_refines_answers_with_its_last_revision(believing):
+    for record in records(believing, "self_refine"):
+        assert record.answer == [turn.answer for turn in record.turns if turn.role == Role.PROPOSER and turn.mode][-1]
 
 
 # the how-to
