@@ -20,6 +20,7 @@ from benchmarks.suite.runner import run_plan
 from tracer_agents.cli import status_of, stoppable
 from tracer_agents.config.options import take_settings
 from tracer_env.errors import ConfigError
+from tracer_env.rendering import escape
 from tracer_env.tasks.base import SPLITS
 
 
@@ -130,7 +131,20 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         return
     with Display() as display:
         jobs = run_plan(plan, options.out, jobs=options.jobs, watch=display.watch)
+    _browsable(options.out)
     print(f"{len(jobs)} jobs done; python -m benchmarks report {options.out}")
+
+
+def _browsable(out: Path) -> None:
+    """Writes the benchmark's ``report.html``; where that fails, the records are as good, and a note says so."""
+    from benchmarks.report.browse import PAGE, benchmark_page
+    from tracer_agents.report.render import write_page
+
+    try:
+        write_page(benchmark_page(out), out / PAGE)
+    except Exception as error:  # noqa: BLE001 - the records are on disk; the page can be written later
+        reason = escape(str(error) or type(error).__name__)
+        print(f"note: {out / PAGE}: not written ({reason}); later: python -m benchmarks report {out}", file=sys.stderr)
 
 
 def _dry_run(plan: Plan, out: Path, gpu: str | None) -> None:

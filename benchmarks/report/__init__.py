@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from benchmarks.graders.by_value import ByValue
 from benchmarks.report import plots
 from benchmarks.report.agreement import second_opinion
+from benchmarks.report.browse import PAGE, page_of
 from benchmarks.report.load import Described, Results, load
 from benchmarks.report.page import Section, latex_page, report_page
-from benchmarks.report.scores import Scores, score_mean, score_task
+from benchmarks.report.scores import Scores, score_all
 from benchmarks.report.speech import speak_rates
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.evaluation.statistics import RESAMPLES
+from tracer_agents.report.render import write_page
 from tracer_agents.rollout.records import Kind
 from tracer_agents.runs.files import read_lines, write_text
 
@@ -29,6 +31,8 @@ def write(
     resamples: int = RESAMPLES,
 ) -> list[Path]:
     """Writes the report of the benchmark in ``out`` into its folder ``report`` and returns the files, page first.
+
+    ``report.html``, with every dialogue, stands beside that folder.
 
     The same records give the same bytes.
 
@@ -48,10 +52,7 @@ def write(
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     book = _Book(folder)
-    scored = (score_task(results, task, reference=reference, resamples=resamples) for task in results.plan.tasks)
-    scores = [of_task for of_task in scored if of_task is not None]
-    if len(scores) > 1 and (mean := score_mean(scores)).points:
-        scores.insert(0, mean)
+    scores = score_all(results, reference=reference, resamples=resamples)
     sections = [_section(results, of_tasks, book, reference=reference, resamples=resamples) for of_tasks in scores]
     answers = results.answers
     opinions = {
@@ -64,7 +65,9 @@ def write(
     book.text("table.tex", latex_page(sections, results, reference=reference))
     book.text("disagreements.jsonl", disputed.to_json(orient="records", lines=True, force_ascii=False))
     page = report_page(results, sections, reference=reference, curves=_learning(out, book), opinions=opinions)
-    return [book.text("report.md", page), *book.files[:-1]]
+    browsed = out / PAGE
+    write_page(page_of(results, [(each.scores, each.comparisons) for each in sections], reference=reference), browsed)
+    return [book.text("report.md", page), browsed, *book.files[:-1]]
 
 
 class _Book:

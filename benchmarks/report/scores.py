@@ -74,6 +74,15 @@ class Scores:
         return [column for column, point in enumerate(self.points) if point.method == method]
 
 
+def score_all(results: Results, *, reference: str, resamples: int) -> list[Scores]:
+    """The figures on every task of which a cell has ended; before them, where there are several, those of the mean."""
+    scored = (score_task(results, task, reference=reference, resamples=resamples) for task in results.plan.tasks)
+    scores = [of_task for of_task in scored if of_task is not None]
+    if len(scores) > 1 and (mean := score_mean(scores)).points:
+        scores.insert(0, mean)
+    return scores
+
+
 def score_task(results: Results, task: str, *, reference: str, resamples: int) -> Scores | None:
     """The figures on one task of every method that has the seeds that count; None if no cell of the task ended.
 

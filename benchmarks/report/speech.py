@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from tracer_agents.report.infosets import choices
 from tracer_agents.rollout.records import DialogueRecord
-from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, Verdict, initial, is_forced, transition
+from tracer_env.dialogue import Rules
 from tracer_env.infosets import UNPARSED, Infosets
 
 _VOTES = ("votes ≤ −2", "votes −1", "votes 0", "votes +1", "votes ≥ +2")
@@ -28,20 +29,9 @@ def decisions(record: DialogueRecord, rules: Rules) -> Iterator[Decision]:
         IllegalMove: the record is no dialogue under these rules.
     """
     key = Infosets("consensus", rules).key
-    state = initial(rules, record.question)
-    for turn in record.turns:
-        if not is_forced(state):
-            _, status, _, _, proposals, agreeing = key(state)
-            yield Decision(known=(agreeing, status), round=state.round, proposals=proposals, spoke=bool(turn.mode))
-        state = transition(state, Mode(turn.mode))
-        if state.speaking:
-            state = _after(state, record, len(state.turns))
-
-
-def _after(state: Dialogue, record: DialogueRecord, index: int) -> Dialogue:
-    turn = record.turns[index]
-    verdict = Verdict(turn.verdict) if turn.verdict else None
-    return transition(state, Utterance(text=turn.text or "", answer=turn.answer, verdict=verdict))
+    for state, spoke in choices(record, rules):
+        _, status, _, _, proposals, agreeing = key(state)
+        yield Decision(known=(agreeing, status), round=state.round, proposals=proposals, spoke=spoke)
 
 
 def speak_rates(records: Iterable[DialogueRecord], rules: Rules) -> pd.DataFrame:

@@ -76,7 +76,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Points that belong together; ``tone`` chooses the colour, ``joined`` draws a line through them."""
+    """Points that belong together; ``tone`` chooses the colour, ``joined`` draws a line through them.
+
+    Labels stand at the end of a line, above it; ``beside``: beside their points, clear of all others.
+    """
 
     name: str
     points: Sequence[Point]
@@ -85,6 +88,7 @@ class Series:
     band: bool = False  # intervals as a band, not as bars
     dashed: bool = False
     marks: bool = True
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,7 +186,7 @@ class _Box:
 
 def _labels(series: Sequence[Series], x: Axis, y: Axis) -> tuple[Label, ...]:
     """Labels beside their points, where they cover neither a mark nor another label; small charts' above the end."""
-    marks = [_around(x.place(point.x), y.place(point.y)) for each in series if not each.joined for point in each.points]
+    marks = [_around(x.place(point.x), y.place(point.y)) for each in series if _beside(each) for point in each.points]
     bars = [
         _Box(x.place(point.x) - 2, x.place(point.x) + 2, y.place(point.y_span[1]), y.place(point.y_span[0]))
         for each in series
@@ -204,6 +204,10 @@ def _labels(series: Sequence[Series], x: Axis, y: Axis) -> tuple[Label, ...]:
     return tuple(labels)
 
 
+def _beside(series: Series) -> bool:
+    return series.beside or not series.joined
+
+
 def _around(px: float, py: float) -> _Box:
     return _Box(px - 5, px + 5, py - 5, py + 5)
 
@@ -213,7 +217,7 @@ def _placed(
 ) -> tuple[Label, _Box]:
     """The nearest free place for a label: first where it crosses no bar either, then where it covers nothing else."""
     px, py, length = x.place(point.x), y.place(point.y), _CHARACTER * len(point.label)
-    places = _tries_above(px, py, x) if series.joined else _tries_beside(px, py, x)
+    places = _tries_beside(px, py, x) if _beside(series) else _tries_above(px, py, x)
     best: tuple[float, float, str] | None = None
     for obstacles, most in (([*taken, *bars], _NEAR), (taken, None), ((), None)):
         for left, baseline, anchor in islice(places(length), most):
@@ -226,7 +230,7 @@ def _placed(
             break
     left, baseline, anchor = best or (px + _EDGE, py + 4, "start")
     edge = left - 2 if anchor == "start" else left + length + 2
-    moved = not series.joined and abs(baseline - py - 4) > _LABEL_HEIGHT / 2
+    moved = _beside(series) and abs(baseline - py - 4) > _LABEL_HEIGHT / 2
     label = Label(
         x=round(left if anchor == "start" else left + length, 1),
         y=round(baseline, 1),

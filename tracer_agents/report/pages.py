@@ -37,7 +37,7 @@ def _page(runs: Sequence[RecordedRun], most: int) -> Page:
     sections = [
         main_table(runs) if any(run.measured for run in runs) else _unfinished(runs),
         frontier(runs),
-        learning_curves(runs),
+        learning_curves({run.name: run.metrics for run in runs}),
         *(speech(run, number if len(runs) > 1 else None) for number, run in enumerate(runs, 1)),
         correction(runs),
         belief(runs),

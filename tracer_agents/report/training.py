@@ -1,6 +1,7 @@
 """What a run's steps and its certificate say, as charts and tables: learning curves, gaps, the belief."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tracer_agents.report.blocks import Cell, Chart, Note, Point, Row, Section, Series, Span, Table
@@ -20,16 +21,18 @@ _MOST_POINTS = 200  # of a curve: more than a screen shows
 _MEANS = {"utility": "utility of the deployed profile", "accuracy": "accuracy", "generated_tokens": "generated tokens"}
 
 
-def learning_curves(runs: Sequence[RecordedRun]) -> Section | None:
-    """Every figure of the steps, on new questions before anything was learned from them."""
+def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section | None:
+    """Every figure of the steps, on new questions before anything was learned from them.
+
+    Args:
+        runs: rows of ``metrics.jsonl``, by the name of their curve.
+    """
     charts = []
     for name, (title, unit, (bottom, top)) in _CURVES.items():
         series = [
-            Series(
-                name=run.name, points=_ended(points, run.name if len(runs) > 1 else "", name), tone=tone, joined=True
-            )
-            for tone, run in enumerate(runs)
-            if (points := _binned([(row["step"], row[name]) for row in run.metrics if row.get(name) is not None]))
+            Series(name=run, points=_ended(points, name), tone=tone, joined=True)
+            for tone, (run, rows) in enumerate(runs.items())
+            if (points := _binned([(row["step"], row[name]) for row in rows if row.get(name) is not None]))
         ]
         if series and max(len(each.points) for each in series) > 1:
             marks = max(len(each.points) for each in series) <= 40
@@ -54,11 +57,11 @@ def _binned(values: Sequence[tuple[float, float]]) -> list[Point]:
     return [Point(x=sum(x for x, _ in g) / len(g), y=sum(y for _, y in g) / len(g)) for g in groups]
 
 
-def _ended(points: Sequence[Point], run: str, name: str) -> list[Point]:
+def _ended(points: Sequence[Point], name: str) -> list[Point]:
     """The points with the last value as a label."""
     last = points[-1]
     value = f"{last.y:.0f}" if name == "generated_tokens" else f"{last.y:.2f}".replace("-", "−")
-    return [*points[:-1], Point(x=last.x, y=last.y, label=f"{run} {value}".strip())]
+    return [*points[:-1], replace(last, label=value)]
 
 
 def certificate(runs: Sequence[RecordedRun]) -> Section | None:
@@ -130,8 +133,7 @@ def _gap_chart(name: str, title: str, runs: Sequence[RecordedRun]) -> Chart | No
             for gap in (row["certificate"][name],)
         ]
         if len(points) > 1:
-            label = run.name if len(runs) > 1 else ""
-            points = _ended(points, label, name)
+            points = _ended(points, name)
             series.append(Series(name=f"{run.name}, validation", points=points, tone=tone, joined=True, band=True))
     if not series:
         return None

@@ -184,6 +184,17 @@
     }
     return path;
   };
+  // where the search has hit nothing on the played path, a path on which it has
+  const pathToHit = (question) => {
+    const needle = state.search.trim().toLowerCase();
+    const trees = needle && question ? entriesOf(question, numberOf(state.method)).map((entry) => entry.tree).filter(Boolean) : [];
+    for (const tree of trees) {
+      const hits = Object.keys(tree.said).filter((prefix) => text(tree.said[prefix][0]).toLowerCase().includes(needle));
+      if (hits.some((prefix) => tree.played.startsWith(prefix))) return null;
+      if (hits.length) return follow(tree, `${hits[0]}1`);
+    }
+    return null;
+  };
   const fitting = (tree, wanted) => (wanted && wanted in tree.leaves ? wanted : tree.played);
   const branch = (tree, run, prefix, mode, path, votes) => {
     const [, role] = run.seats[prefix.length];
@@ -317,7 +328,7 @@
   };
   const choose = (question, focus) => {
     state.question = question;
-    state.path = null;
+    state.path = pathToHit(question);
     keepLink();
     fillList();
     showDetail();
@@ -334,6 +345,7 @@
   const refresh = () => {
     select();
     if (!visible.includes(state.question)) { state.question = visible[0] || null; state.path = null; }
+    state.path = state.path || pathToHit(state.question);
     keepLink();
     fillList();
     showDetail();
@@ -346,7 +358,12 @@
     fillFilters();
     refresh();
   });
-  searchBox.addEventListener("input", () => { state.search = searchBox.value; state.shown = PAGE; refresh(); });
+  searchBox.addEventListener("input", () => {
+    state.search = searchBox.value;
+    state.path = null;
+    state.shown = PAGE;
+    refresh();
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => { state.shown += PAGE; fillList(); });
   const open = () => {
