@@ -149,7 +149,7 @@ def _cell(estimate: Estimate, column: int, name: str) -> Cell:
     return Cell(text=text, detail=interval((low, high)), span=Span(low=low, value=value, high=high))
 
 
-def _difference(row: Mapping[str, Any] | None) -> Cell:
+def _difference(row: Mapping[Any, Any] | None) -> Cell:
     if row is None:
         return Cell(text="")
     low, high = row["accuracy_low"], row["accuracy_high"]

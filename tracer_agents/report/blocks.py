@@ -78,7 +78,7 @@ class Point:
 class Series:
     """Points that belong together; ``tone`` chooses the colour, ``joined`` draws a line through them.
 
-    Labels stand at the end of a line, above it; ``beside``: beside their points, clear of all others.
+    Labels stand at the end of a line; ``beside``: beside their points, clear of all others.
     """
 
     name: str
@@ -123,6 +123,7 @@ class Heat:
     text: str
     gain: str = ""
     met: str = ""
+    rare: bool = False  # hardly ever met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,7 +185,7 @@ class _Box:
 
 
 def _labels(series: Sequence[Series], x: Axis, y: Axis) -> tuple[Label, ...]:
-    """Labels beside their points, where they cover neither a mark nor another label; small charts' above the end."""
+    """Labels beside their points, where they cover neither a mark nor another label; those of a line at its end."""
     marks = [_around(x.place(point.x), y.place(point.y)) for each in series if _beside(each) for point in each.points]
     bars = [
         _Box(x.place(point.x) - 2, x.place(point.x) + 2, y.place(point.y_span[1]), y.place(point.y_span[0]))
@@ -217,7 +217,7 @@ def _placed(
 ) -> tuple[Label, _Box]:
     """The nearest free place for a label: first where it crosses no bar either, then where it covers nothing else."""
     px, py, length = x.place(point.x), y.place(point.y), _CHARACTER * len(point.label)
-    places = _tries_beside(px, py, x) if _beside(series) else _tries_above(px, py, x)
+    places = _tries_beside(px, py, x) if _beside(series) else _tries_at_end(px, py)
     best: tuple[float, float, str] | None = None
     for obstacles, most in (([*taken, *bars], _NEAR), (taken, None), ((), None)):
         for left, baseline, anchor in islice(places(length), most):
@@ -258,11 +258,13 @@ def _tries_beside(px: float, py: float, x: Axis) -> _Tries:
     return tries
 
 
-def _tries_above(px: float, py: float, x: Axis) -> _Tries:
+def _tries_at_end(px: float, py: float) -> _Tries:
+    """To the right of the last point, where the axis leaves room."""
+
     def tries(length: float) -> Iterator[tuple[float, float, str]]:
         for step in range(24):
-            for sign in (-1, 1):
-                yield min(px, x.end) - length + 4, py + 4 + sign * (11 + 4 * step), "end"
+            for sign in (1, -1) if step else (1,):
+                yield px + 6, py + 4 + sign * 4 * step, "start"
 
     return tries
 

@@ -11,6 +11,7 @@ from tracer_env.infosets import UNPARSED, InfosetKey, Infosets
 
 _VOTES = ("≤ −2", "−1", "0", "+1", "≥ +2", "no answer")
 _CORNERS = {"paper": "votes", "consensus": "proposals \\ votes", "belief": "proposals \\ belief"}
+_RARE = 0.005  # of the dialogues: 0% as shown
 _MOST_ROWS = 40  # of a grid: a reader sees no more, and recall has hundreds
 
 
@@ -91,6 +92,7 @@ def _heat(figures: InfosetFigures, *, gains: bool) -> Heat:
         text=f"{figures.speak:.2f}",
         gain=gain if gains else "",
         met=f"met {figures.met:.0%}",
+        rare=figures.met < _RARE,
     )
 
 

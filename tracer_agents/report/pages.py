@@ -103,7 +103,7 @@ def speech(run: RecordedRun, number: int | None) -> Section | None:
         lead = (
             "The chance that the deployed controllers speak, by what they know: how many proposals agree, and what "
             "reviews said. Below it the utility that speaking gains over skipping there, and the share of dialogues "
-            f"that come there, on {len(run.trees)} expanded held-out questions."
+            f"that come there, on {len(run.trees)} expanded held-out questions; what none comes to is not filled."
         )
     else:
         records = run.records.get(("after", "team"), ())

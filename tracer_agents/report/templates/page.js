@@ -145,7 +145,8 @@
     const parts = [];
     if (role === "proposer") parts.push(make("span", "", answer === null || answer === undefined ? "no readable answer" : `answer ${answer}`));
     else parts.push(make("span", "", verdict ? `verdict ${verdict}` : "no readable verdict"));
-    if (right !== null && right !== undefined) parts.push(make("span", right ? "is-right" : "is-wrong", right ? "✓ true" : "✗ not true"));
+    const words = role === "proposer" ? ["✓ right", "✗ wrong"] : ["✓ true", "✗ not true"];
+    if (right !== null && right !== undefined) parts.push(make("span", right ? "is-right" : "is-wrong", words[right ? 0 : 1]));
     if (chance !== null && chance !== undefined) parts.push(make("span", "", `P(RIGHT) ${chance.toFixed(2)}`));
     if (reward !== null && reward !== undefined) parts.push(make("span", "", `reward ${signed(reward, 0)}`));
     if (votes !== null) parts.push(make("span", "", `votes ${signed(votes, 0).replace("+0", "0")}`));
@@ -169,6 +170,9 @@
     box.setAttribute("aria-label", "what was said");
     return box;
   };
+  // u = ±1 minus what speech cost: the price of speech times the share of the token budget
+  const worth = (right, utility) =>
+    `utility ${signed(utility, 3)} = ${right ? "+1" : "−1"} − ${Math.max(0, (right ? 1 : -1) - utility).toFixed(3)} for speech`;
   const moved = (votes, role, verdict) =>
     role === "proposer" ? 0 : votes + (verdict === "RIGHT" ? 1 : verdict === "WRONG" ? -1 : 0);
   const roundTitle = (number, agent, role) =>
@@ -245,7 +249,7 @@
     }
     const [answer, right, tokens, utility] = tree.leaves[path];
     side.append(make("p", "end", "The team answers ", make("strong", "", answer === null ? "nothing readable" : answer), ": ",
-      verdictWord(Boolean(right)), ` · ${plural(tokens, "token")} · utility ${signed(utility, 3)}`));
+      verdictWord(Boolean(right)), ` · ${plural(tokens, "token")} · ${worth(right, utility)}`));
   };
   const plainView = (entry, side) => {
     if (entry.kind === "dialogue") {
@@ -277,7 +281,7 @@
     const side = make("div", "side", several ? make("h4", "", run.name) : null);
     const facts = make("p", "outcome", verdictWord(entry.right, entry.grade),
       make("span", "", `answer ${entry.answer === null ? "none" : entry.answer}`), make("span", "", plural(entry.tokens, "token")),
-      entry.utility === null ? null : make("span", "", `utility ${signed(entry.utility, 3)}`));
+      entry.utility === null ? null : make("span", "", worth(entry.right, entry.utility)));
     side.append(facts);
     if (entry.tree) treeView(entry, run, side); else plainView(entry, side);
     return side;
