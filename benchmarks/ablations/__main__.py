@@ -23,6 +23,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.runs.files import write_text
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 
 _PACKAGES = ("tracer-debate", "numpy", "scipy")
 
@@ -91,7 +92,9 @@ def write(
     chosen = sections(plan)
     names = list(chosen) if names is None else names
     if unknown := [name for name in names if name not in chosen]:
-        raise ConfigError(f"--only: there is no section {unknown[0]!r}; there are {', '.join(chosen)}")
+        raise ConfigError(
+            f"--only: there is no section {unknown[0]!r}; there are {', '.join(chosen)}{nearest(unknown[0], chosen)}"
+        )
     measured = tables(out, names, jobs=jobs, resamples=resamples)
     if not measured:
         raise RunError(f"{out}: holds no recordings; python -m benchmarks run --methods tracer makes them")

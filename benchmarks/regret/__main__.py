@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.regret import agreement, convergence, coverage, drift, gaps, kuhn, long, marl, sampling, scale
 from benchmarks.regret.common import Section
 from tracer_agents.cli import status_of
+from tracer_env.names import nearest
 
 SECTIONS: dict[str, Section] = {
     "kuhn": kuhn.section,
@@ -41,8 +42,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results/regret.md"))
     arguments = parser.parse_args()
     names = arguments.sections or list(SECTIONS)
-    if unknown := set(names) - set(SECTIONS):
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    if unknown := sorted(set(names) - set(SECTIONS)):
+        there = ", ".join(SECTIONS)
+        parser.error(f"no section {', '.join(unknown)}; there are {there}{nearest(unknown[0], SECTIONS)}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         start = time.perf_counter()

@@ -19,6 +19,7 @@ from tracer_agents.runs.files import append_lines, locked, write_json, write_lin
 from tracer_agents.runs.pools import verify_pool
 from tracer_agents.types import Episode
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 from tracer_env.tasks.base import Split
 
 Kind = Literal["train", "record", "pool", "cell"]
@@ -170,7 +171,8 @@ def jobs_of(plan: Plan, out: Path, sizes: Sizes = drawn) -> list[Job]:
 def _check_methods(plan: Plan) -> None:
     unknown = [name for name in plan.methods if name not in METHODS]
     if unknown:
-        raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {', '.join(sorted(METHODS))}")
+        there = ", ".join(sorted(METHODS))
+        raise ConfigError(f"methods: there is no {unknown[0]!r}; there are {there}{nearest(unknown[0], METHODS)}")
     alone = len(plan.base.models) == 1
     if alone and (needing := [name for name in plan.methods if METHODS[name].several_models]):
         raise ConfigError(f"methods: {needing[0]} is for teams of several models; set speakers.members, or drop it")

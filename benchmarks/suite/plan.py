@@ -5,10 +5,12 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from benchmarks.suite.point import RENAMED
 from tracer_agents.config import Config, TaskConfig, load_config
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 
 
 class Plan(BaseModel):
@@ -89,16 +91,25 @@ def make_plan(fields: dict[str, Any], source: str) -> Plan:
     try:
         plan = Plan.model_validate(fields)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        problems = "; ".join(_problem(each) for each in error.errors())
         raise ConfigError(f"{source}: {problems}") from error
     labels = {**plan.tasks, **plan.train_tasks}
     if plan.train is not None and plan.train not in labels:
-        raise ConfigError(f"{source}: train: no task is labelled {plan.train!r}; there are {sorted(labels)}")
+        there = f"{sorted(labels)}{nearest(plan.train, labels)}"
+        raise ConfigError(f"{source}: train: no task is labelled {plan.train!r}; there are {there}")
     for label in labels:
         if not label or set(label) & set("/\\") or label.startswith("."):
             raise ConfigError(f"{source}: tasks: the label {label!r} must be usable as a folder's name")
     _ = plan.base
     return plan
+
+
+def _problem(error: ErrorDetails) -> str:
+    """One thing that is wrong with a plan."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no such field{nearest(name, Plan.model_fields)}"
+    return f"{name}: {error['msg']} (got {error['input']!r})"
 
 
 def read_plan(path: Path) -> dict[str, Any]:

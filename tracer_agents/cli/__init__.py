@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tracer_agents.cli import learning, measuring, reading, reporting, serving  # noqa: F401  # each adds its commands to the group
+# Each adds its commands to the group.
+from tracer_agents.cli import learning, measuring, naming, reading, reporting, serving  # noqa: F401
 from tracer_agents.cli.process import Stopped, Terminated, status_of, stoppable
 from tracer_agents.cli.shared import tracer
 

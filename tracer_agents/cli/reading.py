@@ -1,5 +1,6 @@
-"""Commands for people: ``show`` reads recorded dialogues."""
+"""Commands for people: ``show`` reads recorded dialogues, ``play`` seats a person in a trained team."""
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,14 +8,18 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from tracer_agents.cli.process import Stopped, stoppable
 from tracer_agents.cli.shared import PATH, tracer
-from tracer_env.errors import TracerError
+from tracer_env.errors import ConfigError, TracerError
+from tracer_env.names import nearest
 from tracer_env.rendering import escape
 
 if TYPE_CHECKING:
     from tracer_agents.rollout.records import DialogueRecord
     from tracer_agents.runs.directory import RunDirectory
     from tracer_agents.showing.shelf import Shelf
+    from tracer_agents.team import Team
+    from tracer_agents.types import Episode
 
 
 def _filters() -> str:
@@ -31,7 +36,6 @@ class _Filter(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name, if there is such a filter; else the nearest is named."""
-        from tracer_agents.config.sources import nearest
         from tracer_agents.showing.shelf import FILTERS
 
         if value not in FILTERS:
@@ -170,3 +174,64 @@ def _same_speakers(run: "RunDirectory", shelf: "Shelf") -> "dict[str, list[Dialo
             for record in records:
                 played.setdefault(record.question_id, []).append(record)
     return played
+
+
+@tracer.command(short_help="Take a seat in a trained team.")
+@click.argument("run", type=PATH)
+@click.argument("question", type=click.IntRange(min=1), default=1)
+@click.option(
+    "--as",
+    "seats",
+    multiple=True,
+    required=True,
+    metavar="SEAT",
+    help="controller, proposer or reviewer (of every agent), or an agent's, such as proposer_0; may be given again.",
+)
+@click.option("--ask", help="A question of your own, in place of a held-out one; goes with --gold.")
+@click.option("--gold", help="The right answer to --ask.")
+def play(*, run: Path, question: int, seats: tuple[str, ...], ask: str | None, gold: str | None) -> None:
+    """Play a dialogue of RUN's team yourself, on held-out question number QUESTION (1 by default).
+
+    What the team would have done is shown after each decision of a controller, and at the end.
+    """
+    from transformers.utils import logging
+
+    from tracer_agents.showing.person import play_along, seats_of
+    from tracer_agents.team import Team
+    from tracer_agents.types import Episode
+    from tracer_env.tasks.base import Question
+
+    if (ask is None) != (gold is None):
+        raise ConfigError("--ask TEXT and --gold ANSWER go together")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    logging.disable_progress_bar()
+    with stoppable("playing writes nothing"), Team.load(run) as team:
+        taken = seats_of(seats, team.env().possible_agents)
+        try:
+            while True:
+                episode = _held_out(team, question)
+                if ask is not None and gold is not None:
+                    episode = Episode(question=Question(id="of your own", text=ask, gold=gold), seed=episode.seed)
+                play_along(team, episode, taken, input)
+                if ask is not None or not sys.stdin.isatty():
+                    return
+                question += 1
+                if input(f"\nEnter for question {question}, q to leave: ").strip():
+                    return
+        except EOFError as error:
+            raise Stopped("no more input; playing writes nothing", 130) from error
+
+
+def _held_out(team: "Team", number: int) -> "Episode":
+    """A held-out question by its number, with the seed that it had in the run's own evaluation.
+
+    Raises:
+        ConfigError: the split has fewer questions.
+    """
+    from tracer_agents.evaluation.play import draw_episodes
+
+    drawn = draw_episodes(team.parts.task, "test", number - 1, 1, seed=team.config.seed, phase="test")
+    if not drawn:
+        raise ConfigError(f"QUESTION {number}: the held-out split has fewer questions; give a smaller number")
+    return drawn[0]

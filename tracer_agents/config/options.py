@@ -14,7 +14,8 @@ from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from tracer_agents.config.sections import Config
-from tracer_agents.config.sources import nearest, setting_names
+from tracer_agents.config.sources import setting_names
+from tracer_env.names import nearest
 
 _GIVEN = "tracer.settings"  # where a command's context keeps the settings that were given
 _OPTIONS = "tracer.options"  # where it keeps its options: Click sorts them as they were given, by identity

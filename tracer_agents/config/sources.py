@@ -1,7 +1,7 @@
 """Where settings come from: presets, YAML files and dotted overrides, merged and checked."""
 
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from tracer_agents.config.sections import Config
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -96,12 +97,6 @@ def setting_names() -> Iterator[str]:
         yield from (f"{name}.{each}" for each in fields) if fields else (name,)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """What a message adds about a name that is none of the known ones: the nearest of them, or nothing."""
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _preset(name: str) -> Path:
     known = preset_names()
     if name not in known:
@@ -119,7 +114,8 @@ def _problem(error: ErrorDetails) -> str:
     if error["type"] == "value_error":  # raised by a validator of ours; one of several settings names them itself
         message = error["msg"].removeprefix("Value error, ")
         return f"{name}: {message}" if len(error["loc"]) > 1 else message
-    return f"{name}: {error['msg']} (got {error['input']!r})"
+    choices = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+    return f"{name}: {error['msg']} (got {error['input']!r}){nearest(error['input'], choices)}"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

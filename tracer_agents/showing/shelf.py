@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracer_agents.config.sources import nearest
 from tracer_agents.errors import RunError
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord
 from tracer_agents.runs.directory import RunDirectory
 from tracer_env.dialogue import FinishReason, Mode, Role
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 
 Predicate = Callable[[DialogueRecord], bool]
 FILTERS: Mapping[str, tuple[str, Predicate]] = {  # name -> what it keeps, and the test

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracer_env.errors import ConfigError
+from tracer_env.names import nearest
 from tracer_env.tasks.arithmetic import Arithmetic
 from tracer_env.tasks.base import Task
 from tracer_env.tasks.custom import hub, jsonl
@@ -58,10 +59,12 @@ def make_task(
     elif name in TASKS:
         make = TASKS[name]
     else:
-        raise ConfigError(f"task must be one of {sorted(TASKS)} or hub:<owner/name>, got {name!r}")
+        raise ConfigError(
+            f"task must be one of {sorted(TASKS)} or hub:<owner/name>, got {name!r}{nearest(name, TASKS)}"
+        )
     known = [option for option in inspect.signature(make).parameters if option != "name"]
     files = {field: path for field, path in (("data", data), ("eval_data", eval_data)) if path is not None}
     for option in (*files, *options):
         if option not in known:
-            raise ConfigError(f"task {name!r} has no option {option!r}; it has {known}")
+            raise ConfigError(f"task {name!r} has no option {option!r}; it has {known}{nearest(option, known)}")
     return make(**files, **options)

@@ -8,6 +8,7 @@ from tracer_env.grading.base import Grader
 from tracer_env.grading.choice import Choice
 from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic
+from tracer_env.names import nearest
 from tracer_env.tasks.finite import FiniteTask, Shares, evaluation_task
 from tracer_env.tasks.rows import hub_rows, question_set
 from tracer_env.tasks.sources import HubSource, plain_reader, trainable_from
@@ -97,7 +98,7 @@ def hub(
 
 def _grader(name: str) -> Grader:
     if name not in GRADERS:
-        raise ConfigError(f"grader must be one of {sorted(GRADERS)}, got {name!r}")
+        raise ConfigError(f"grader must be one of {sorted(GRADERS)}, got {name!r}{nearest(name, GRADERS)}")
     return GRADERS[name]()
 
 
