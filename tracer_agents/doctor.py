@@ -17,6 +17,7 @@ from tracer_agents.config import Config
 from tracer_agents.generation.decoding.threads import threads_for
 from tracer_agents.generation.gate import Status
 from tracer_agents.generation.sglang.server import find_python
+from tracer_agents.remedies import remedy_of
 from tracer_agents.runs.directory import RunDirectory
 from tracer_env.errors import ConfigError, TracerError
 
@@ -37,6 +38,12 @@ class Finding:
     name: str
     status: Status
     detail: str
+    do: str = ""  # about it; by default what is usual for a finding of this name
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it; empty where it is passed."""
+        return self.do or remedy_of(self.name, self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +115,7 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name=name, status="passed", detail=metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name=name, status="failed", detail="not installed; reinstall tracer-debate")
+        return Finding(name=name, status="failed", detail="not installed", do="reinstall tracer-debate")
 
 
 def _devices() -> Finding:
@@ -128,7 +135,7 @@ def _sglang(python: Path | None, *, needed: bool) -> Finding:
             [str(interpreter), "-c", asks], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
         )
         if ran.returncode:
-            raise ConfigError(f"{interpreter} has no SGLang; run 'make venv-sglang', or name another with --python")
+            raise ConfigError(f"{interpreter} has no SGLang")
         versions = json.loads(ran.stdout)
     except (ConfigError, OSError, subprocess.TimeoutExpired) as error:
         return Finding(name=name, status="failed" if needed else "not applicable", detail=str(error))
@@ -141,7 +148,7 @@ def _device(name: str) -> Finding:
     """Whether the model can live where the settings say."""
     kind, _, index = name.partition(":")
     if kind == "cuda" and not torch.cuda.is_available():
-        detail = f"{name}, but torch sees no GPU; set speakers.device to auto or cpu, or mend the driver"
+        detail = f"{name}, but torch sees no GPU"
     elif kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         detail = f"{name}, but there are {torch.cuda.device_count()} GPUs, from cuda:0 on"
     else:
@@ -188,10 +195,7 @@ def _memory(config: Config) -> Finding:
         have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
         where = "of this machine" if gpus else "of this machine, which has no GPU"
     fits = total < 0.9 * have
-    remedy = "" if fits else "; set speakers.lora_rank, take a smaller model, or run the server on another machine"
-    return Finding(
-        name=name, status="passed" if fits else "failed", detail=f"{need}; there are {have:.1f} GiB {where}{remedy}"
-    )
+    return Finding(name=name, status="passed" if fits else "failed", detail=f"{need}; there are {have:.1f} GiB {where}")
 
 
 def _local_servers(config: Config) -> int:

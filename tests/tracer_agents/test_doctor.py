@@ -1,12 +1,17 @@
 """What the doctor says of memory, and what a server is to load."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import tracer_agents
 from tracer_agents.build import TINY, build, load_policy
+from tracer_agents.cli import main
 from tracer_agents.config import load_config
 from tracer_agents.doctor import Finding, _shape, examine_setup, served_model
+from tracer_agents.remedies import OTHERWISE, remedy_of
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
 from tracer_env.errors import ConfigError
@@ -68,14 +73,14 @@ def test_learner_and_server_on_this_machine_are_added_up(machine, url, status):
 
 def test_a_machine_that_is_too_small_is_told_the_remedy(machine):
     machine(8)
-    assert "set speakers.lora_rank" in findings(speakers=ADAPTERS)["memory"].detail
+    assert "--speakers.lora_rank" in findings(speakers=ADAPTERS)["memory"].remedy
 
 
 def test_cuda_without_cuda_fails(machine):
     machine(64)
     finding = findings(speakers={"model": "tiny", "device": "cuda"})["speakers.device"]
     assert finding.status == "failed"
-    assert "set speakers.device to auto or cpu" in finding.detail
+    assert "--speakers.device auto" in finding.remedy
     assert findings(speakers={"model": "tiny", "device": "auto"})["speakers.device"].status == "passed"
 
 
@@ -153,3 +158,48 @@ def test_a_chat_server_that_does_not_answer_fails(remote_settings, model_server)
     *_, last = examine_setup(config)
     assert (last.name, last.status) == ("servers", "failed")
     assert model_server.url in last.detail
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"speakers": {"model": "OWNER/NAME"}},
+        {"speakers": {**ADAPTERS, "device": "cuda:7"}},
+        {"speakers": ADAPTERS, "backend": {"name": "sglang", "url": "http://127.0.0.1:31000"}},
+    ],
+)
+def test_every_finding_that_is_not_passed_says_what_to_do(machine, monkeypatch, sections):
+    machine(4)
+    monkeypatch.setattr("tracer_agents.doctor._PACKAGES", ("torch", "no-such-package"))
+    missing = [finding for finding in findings(**sections).values() if finding.status != "passed"]
+
+    assert {finding.name for finding in missing} >= {"no-such-package", "GPU"}
+    for finding in missing:
+        assert finding.remedy, finding.name
+        assert finding.remedy != OTHERWISE, finding.name
+    assert all(not finding.remedy for finding in findings(**sections).values() if finding.status == "passed")
+
+
+def test_every_check_of_a_server_has_a_remedy_of_its_own():
+    """By the names that stand in the sources of the checks."""
+    agents = Path(tracer_agents.__file__).parent
+    checks = (agents / "generation" / "sglang" / "parity.py").read_text("utf-8")
+    names = set(re.findall(r'(?:return|yield|name =) f?"([a-z][^"{]*)"?', checks)) - {"passed"}
+    assert {"tokenizer", "weight label", "end tokens", "adapter is applied", "weights are swapped"} <= names
+    for name in names:
+        assert remedy_of(f"http://127.0.0.1:31000 {name}", "failed") != OTHERWISE, name
+        assert remedy_of(f"http://127.0.0.1:31000 {name}", "passed") == ""
+    facts = ("answers", "tokens are counted", "log-probabilities", "model is listed")
+    remote = (agents / "build" / "remote.py").read_text("utf-8")
+    for fact in facts:
+        assert f'"{fact}": (' in remote
+        for name in (fact, f"strong.{fact}"):
+            assert remedy_of(f"http://host/v1 {name}", "not applicable") != OTHERWISE, name
+
+
+def test_the_doctor_prints_what_to_do_below_a_finding(machine, capsys):
+    machine(4)
+    assert main(["doctor", "--speakers.device", "cuda"]) == 1
+    rows = capsys.readouterr().out.splitlines()
+    at_fault = next(number for number, row in enumerate(rows) if "failed  speakers.device" in row)
+    assert rows[at_fault + 1].split(maxsplit=1) == ["do", remedy_of("speakers.device", "failed")]

@@ -88,6 +88,8 @@ def doctor(ctx: click.Context, *, preset: str | None, file: Path | None, python:
     config = load_config(preset=preset, file=file, overrides=given_settings(ctx))
     for finding in examine_setup(config, python=python):
         click.echo(f"{finding.status:>14}  {escape(finding.name)}: {escape(finding.detail)}")
+        if finding.remedy:
+            click.echo(f"{'do':>14}  {finding.remedy}")
         failed += [finding.name] if finding.status == "failed" else []
     if failed:
         raise DoctorFailed(f"{len(failed)} of the checks failed: {', '.join(failed)}")
