@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.__main__ import _parser as benchmarks_parser
 from tracer_agents.cli import tracer
@@ -102,8 +104,35 @@ def test_the_loop_of_the_readme_has_at_most_ten_lines():
 @pytest.mark.parametrize("page", [page for page in WITH_CODE if page != README and code_of(page)], ids=label)
 def test_the_code_of_a_page_runs(page, folder_with_a_run, monkeypatch):
     monkeypatch.chdir(folder_with_a_run)
+    write_files(page.read_text("utf-8"))
 
     assert run_code(page)
+
+
+def write_files(text: str) -> None:
+    """Writes the files that a page or a section shows whole into the working directory."""
+    for name, content in re.findall(r'^```\w+ title="([\w.-]+)"\n(.*?)^```', text, flags=re.S | re.M):
+        Path(name).write_text(content, "utf-8")
+
+
+def sections_with_files(page: Path) -> list[str]:
+    """The sections of a page that show whole files: blocks with a title, which is the file's name."""
+    parts = re.split(r"^## ", page.read_text("utf-8"), flags=re.M)
+    return [part for part in parts if re.search(r"^```\w+ title=", part, flags=re.M)]
+
+
+@pytest.mark.parametrize("page", [page for page in WITH_CODE if sections_with_files(page)], ids=label)
+def test_the_files_of_a_section_serve_its_commands(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for section in sections_with_files(page):
+        write_files(section)
+        consoles = "".join(re.findall(r"^```console\n(.*?)^```", section, flags=re.S | re.M)).replace("\\\n", " ")
+        typed = [shlex.split(words) for words in re.findall(r"^\$ tracer (.*)$", consoles, flags=re.M)]
+        assert typed
+        for words in typed:
+            result = CliRunner().invoke(tracer, words)
+            assert result.exit_code == 0, result.output
 
 
 def links_of(page: Path) -> Iterator[str]:

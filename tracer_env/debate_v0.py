@@ -35,13 +35,12 @@ mask says so. The rules alone, without this API, are ``tracer_env.dialogue``.
 | ``revisions`` | True | a proposer sees the pending solution and its review; False: proposals are independent |
 | ``sharing`` | ``"prefix"`` | what ``info["noise_seed"]`` depends on: modes, or ``"view"``: what is seen |
 | ``voices`` | all alike | which agents speak alike, a number for each; only sharing by view asks |
-| ``task`` | ``"arithmetic"`` | a name for ``tracer_env.tasks.make_task``, or a ``Task`` |
+| ``task`` | ``"arithmetic"`` | a name for ``tracer_env.tasks.make_task``, ``"package.module:name"``, or a ``Task`` |
 | ``price_of_speech`` | 0.1 | λ ≥ 0 |
 | ``max_new_tokens`` | 256 | the most tokens of an utterance, for all agents or for each: the unit of the cost |
 | ``prices`` | 1 each | what a token costs that an agent generates, > 0, one for each agent |
 | ``prompt_prices`` | 0 each | what a token costs that an agent is shown, ≥ 0, one for each agent |
 | ``force_on_unparsed`` | False | speaking is also forced in a proposal round whose pending solution has no answer |
-| ``revisions`` | True | a proposer whose pending solution was reviewed sees both; False: no agent sees reviews |
 | ``split`` | ``"train"`` | where questions come from: ``"train"``, ``"validation"``, ``"test"`` |
 | ``count_tokens`` | words | counts the tokens of a text that does not say it itself |
 | ``max_chars`` | 65536 | the bound of a question and of an utterance, in code points |

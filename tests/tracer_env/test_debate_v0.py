@@ -1,9 +1,12 @@
 """The debate as a PettingZoo environment: its API, seeds, texts, rewards, forks and parallel conversion."""
 
 import copy
+import inspect
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pettingzoo
@@ -590,3 +593,39 @@ class TestRendering:
         env.reset(seed=0)
         with pytest.warns(UserWarning, match="needs a render_mode"):
             assert env.render() is None
+
+
+ARGUMENTS = inspect.signature(debate_v0.raw_env).parameters
+PAGE = Path(__file__).parents[2] / "docs/reference/environment.md"
+
+
+def arguments_table(text: str) -> list[list[str]]:
+    """The cells of the rows of a page's table of arguments, without code marks."""
+    section = re.split(r"^##+ ", text.partition("## Arguments\n")[2], flags=re.M)[0]
+    rows = re.findall(r"^\| `+(\w+)`+ \| (.*?) \| (.*) \|$", section, flags=re.M)
+    return [[cell.strip("`") for cell in row] for row in rows]
+
+
+def test_the_module_page_has_every_argument_once():
+    names = [name for name, *_ in arguments_table(str(debate_v0.__doc__))]
+
+    assert sorted(names) == sorted(ARGUMENTS)
+
+
+def test_the_environment_page_has_every_argument_with_its_default():
+    shown = {name: default for name, default, _ in arguments_table(PAGE.read_text("utf-8"))}
+    defaults = {name: argument.default for name, argument in ARGUMENTS.items()}
+    written = {name: getattr(each, "__name__", repr(each).replace("'", '"')) for name, each in defaults.items()}
+
+    assert shown == written
+
+
+def test_the_environment_page_says_how_wide_observations_are():
+    row = r"^\| `\"(paper|consensus|recall)\"` \| (\d+), (\d+), (\d+) \|"
+    rows = re.findall(row, PAGE.read_text("utf-8"), flags=re.M)
+
+    assert [name for name, *_ in rows] == ["paper", "consensus", "recall"]
+    for name, *widths in rows:
+        for rounds, width in zip((3, 5, 7), widths, strict=True):
+            space = debate_v0.raw_env(infoset=name, rounds=rounds).observation_space("controller_0")
+            assert space["observation"].shape == (int(width),)

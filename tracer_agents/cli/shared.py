@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tracer_agents.config import Config
     from tracer_agents.evaluation.forecast import Work
 
-TASKS = "arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
+TASKS = "arithmetic, gsm8k, math500, gpqa_diamond, jsonl, hub:OWNER/NAME or package.module:name"
 PATH = click.Path(path_type=Path)
 EPILOG = f"""\b
 Every setting is an option, read as YAML: --trainer.steps 20 --dialogue.infoset recall.

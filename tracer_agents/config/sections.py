@@ -30,7 +30,9 @@ class TaskConfig(Section):
     """Where questions come from."""
 
     name: str = Field(
-        default="arithmetic", description="arithmetic, gsm8k, math500, gpqa_diamond, jsonl or hub:OWNER/NAME"
+        default="arithmetic",
+        description="arithmetic, gsm8k, math500, gpqa_diamond, jsonl, hub:OWNER/NAME, or a task of your own as "
+        "package.module:name",
     )
     data: str | None = Field(default=None, description="local JSONL file of questions that may be trained on")
     eval_data: str | None = Field(

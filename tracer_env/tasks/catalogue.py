@@ -13,6 +13,7 @@ from tracer_env.tasks.base import Task
 from tracer_env.tasks.custom import hub, jsonl
 from tracer_env.tasks.gpqa import gpqa_diamond
 from tracer_env.tasks.gsm8k import gsm8k
+from tracer_env.tasks.imported import imported, is_import_path, made
 from tracer_env.tasks.math500 import math500
 
 TASKS: dict[str, Callable[..., Task]] = {
@@ -22,6 +23,7 @@ TASKS: dict[str, Callable[..., Task]] = {
     "gpqa_diamond": gpqa_diamond,
     "jsonl": jsonl,
 }
+_MEMBERS = ("name", "trainable", "answer_format", "draw", "parse", "grade")  # of a Task
 
 
 def make_task(
@@ -45,12 +47,14 @@ def make_task(
     second file changes what is held away for validation.
 
     Args:
-        name: one of ``TASKS``, or ``hub:<owner/name>``.
+        name: one of ``TASKS``, ``hub:<owner/name>``, or ``package.module:name`` of a class or a function that
+            returns a ``Task`` (looked for where Python looks, then in the working directory).
         data, eval_data: JSONL files in the task's official field names.
-        options: the task's own, e.g. ``level`` of ``arithmetic``, ``grader`` of ``jsonl``, ``config`` of a hub set.
+        options: the task's own, e.g. ``level`` of ``arithmetic``, ``grader`` of ``jsonl``, ``config`` of a hub set;
+            keyword arguments of what an import path names.
 
     Raises:
-        ConfigError: no such task or option.
+        ConfigError: no such task or option, or a task of the user's that cannot be imported or is none.
         DataError: a file or data set that cannot be used.
         LeakageError: a question is both in ``data`` and in ``eval_data``.
     """
@@ -58,13 +62,18 @@ def make_task(
         make: Callable[..., Task] = partial(hub, name.removeprefix("hub:"))
     elif name in TASKS:
         make = TASKS[name]
+    elif is_import_path(name):
+        make = imported("task", name)
     else:
         raise ConfigError(
-            f"task must be one of {sorted(TASKS)} or hub:<owner/name>, got {name!r}{nearest(name, TASKS)}"
+            f"task must be one of {sorted(TASKS)}, hub:<owner/name> or package.module:name, "
+            f"got {name!r}{nearest(name, TASKS)}"
         )
     known = [option for option in inspect.signature(make).parameters if option != "name"]
     files = {field: path for field, path in (("data", data), ("eval_data", eval_data)) if path is not None}
     for option in (*files, *options):
         if option not in known:
             raise ConfigError(f"task {name!r} has no option {option!r}; it has {known}{nearest(option, known)}")
+    if is_import_path(name):
+        return made("task", name, make, {**files, **options}, needs=_MEMBERS)
     return make(**files, **options)

@@ -10,6 +10,7 @@ from tracer_env.grading.numeric import Numeric
 from tracer_env.grading.symbolic import Symbolic
 from tracer_env.names import nearest
 from tracer_env.tasks.finite import FiniteTask, Shares, evaluation_task
+from tracer_env.tasks.imported import imported, is_import_path, made
 from tracer_env.tasks.rows import hub_rows, question_set
 from tracer_env.tasks.sources import HubSource, plain_reader, trainable_from
 
@@ -33,7 +34,8 @@ def jsonl(
         data: the file to train on; ``eval_data``: the file to test on (``sources.trainable_from``).
         question_field: the field of the question.
         answer_field: the field of the gold answer, bare or a worked solution; default: ``gold``, else ``answer``.
-        grader: ``"numeric"``, ``"choice"`` (letters A to D) or ``"symbolic"``.
+        grader: ``"numeric"``, ``"choice"`` (letters A to D), ``"symbolic"``, or ``"package.module:name"`` of a class
+            or a function that returns a ``Grader`` (looked for where Python looks, then in the working directory).
         validation_share: the share of ``data`` held away for validation.
         test_share: the share of ``data`` held away for testing when no ``eval_data`` is given.
 
@@ -97,8 +99,11 @@ def hub(
 
 
 def _grader(name: str) -> Grader:
+    if is_import_path(name):
+        return made("grader", name, imported("grader", name), {}, needs=("answer_format", "parse", "gold", "grade"))
     if name not in GRADERS:
-        raise ConfigError(f"grader must be one of {sorted(GRADERS)}, got {name!r}{nearest(name, GRADERS)}")
+        known = f"{sorted(GRADERS)} or package.module:name"
+        raise ConfigError(f"grader must be one of {known}, got {name!r}{nearest(name, GRADERS)}")
     return GRADERS[name]()
 
 
