@@ -270,17 +270,19 @@ def _browser(results: Results, reference: str, most: int) -> dict[str, Any] | No
     headlines = {name: method.headline(results.plan) for name, method in results.methods.items()}
     per_cell = max(1, most // len(results.cells))
     records: dict[str, list[DialogueRecord]] = {}
-    asked: set[tuple[str, int, str]] = set()
+    asked: dict[tuple[str, int], dict[str, None]] = {}  # (task, seed) -> its questions, in order
     total = 0
     for method in sorted(results.methods, key=lambda name: name != reference):
         for task in map(str, results.plan.tasks):
             for cell, points in results.records(method, task):
                 rows = points.get(headlines[method], ())
                 total += len(rows)
-                asked |= {(task, cell.seed, record.question_id) for record in rows}
-                first = sorted(rows, key=lambda record: record.question_id)[:per_cell]
+                questions = asked.setdefault((task, cell.seed), dict.fromkeys(row.question_id for row in rows))
+                first = set([*questions][:per_cell])
                 records.setdefault(method, []).extend(
-                    replace(record, question_id=f"{task}, seed {cell.seed}: {record.question_id}") for record in first
+                    replace(row, question_id=f"{task}, seed {cell.seed}: {row.question_id}")
+                    for row in rows
+                    if row.question_id in first
                 )
     collection = Collection(
         name="benchmark",
@@ -289,4 +291,4 @@ def _browser(results: Results, reference: str, most: int) -> dict[str, Any] | No
         utility=results.plan.base.utility,
     )
     data = browser_data([collection], most=most)
-    return None if data is None else {**data, "all_dialogues": total, "all_questions": len(asked)}
+    return None if data is None else {**data, "all_dialogues": total, "all_questions": sum(map(len, asked.values()))}

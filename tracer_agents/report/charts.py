@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 from matplotlib.ticker import MaxNLocator
 
@@ -118,7 +118,7 @@ def _axis(
     high = high + 0.06 * spread if most is None else high
     chosen = [
         tick
-        for tick in MaxNLocator(nbins=ticks, integer=whole).tick_values(low, high)
+        for tick in MaxNLocator(nbins=ticks, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
         if low - 1e-9 <= tick <= high + 1e-9
     ]
     step = chosen[1] - chosen[0] if len(chosen) > 1 else 1.0
@@ -193,6 +193,7 @@ def _labels(series: Sequence[Series], x: Axis, y: Axis) -> tuple[Label, ...]:
         for point in each.points
         if point.y_span is not None and not each.band
     ]
+    bars += [box for each in series if each.joined and each.beside for box in _along(each, x, y)]
     wanted = [(point, each) for each in series for point in each.points if point.label]
     wanted.sort(key=lambda pair: (pair[1].tone, y.place(pair[0].y)))
     taken: list[_Box] = []
@@ -202,6 +203,16 @@ def _labels(series: Sequence[Series], x: Axis, y: Axis) -> tuple[Label, ...]:
         taken.append(box)
         labels.append(label)
     return tuple(labels)
+
+
+def _along(series: Series, x: Axis, y: Axis) -> Iterator[_Box]:
+    """Small rectangles that cover a line."""
+    places = [(x.place(point.x), y.place(point.y)) for point in series.points]
+    for (ax, ay), (bx, by) in pairwise(places):
+        count = 1 + int(max(abs(bx - ax), abs(by - ay)) / 6)
+        for step in range(count + 1):
+            px, py = ax + (bx - ax) * step / count, ay + (by - ay) * step / count
+            yield _Box(px - 3, px + 3, py - 3, py + 3)
 
 
 def _beside(series: Series) -> bool:
@@ -217,7 +228,8 @@ def _placed(
 ) -> tuple[Label, _Box]:
     """The nearest free place for a label: first where it crosses no bar either, then where it covers nothing else."""
     px, py, length = x.place(point.x), y.place(point.y), _CHARACTER * len(point.label)
-    places = _tries_beside(px, py, x) if _beside(series) else _tries_at_end(px, py)
+    ends = point is series.points[-1]
+    places = _tries_beside(px, py, x) if _beside(series) else _tries_at_end(px, py) if ends else _tries_above(px, py)
     best: tuple[float, float, str] | None = None
     for obstacles, most in (([*taken, *bars], _NEAR), (taken, None), ((), None)):
         for left, baseline, anchor in islice(places(length), most):
@@ -265,6 +277,16 @@ def _tries_at_end(px: float, py: float) -> _Tries:
         for step in range(24):
             for sign in (1, -1) if step else (1,):
                 yield px + 6, py + 4 + sign * 4 * step, "start"
+
+    return tries
+
+
+def _tries_above(px: float, py: float) -> _Tries:
+    """Above a point within a line."""
+
+    def tries(length: float) -> Iterator[tuple[float, float, str]]:
+        for step in range(24):
+            yield px - length / 2, py - 9 - 4 * step, "start"
 
     return tries
 

@@ -120,11 +120,15 @@ def tiles(run: RecordedRun) -> list[Tile]:
             detail=f"{before['generated_tokens_per_question']:,.0f} before" if before else "generated, all speakers",
         ),
     ]
-    rival = run.difference("self_consistency")
-    if rival:
-        label = next(each.label for each in run.measured if each.name == "self_consistency")
-        detail = f"accuracy, {interval(rival['ci95'], sign=True)}"
-        shown.append(Tile(label=f"against {label}", value=signed(rival["difference"]), detail=detail))
+    rivals = [(name, run.difference(name)) for name in ("self_consistency", "self_consistency_next")]
+    compared = [(next(each for each in run.measured if each.name == name), row) for name, row in rivals if row]
+    if compared:  # both: the team's tokens lie between theirs
+        votes = [
+            f"{signed(row['difference'])} {interval(row['ci95'], sign=True)} over {each.label}"
+            for each, row in compared
+        ]
+        value = signed(compared[0][1]["difference"])
+        shown.append(Tile(label="accuracy gained over votes", value=value, detail="; ".join(votes)))
     if run.certificate:
         gap = run.certificate["nash_gap"]
         detail = f"of utility, {interval(gap['ci95'])}; what one controller alone could gain"
@@ -136,19 +140,14 @@ def frontier(runs: Sequence[RecordedRun]) -> Section | None:
     """Accuracy against tokens, a point per method."""
     series = []
     for tone, run in enumerate(runs):
-        for strong in (False, True):
-            points = [
-                Point(
-                    x=each.figures["generated_tokens_per_question"],
-                    y=each.figures["accuracy"],
-                    y_span=(each.figures["accuracy_ci95"][0], each.figures["accuracy_ci95"][1]),
-                    label=each.label if len(runs) == 1 else f"{run.name}: {each.label}",
-                )
-                for each in run.measured
-                if each.strong is strong
+        points = [(each.strong, _place(each)) for each in run.measured]
+        if len(runs) > 1:
+            series.append(Series(name=run.name, points=[point for _, point in points], tone=tone))
+        else:  # the team alone has a colour
+            series += [
+                Series(name=run.name, points=[point for strong, point in points if strong], tone=0),
+                Series(name=run.name, points=[point for strong, point in points if not strong], tone=3),
             ]
-            colour = tone if len(runs) > 1 else (0 if strong else 3)
-            series.append(Series(name=run.name, points=points, tone=colour))
     if not any(each.points for each in series):
         return None
     chart = Chart(
@@ -164,6 +163,16 @@ def frontier(runs: Sequence[RecordedRun]) -> Section | None:
         title="Accuracy and tokens",
         lead="Up and to the left is better. Bars are 95% intervals over questions.",
         blocks=[chart],
+    )
+
+
+def _place(measured: Measured) -> Point:
+    figures = measured.figures
+    return Point(
+        x=figures["generated_tokens_per_question"],
+        y=figures["accuracy"],
+        y_span=(figures["accuracy_ci95"][0], figures["accuracy_ci95"][1]),
+        label=measured.label,
     )
 
 
@@ -211,12 +220,3 @@ def share_cell(count: int, total: int) -> Cell:
         detail=f"{count} of {total}, {interval((low, high))}",
         span=Span(low=low, value=count / total, high=high),
     )
-
-
-def reviewers(measured: Measured) -> list[tuple[str, float | None]]:
-    """How reviewers judge: (what, share)."""
-    figures = measured.figures
-    return [
-        ("wrong called WRONG", figures.get("reviewer_sensitivity")),
-        ("right called RIGHT", figures.get("reviewer_specificity")),
-    ]

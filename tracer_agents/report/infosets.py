@@ -71,11 +71,12 @@ def heat_maps(kind: str, figures: Mapping[InfosetKey, InfosetFigures], rules: Ru
 
 def _grid(kind: str, number: int, met: Sequence[tuple[Place, InfosetFigures]], rules: Rules, *, gains: bool) -> HeatMap:
     agent, role = rules.seats[number - 1]
-    often = sorted(met, key=lambda pair: -pair[1].met)[:_MOST_ROWS]
+    shown = [pair for pair in met if kind != "recall" or pair[1].met >= _RARE]
+    often = sorted(shown or met, key=lambda pair: -pair[1].met)[:_MOST_ROWS]
     rows = dict(sorted({place.row: place.order[0] for place, _ in often}.items(), key=lambda item: (item[1], item[0])))
     columns = dict(sorted({place.column: place.order[1] for place, _ in often}.items(), key=lambda item: item[1]))
     cells = {(place.row, place.column): _heat(figures, gains=gains) for place, figures in often}
-    left_out = f"; the {_MOST_ROWS} most frequent of {len(met)}" if len(met) > len(often) else ""
+    left_out = f"; the {len(often)} most frequent of {len(met)}" if len(met) > len(often) else ""
     verb = "proposes again" if role == "proposer" else "reviews"
     return HeatMap(
         caption=f"Round {number}: whether agent {agent} {verb}{left_out}",

@@ -98,13 +98,14 @@
     count.textContent = `${plural(visible.length, "question")} of ${all.length.toLocaleString("en")}`;
   };
 
+  const occurring = new Set(data.questions.flatMap((question) => question.entries.flatMap((entry) => entry.flags)));
   const fillFilters = () => {
     methodBox.replaceChildren(...methods.map((method) => new Option(method.label, method.key)));
     methodBox.value = state.method;
     searchBox.value = state.search;
     const entries = data.questions.flatMap((question) => entriesOf(question, numberOf(state.method)));
     const boxes = data.flags
-      .filter((flag) => several || flag.key !== "runs_differ")
+      .filter((flag) => occurring.has(flag.key) || state.flags.has(flag.key))
       .map((flag) => {
         const n = entries.filter((entry) => entry.flags.includes(flag.key)).length;
         const box = make("input");
@@ -253,7 +254,8 @@
   };
   const plainView = (entry, side) => {
     if (entry.kind === "dialogue") {
-      side.append(make("p", "facts-line", "Only the path that was played is recorded here; both branches are under “team, both branches” where a certificate was made."));
+      const where = numberOf("trees") < 0 ? "" : "; both branches of the team’s decisions are under “team, both branches”";
+      side.append(make("p", "facts-line", `Only the path that was played is recorded here${where}.`));
     }
     let votes = 0;
     for (const turn of entry.turns) {
