@@ -127,7 +127,7 @@ def tiles(run: RecordedRun) -> list[Tile]:
             f"{signed(row['difference'])} {interval(row['ci95'], sign=True)} over {each.label}"
             for each, row in compared
         ]
-        value = signed(compared[0][1]["difference"])
+        value = " … ".join(dict.fromkeys(signed(gain, 2) for gain in sorted(row["difference"] for _, row in compared)))
         shown.append(Tile(label="accuracy gained over votes", value=value, detail="; ".join(votes)))
     if run.certificate:
         gap = run.certificate["nash_gap"]
