@@ -97,6 +97,7 @@ def assert_same_run(killed: Path, whole: Path) -> None:
     ]
     assert summaries[0] == summaries[1]
     assert (killed / "certificate.json").read_bytes() == (whole / "certificate.json").read_bytes()
+    assert (killed / "trees.jsonl").read_bytes() == (whole / "trees.jsonl").read_bytes()
     checkpoints = sorted(path.name for path in (killed / "checkpoints").glob("step_*"))
     assert checkpoints == sorted(path.name for path in (whole / "checkpoints").glob("step_*"))
     assert f"step_{STEPS}" in checkpoints

@@ -57,10 +57,23 @@ _COLUMNS: dict[str, tuple[str, Shown]] = {
 }
 
 
+_RECORDED: dict[str, tuple[str, Shown]] = {  # of completions recorded elsewhere: nobody reviewed or revised
+    "accuracy": (f"of the first samples; {INTERVAL}", _COLUMNS["accuracy"][1]),
+    "self-consistency": ("accuracy of the most frequent answer", lambda m: Cell(text=rate(m.get("self_consistency")))),
+    "pass@k": ("share of questions with a right sample", lambda m: Cell(text=rate(m.get("pass_at_k")))),
+    "tokens": ("generated tokens of the first sample", _COLUMNS["tokens"][1]),
+    "questions": ("that were answered", lambda m: Cell(text=f"{m['n']:,}")),
+    "samples": ("that every question has", lambda m: Cell(text=f"{m['samples']}")),
+    "unanswered": ("held-out questions without a completion", lambda m: Cell(text=f"{m['unanswered']:,}")),
+    "unmatched": ("recorded questions that are none of those asked", lambda m: Cell(text=f"{m['unmatched']:,}")),
+}
+
+
 def main_table(runs: Sequence[RecordedRun]) -> Section:
     """Every team and baseline with its interval, and what the team gains over it on the same questions."""
     left_out = set() if any(_differs(each.figures) for run in runs for each in run.measured) else {"cost"}
-    columns = {name: column for name, column in _COLUMNS.items() if name not in left_out}
+    recorded = all(run.summary.get("models") for run in runs)
+    columns = _RECORDED if recorded else {name: each for name, each in _COLUMNS.items() if name not in left_out}
     compared = any(run.summary.get("comparisons") for run in runs)
     headings = [(name, meaning) for name, (meaning, _) in columns.items()]
     if compared:
@@ -78,11 +91,12 @@ def main_table(runs: Sequence[RecordedRun]) -> Section:
         for run in runs
         for each in run.measured
     ]
+    caption = "Recorded completions" if recorded else "Accuracy, utility and cost of the team and its baselines"
     return Section(
         name="results",
         title="Results",
         lead=f"Held-out questions, the same for every method of a run. Intervals: {INTERVAL}.",
-        blocks=[Table(caption="Accuracy, utility and cost of the team and its baselines", columns=headings, rows=rows)],
+        blocks=[Table(caption=caption, first="model" if recorded else "method", columns=headings, rows=rows)],
     )
 
 

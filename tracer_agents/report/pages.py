@@ -66,7 +66,9 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 def _subtitle(run: RecordedRun) -> str:
     config, summary = run.config, run.summary
     n = summary.get("after", {}).get("n") or next((each.figures["n"] for each in run.measured), None)
-    questions = f"{n} held-out questions" if n else "not measured yet"
+    questions = f"{n} held-out question{'s' * (n != 1)}" if n else "not measured yet"
+    if summary.get("models"):
+        return f"{config.task.name}; recorded completions of {', '.join(summary['models'])}; {questions}"
     model = summary.get("model") or config.speakers.model
     agents = config.dialogue.n_agents
     return f"{config.task.name} with {model}; {agents} agents, {config.dialogue.rounds} rounds; {questions}"

@@ -185,3 +185,20 @@ def test_a_file_that_is_no_page_is_not_replaced(run, tmp_path, capsys):
     assert main(["report", str(run), "--out", str(tmp_path / "notes.txt")]) == 1
     assert "such as notes.html" in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_recorded_completions_have_columns_of_their_own(tmp_path, capsys):
+    rows = [
+        {"question": "What is 1 + 1?", "completion": f"#### {answer}", "model": "<b>"} for answer in ("2", "3", "2")
+    ]
+    (tmp_path / "completions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "questions.jsonl").write_text(json.dumps({"question": "What is 1 + 1?", "answer": "2"}) + "\n")
+    words = ["eval", "--speaker", "replay", "--completions", str(tmp_path / "completions.jsonl"), "--task", "jsonl"]
+    assert main([*words, "--data", str(tmp_path / "questions.jsonl"), "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    page = page_of([tmp_path / "run"])
+    table = page.sections[0].blocks[0]
+    assert [name for name, _ in table.columns][:3] == ["accuracy", "self-consistency", "pass@k"]
+    assert [cell.text for cell in table.rows[0].cells] == ["1.000", "1.000", "1.000", "2.0", "1", "3", "0", "0"]
+    assert page.subtitle == "jsonl; recorded completions of <b>; 1 held-out question"
+    assert Read((tmp_path / "run" / "report.html").read_text("utf-8")).of("b") == []
