@@ -139,9 +139,9 @@ def test_curves_are_those_of_the_metrics(run):
 
     events = EventAccumulator(str(run / "tb"))
     events.Reload()
-    assert [event.step for event in events.Scalars("accuracy")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Scalars("team/accuracy")] == [1, 2, 3, 4]
     expected = [row["gspo"]["gradient_norm"] for row in rows(run / "metrics.jsonl")]
-    assert [event.value for event in events.Scalars("gspo/gradient_norm")] == pytest.approx(expected, rel=1e-6)
+    assert [event.value for event in events.Scalars("learning/gradient_norm")] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_table_names_every_method(run, capsys, settings_file, tmp_path):
@@ -407,7 +407,9 @@ def started(monkeypatch) -> list[tuple[Config, Path, bool]]:
     """What ``tracer train`` would have run: settings, directory, whether it goes on with a run."""
     calls: list[tuple[Config, Path, bool]] = []
 
-    def run_training(config: Config, out: Path, *, resume: bool, allow_older: bool, display: object) -> Mock:
+    def run_training(
+        config: Config, out: Path, *, resume: bool, allow_older: bool, display: object, logs: object
+    ) -> Mock:
         calls.append((config, out, resume))
         return Mock()
 

@@ -1,6 +1,7 @@
 """Commands that learn: ``train`` and ``fit``."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,19 @@ from tracer_env.errors import ConfigError
 
 if TYPE_CHECKING:
     from tracer_agents.config import Config
+    from tracer_agents.runs.watching import OpenLog
     from tracer_env.tasks.base import Split
 
 
 @tracer.command(cls=SettingsCommand, epilog=shared.EPILOG, short_help="Train a team and compare it with baselines.")
 @shared.preset
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard", "wandb", "wandb-offline"]),
+    default="tensorboard",
+    show_default=True,
+    help="Where curves go beside the run's own files and TensorBoard's, which are always written.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its own settings.")
 @click.option(
     "--allow-older", is_flag=True, help="With --resume: go on from the newest whole checkpoint if newer are damaged."
@@ -34,6 +43,7 @@ def train(
     ctx: click.Context,
     *,
     preset: str | None,
+    log: str,
     resume: bool,
     allow_older: bool,
     file: Path | None,
@@ -48,13 +58,27 @@ def train(
 
     if allow_older and not resume:
         raise ConfigError("--allow-older goes with --resume")
+    logs = _logs(log)
     overrides = shared.overrides(ctx, task=task, **{"task.data": data, "seed": seed})
     file = shared.stored_settings(out) if resume and preset is None and file is None else file
     config = load_config(preset=preset, file=file, overrides=overrides)
     with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
         with RichDisplay() as display:
-            summary = run_training(config, out, resume=resume, allow_older=allow_older, display=display)
+            summary = run_training(config, out, resume=resume, allow_older=allow_older, display=display, logs=logs)
         print_summary(summary.as_json(), out)
+
+
+def _logs(name: str) -> "list[OpenLog]":
+    """What ``--log`` names, looked for before any work.
+
+    Raises:
+        ConfigError: a package that is not installed.
+    """
+    from tracer_agents.runs.wandb import WandbLog, installed
+
+    if name == "tensorboard":
+        return []
+    return [partial(WandbLog.open, module=installed(), offline=name == "wandb-offline")]
 
 
 @tracer.command(cls=SettingsCommand, epilog=shared.EPILOG, short_help="Learn controllers for speakers as they are.")

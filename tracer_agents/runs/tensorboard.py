@@ -1,4 +1,4 @@
-"""Curves for TensorBoard: the one place that turns rows of ``metrics.jsonl`` into events."""
+"""Curves and sample dialogues for TensorBoard."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,9 +7,11 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from tracer_agents.runs.watching import watched
+
 
 class TensorBoardLog:
-    """Writes rows as scalars; ``timing`` included."""
+    """Writes what is watched as scalars, ``timing`` included, and dialogues as text."""
 
     def __init__(self, writer: SummaryWriter) -> None:
         self._writer = writer
@@ -28,13 +30,10 @@ class TensorBoardLog:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """One step's figures."""
-        for name, value in _scalars(row):
-            self._writer.add_scalar(name, value, row["step"])
+        for tag, value in watched(row):
+            self._writer.add_scalar(tag, value, row["step"])
 
-
-def _scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from _scalars(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            yield f"{prefix}{name}", float(value)
+    def show(self, step: int, dialogue: str) -> None:
+        """A dialogue of a step, as a block of code: Markdown and HTML in it stay text."""
+        rows = dialogue.split("\n")
+        self._writer.add_text("dialogues/played", "\n".join(f"    {row}" for row in rows), step)

@@ -25,6 +25,7 @@ from tracer_agents.runs.controllers import load_controller
 from tracer_agents.runs.curves import draw_gaps, draw_reliability
 from tracer_agents.runs.directory import RunDirectory, describe
 from tracer_agents.runs.tensorboard import TensorBoardLog
+from tracer_agents.runs.watching import Log, OpenLog, how_to_watch
 from tracer_agents.speakers.replay import ReplaySpeaker, load_replay
 from tracer_agents.training.report import StepReport
 from tracer_agents.training.stages import Display, Stages
@@ -41,7 +42,15 @@ Dialogues = Mapping[str, Sequence[DialogueRecord]]
 QUESTIONS_PER_PART = 64  # of an evaluation: what a kill may cost, and enough for a full batch
 
 
-def run_training(config: Config, out: Path, *, resume: bool, display: Display, allow_older: bool = False) -> Summary:
+def run_training(
+    config: Config,
+    out: Path,
+    *,
+    resume: bool,
+    display: Display,
+    allow_older: bool = False,
+    logs: Sequence[OpenLog] = (),
+) -> Summary:
     """``tracer train``: returns what it wrote to ``summary.json``.
 
     Args:
@@ -50,6 +59,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
         resume: go on with the run that it holds.
         display: shows how the run gets on.
         allow_older: where the newest checkpoint is damaged, go on from the newest whole one.
+        logs: where figures go beside the run's own files.
 
     Raises:
         RunError: the folder holds a run already, or none to resume, or a damaged one.
@@ -59,7 +69,7 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
     check_keys(config)
     resumed = RunDirectory.resume(out, config, allow_older=allow_older)
     with resumed if resume else RunDirectory.create(out, config) as run, ExitStack() as resources:
-        for note in (*run.notes, *expansion_notes(config)):
+        for note in (*run.notes, *expansion_notes(config), how_to_watch(run.folder)):
             display.note(note)
         stages = Stages(display)
         with stages("load"):
@@ -67,7 +77,9 @@ def run_training(config: Config, out: Path, *, resume: bool, display: Display, a
             parts = resources.enter_context(build(config, weights=run.checkpoints.latest() if begun else None))
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
         pass_gate(parts, stages)
-        training = Training(config=config, run=run, stages=stages, parts=parts, trainer=Trainer(config, parts))
+        training = Training(
+            config=config, run=run, stages=stages, parts=parts, trainer=Trainer(config, parts), logs=logs
+        )
         return training.summary(display)
 
 
@@ -80,6 +92,7 @@ class Training:
     stages: Stages
     parts: Parts
     trainer: Trainer
+    logs: Sequence[OpenLog] = ()
 
     def summary(self, display: Display) -> Summary:
         """Runs every stage that is left and returns what was found out."""
@@ -137,10 +150,15 @@ class Training:
 
     def _train(self, done: int, display: Display) -> None:
         rows = self.run.keep_metrics(done)
-        with self.stages("train"), TensorBoardLog.open(self.run.folder / "tb", rows) as log:
+        folder, settings = self.run.folder, self.config.model_dump(mode="json")
+        with self.stages("train"), ExitStack() as opened:
+            logs: list[Log] = [opened.enter_context(TensorBoardLog.open(folder / "tb", rows))]
+            logs += [opened.enter_context(open_log(folder, settings, rows)) for open_log in self.logs]
 
             def on_step(report: StepReport) -> None:
-                log.add(report.as_json())
+                for log in logs:
+                    log.add(report.as_json())
+                    log.show(report.step, report.sample)
                 display.step(report, self.config.trainer.steps)
 
             train(self.trainer, self.run, done=done, on_step=on_step)

@@ -11,7 +11,8 @@ from tracer_agents.evaluation.certificate import Certificate
 from tracer_agents.learners.policy import GSPOStats
 from tracer_agents.learners.verdicts import VerdictStats
 from tracer_agents.rollout.tree import Tree
-from tracer_env.dialogue import Dialogue, Role
+from tracer_env.dialogue import Dialogue, FinishReason, Role, Turn
+from tracer_env.rendering import render_dialogue
 from tracer_env.rewards import Utility
 
 
@@ -39,9 +40,11 @@ class StepReport:
     utility: float
     generated_tokens: float  # per dialogue played
     speak_rate: float | None
+    speak_rate_by_role: dict[str, float | None]
     first_proposal_accuracy: float  # of single answers, over all candidates of round 1
     proposer_reward: float | None  # mean over the group's candidates
     reviewer_reward: float | None
+    truncation_rate: float  # of all utterances generated this step: cut by the token limit
     utterances: int  # generated this step, all of them
     all_tokens: int  # generated this step, in trees and groups
     groups: int
@@ -54,10 +57,11 @@ class StepReport:
     certificate: Certificate | None  # of the team after the step, on validation questions; only at checkpoints
     seconds: dict[str, float]
     verdicts: dict[str, VerdictStats] = field(default_factory=dict)  # by policy, where reviews are one token
+    sample: str = ""  # a dialogue that was played, as plain text; in no file but those for people who watch
 
     def as_json(self) -> dict[str, Any]:
         """A line of ``metrics.jsonl``: wall times in ``timing`` and nowhere else."""
-        left_out = {"seconds"} if self.verdicts else {"seconds", "verdicts"}
+        left_out = {"seconds", "sample"} if self.verdicts else {"seconds", "sample", "verdicts"}
         row = {name: value for name, value in asdict(self).items() if name not in left_out}
         certificate = self.certificate.as_json() if self.certificate else None
         return {**row, "certificate": certificate, "timing": self.seconds}
@@ -68,15 +72,29 @@ def play_figures(played: Played, utility: Utility) -> dict[str, Any]:
     right = np.array([tree.right(state) for tree, state in zip(played.trees, played.dialogues, strict=True)])
     tokens = np.array([dialogue.generated_tokens for dialogue in played.dialogues])
     cost = np.array([utility.prices.dialogue(dialogue) for dialogue in played.dialogues])
-    free = [turn.mode for dialogue in played.dialogues for turn in dialogue.turns if not turn.forced]
+    free = [turn for dialogue in played.dialogues for turn in dialogue.turns if not turn.forced]
     return {
         "questions": len(played.trees),
         "failed_questions": tuple(tree.episode.question.id for tree in played.lost),
         "accuracy": float(right.mean()),
         "utility": float(np.mean(utility(right, cost))),
         "generated_tokens": float(tokens.mean()),
-        "speak_rate": float(np.mean(free)) if free else None,
+        "speak_rate": _speak_rate(free),
+        "speak_rate_by_role": {role.value: _speak_rate([turn for turn in free if turn.role is role]) for role in Role},
+        "sample": _sample(played),
     }
+
+
+def _speak_rate(free: Sequence[Turn]) -> float | None:
+    return float(np.mean([turn.mode for turn in free])) if free else None
+
+
+def _sample(played: Played) -> str:
+    """The first dialogue that was played, and whether its answer is right."""
+    if not played.dialogues:
+        return ""
+    tree, dialogue = played.trees[0], played.dialogues[0]
+    return f"{render_dialogue(dialogue)}\n{'right' if tree.right(dialogue) else 'wrong'}"
 
 
 def credit_figures(trees: Sequence[Tree], groups: Groups | None) -> dict[str, Any]:
@@ -89,6 +107,7 @@ def credit_figures(trees: Sequence[Tree], groups: Groups | None) -> dict[str, An
         "first_proposal_accuracy": _first_proposal_accuracy(trees, groups),
         "proposer_reward": _mean_reward(groups, Role.PROPOSER),
         "reviewer_reward": _mean_reward(groups, Role.REVIEWER),
+        "truncation_rate": sum(each.finish_reason is FinishReason.LENGTH for each in utterances) / len(utterances),
         "utterances": len(utterances),
         "all_tokens": sum(utterance.generated_tokens for utterance in utterances),
         "groups": groups.n_groups if groups else 0,
