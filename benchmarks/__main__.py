@@ -14,7 +14,7 @@ from benchmarks.methods import METHODS
 from benchmarks.suite.cells import fitting_methods, jobs_of
 from benchmarks.suite.display import Display
 from benchmarks.suite.drawing import CHUNK, PoolOrder, draw_pool
-from benchmarks.suite.estimate import DEVICES, Work, declared_size, estimate
+from benchmarks.suite.estimate import DEVICES, Estimate, Work, declared_size, estimate
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
 from tracer_agents.cli import status_of, stoppable
@@ -167,6 +167,23 @@ def _dry_run(plan: Plan, out: Path, gpu: str | None) -> None:
     )
     console = Console()
     Console(width=max(console.width, 120)).print(table)
+    print(_hours_by_kind(estimates))
+
+
+def _hours_by_kind(estimates: Sequence[Estimate]) -> str:
+    """What of the time is training and what is not, and how far the formula may be trusted."""
+    names = {"train": "training", "record": "recording", "pool": "drawing pools", "cell": "answering and evaluating"}
+    hours = {name: sum(each.hours for each in estimates if each.job.kind == kind) for kind, name in names.items()}
+    shares = ", ".join(f"{name} {_duration(each)}" for name, each in hours.items())
+    total = sum(hours.values())
+    return (
+        f"of these, {shares}; by formula {_duration(total)}, to be taken as {_duration(total / 3)} to "
+        f"{_duration(3 * total)}: loading, grading, fitting controllers, resampling and the page are not in it"
+    )
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 2 else f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
 
 
 def _figures(work: Work, hours: float) -> list[str]:

@@ -31,5 +31,9 @@ class RunError(TracerError, RuntimeError):
     """A run directory that cannot be used: missing, incomplete, or made with other settings."""
 
 
+class UploadFailed(TracerError, RuntimeError):
+    """A hub did not take what was sent; the message names the repository and the remedy."""
+
+
 class DoctorFailed(TracerError, RuntimeError):
     """Something that the settings need is missing; the message names the checks."""

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.report.scores import Scores
 from benchmarks.studies.figures import smoothed
@@ -86,6 +87,7 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], title: str) ->
                 mean = pd.concat(series, axis=1).mean(axis=1)
                 axes.plot(mean.index, smoothed(list(mean)), color=colour, linewidth=1.8, label=_plain(recipe))
         _tidy(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_title(label, fontsize=9, loc="left")
     figure.supxlabel(f"training step, {_plain(title)}", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -1,4 +1,4 @@
-"""Commands about models and the machine: ``export``, ``serve`` and ``doctor``."""
+"""Commands about models and the machine: ``export``, ``push``, ``serve`` and ``doctor``."""
 
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,37 @@ def export(*, run: Path, out: Path) -> None:
     with stoppable("nothing was exported"):
         for folder in export_run(run, out):
             click.echo(folder)
+
+
+@tracer.command(short_help="Upload a run's speakers to the Hugging Face hub.")
+@click.argument("run", type=PATH)
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--public", is_flag=True, help="Anybody may read a repository that is made; by default it is private.")
+@click.option("--dry-run", is_flag=True, help="Say what would be uploaded; no more.")
+def push(*, run: Path, repo: str, public: bool, dry_run: bool) -> None:
+    """Upload what export writes of RUN, model folders with their cards, to the repository OWNER/NAME of the hub."""
+    import tempfile
+
+    from transformers.utils import logging
+
+    from tracer_agents.training.publish import planned_upload, push_run
+
+    logging.disable_progress_bar()
+    with stoppable("nothing, or not everything, was uploaded; push again"):
+        address = ""
+        if dry_run:
+            with tempfile.TemporaryDirectory() as scratch:
+                upload = planned_upload(run, repo, private=not public, folder=Path(scratch) / "model")
+        else:
+            upload, address = push_run(run, repo, private=not public)
+    for name, size in upload.files:
+        click.echo(f"{size:>14,} bytes  {escape(name)}")
+    kind = "private" if upload.private else "public"
+    where = f"{escape(upload.repo)} ({kind} if it is made)"
+    done = "would be uploaded to" if dry_run else "uploaded to"
+    click.echo(f"{len(upload.files)} files, {upload.size:,} bytes, {done} {where}")
+    if address:
+        click.echo(escape(address))
 
 
 @tracer.command(short_help="Run a real SGLang server with the right flags.")

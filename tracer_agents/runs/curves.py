@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 GAPS = {
     "nash_gap": "Nash gap: one controller alone",
@@ -38,6 +39,7 @@ def draw_gaps(rows: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any] 
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.supxlabel("training step", fontsize=9)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 

@@ -59,3 +59,17 @@ def test_nothing_measured_in_training(rows, tmp_path):
 def test_controllers_that_never_learned_have_no_regret(tmp_path):
     rows = [{"step": 2, "certificate": {**certificate(1.0), "run": None}}]
     assert drawn(tmp_path / "one.png", rows, None).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 17])
+def test_steps_are_whole_numbers(tmp_path, monkeypatch, steps):
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: figures.append(figure))
+
+    rows = [{"step": step, "certificate": certificate(1.0)} for step in range(1, steps + 1)]
+    draw_gaps(rows, None, tmp_path / "curves.png")
+
+    [figure] = figures
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        assert all(float(tick).is_integer() for tick in axis.get_xticks()), axis.get_title(loc="left")
