@@ -27,12 +27,20 @@ def _tasks() -> Rows:
 
     yield from _described(TASKS)
     yield "hub:OWNER/NAME", "A question set on the Hugging Face hub, graded by task.options.grader."
+    yield (
+        "package.module:name",
+        "A task of your own: a class or function, installed or in the working directory.",
+    )
 
 
 def _graders() -> Rows:
     from tracer_env.tasks.custom import GRADERS
 
     yield from _described(GRADERS)
+    yield (
+        "package.module:name",
+        "A grader of your own: a class or function, installed or in the working directory.",
+    )
 
 
 def _minimisers() -> Rows:
