@@ -134,29 +134,35 @@ class _Reader:
     """Shows dialogues of a run one at a time."""
 
     def __init__(self, run: "RunDirectory", shelf: "Shelf", *, branches: bool, whole: bool) -> None:
+        from tracer_agents.runs.trees import load_trees
         from tracer_agents.showing.chances import controller_behind
 
         self.shelf = shelf
         self._config = run.config()
         self._controller = controller_behind(run, shelf.phase, shelf.method)
         self._others = _same_speakers(run, shelf) if branches else None
+        of_the_team = branches and (shelf.phase, shelf.method) == ("after", "team")
+        self._trees = {tree.question_id: tree for tree in load_trees(run.folder)} if of_the_team else {}
         self._whole = whole
 
     def read(self, number: int) -> None:
         """Shows a dialogue by its number."""
-        from tracer_agents.showing.branches import recorded_branches
-        from tracer_agents.showing.chances import speak_chances
+        from tracer_agents.showing.branches import expanded_dialogue, recorded_branches
+        from tracer_agents.showing.chances import rules_of, speak_chances
         from tracer_agents.showing.views import dialogue_view
         from tracer_env import screen
 
         record = self.shelf.records[number - 1]
-        beside = None
-        if self._others is not None:
+        rules, beside = rules_of(self._config.rules, self._controller), None
+        if record.question_id in self._trees:  # complete, and of a dialogue with other noise
+            tree = self._trees[record.question_id]
+            record, beside = expanded_dialogue(tree, rules, seed=self._config.seed)
+        elif self._others is not None:
             beside = recorded_branches(record, self._others.get(record.question_id, ()))
         view = dialogue_view(
             record,
             number=number,
-            speak=speak_chances(record, self._config.rules, self._controller),
+            speak=speak_chances(record, rules, self._controller),
             utility=self._config.utility,
             answer_rule=self._config.dialogue.answer_rule,
             branches=beside,

@@ -69,10 +69,15 @@ def states_of(record: DialogueRecord, rules: Rules) -> list[Dialogue] | None:
     return states
 
 
+def rules_of(rules: Rules, controller: Controller | None) -> Rules:
+    """The rules under which a controller decides: with the belief that it knows."""
+    return (
+        replace(rules, belief=controller.infosets.rules.belief) if isinstance(controller, TabularController) else rules
+    )
+
+
 def speak_chances(record: DialogueRecord, rules: Rules, controller: Controller | None) -> list[float | None]:
     """P(SPEAK) of every round; None where it is not known."""
-    if isinstance(controller, TabularController):
-        rules = replace(rules, belief=controller.infosets.rules.belief)
     states = states_of(record, rules)
     if states is None or controller is None:
         return [None] * len(record.turns)

@@ -121,8 +121,11 @@ def _shown(turn: TurnRecord, speak: float | None, votes: int | None, number: int
 
 def _beside(turn: TurnRecord, prefix: str, branches: Branches, most: int | None) -> RenderableType:
     """Both branches of a decision: how their recorded dialogues ended, and what the silent speaker would have said."""
-    counts = [f"{name}: {_endings(branches.after(prefix, mode))}" for name, mode in _BRANCHES]
-    parts: list[RenderableType] = [Text("; ".join(counts), style="yellow")]
+    if branches.speak is None:
+        counts = [f"{name}: {_endings(branches.after(prefix, mode))}" for name, mode in _BRANCHES]
+    else:
+        counts = [f"{name}: {_outlook(branches.outlook(f'{prefix}{mode:d}'))}" for name, mode in _BRANCHES]
+    parts: list[RenderableType] = [Text("\n".join(counts), style="yellow")]
     if turn.mode is Mode.SKIP and prefix in branches.spoken:
         other = branches.spoken[prefix]
         parts.append(Text(f"had it spoken ({other.generated_tokens} tokens):", style="yellow"))
@@ -133,11 +136,15 @@ def _beside(turn: TurnRecord, prefix: str, branches: Branches, most: int | None)
 _BRANCHES = (("silent", Mode.SKIP), ("speaking", Mode.SPEAK))
 
 
+def _outlook(mean: Ending) -> str:
+    return f"right with probability {mean.right:.2f}, {mean.tokens:.0f} tokens, utility {mean.utility:+.3f}"
+
+
 def _endings(endings: Sequence[Ending]) -> str:
     if not endings:
         return "not recorded"
     tokens = sum(ending.tokens for ending in endings) / len(endings)
-    right = sum(ending.right for ending in endings)
+    right = sum(int(ending.right) for ending in endings)
     return f"{right} of {len(endings)} recorded endings right, {tokens:.0f} tokens"
 
 

@@ -1,5 +1,6 @@
 """Reading recorded dialogues: choosing them, what is shown of one, and both branches of its decisions."""
 
+import math
 import os
 import pty
 import subprocess
@@ -14,7 +15,8 @@ from tracer_agents.config import load_config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord
 from tracer_agents.runs.directory import RunDirectory
-from tracer_agents.showing.branches import recorded_branches
+from tracer_agents.runs.trees import load_trees
+from tracer_agents.showing.branches import expanded_dialogue, recorded_branches
 from tracer_agents.showing.chances import controller_behind, speak_chances
 from tracer_agents.showing.shelf import FILTERS, Shelf
 from tracer_agents.team import Team
@@ -184,15 +186,44 @@ def test_both_branches_of_a_decision_come_from_dialogues_of_the_same_tree(tmp_pa
     run = folder_of(tmp_path, stopped, CORRECTED, alone, other)
     assert main(["show", str(run), "1", "--method", "random_speak", "--branches"]) == 0
     shown = capsys.readouterr().out
-    assert "silent: 0 of 1 recorded endings right, 7 tokens; speaking: 1 of 2 recorded endings right, 14" in shown
+    assert "silent: 0 of 1 recorded endings right, 7 tokens\n" in shown
+    assert "speaking: 1 of 2 recorded endings right, 14 tokens\n" in shown
     assert shown.splitlines()[-6:] == [
-        "   ┃ silent: 0 of 1 recorded endings right, 10 tokens; speaking: 1 of 1 recorded endings right, 17",
-        "   ┃ tokens",
+        "   ┃ silent: 0 of 1 recorded endings right, 10 tokens",
+        "   ┃ speaking: 1 of 1 recorded endings right, 17 tokens",
         "   ┃ had it spoken (7 tokens):",
         "   ┃  ┃ two and two",
         "   ┃  ┃ answer 4, right, reward +1",
         "team's answer: 4, wrong  right answer 4, 10 tokens, utility -1.003",
     ]
+
+
+def chance_of(path: str, speak: dict[str, float]) -> float:
+    """How probable a path is, by the product over its decisions."""
+    chances = ((speak.get(path[:depth], 1.0), mode) for depth, mode in enumerate(path))
+    return math.prod(chance if mode == "1" else 1 - chance for chance, mode in chances)
+
+
+def test_an_expanded_question_has_both_branches_whole(run, capsys):
+    trees = load_trees(run)
+    rules = RunDirectory(run).config().rules
+    assert len(trees) == 2
+    for tree in trees:
+        dialogue, branches = expanded_dialogue(tree, rules, seed=0)
+        assert dialogue.correct is tree.leaves[tree.played].right
+        assert dialogue.generated_tokens == tree.leaves[tree.played].tokens
+        assert set(branches.spoken) == set(tree.spoken)
+        for prefix in ("", "1", "10", "110", "1111"):
+            below = {path: leaf for path, leaf in tree.leaves.items() if path.startswith(prefix)}
+            weights = {path: chance_of(path, branches.speak) for path in below}
+            if total := sum(weights.values()):
+                expected = sum(weights[path] * leaf.utility for path, leaf in below.items()) / total
+                assert branches.outlook(prefix).utility == pytest.approx(expected)
+
+    assert main(["show", str(run), trees[0].question_id, "--branches"]) == 0
+    shown = capsys.readouterr().out
+    assert "team (expanded)" in shown
+    assert shown.count("speaking: right with probability") == 4
 
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\u202eevil\u2066\r\x08\u2028[bold]"
