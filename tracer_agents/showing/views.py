@@ -47,7 +47,7 @@ def _course(record: DialogueRecord) -> Text:
     if record.kind is not Kind.DIALOGUE or first is None:
         return last
     begun = Text(_short(first.answer or "none", 12), style="green" if record.first_correct else "red")
-    return begun + Text(" → ", style="dim") + last
+    return Text.assemble(begun, (" → ", "dim"), last)
 
 
 def _short(text: str, most: int) -> str:

@@ -19,9 +19,11 @@ from tracer_agents.runs.trees import load_trees
 from tracer_agents.showing.branches import expanded_dialogue, recorded_branches
 from tracer_agents.showing.chances import controller_behind, speak_chances
 from tracer_agents.showing.shelf import FILTERS, Shelf
+from tracer_agents.showing.views import list_view
 from tracer_agents.team import Team
 from tracer_env.dialogue import FinishReason, Mode, Role, Verdict
 from tracer_env.errors import ConfigError
+from tracer_env.screen import painted
 from tracer_env.seeding import control_uniform
 
 
@@ -150,6 +152,15 @@ def test_the_list_names_what_became_of_every_answer(tmp_path, capsys):
     assert title.strip() == "team (after): 2 of 3 dialogues, 1 right"
     assert headings.split() == ["number", "first", "→", "team", "gold", "tokens", "spoke", "question"]
     assert [row.split()[:6] for row in rows] == [["1", "5", "→", "4", "4", "17"], ["2", "4", "→", "none", "4", "17"]]
+
+
+def test_answers_have_the_colours_of_right_and_wrong(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    shown = painted(list_view("title", [(1, CORRECTED)]))
+
+    assert "\x1b[31m5\x1b[0m\x1b[2m → \x1b[0m\x1b[32m4\x1b[0m" in shown  # red, dim, green
 
 
 def test_a_dialogue_is_shown_whole(tmp_path, capsys):
