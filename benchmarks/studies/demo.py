@@ -1,6 +1,6 @@
-"""Is the demo's learning real? Trains it over several seeds, with and without its language layer, and reports.
+"""Is the demo's learning real? Trains it over seeds, also without its language layer and as in the paper, and reports.
 
-    python -m benchmarks.studies.demo --seeds 0 1 2 --questions 2000 --out runs/demo-seeds --report docs/results/demo.md
+    python -m benchmarks.studies.demo --seeds 0 1 2 --questions 1000 --out runs/demo-seeds --report docs/results/demo.md
 
 Every run is an ordinary ``tracer train demo``; one that has ended is not repeated and one that was cut short is
 resumed, so the command can be given again after a kill. The report is computed from their records alone.
@@ -10,7 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,23 +25,35 @@ from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.runs.directory import RunDirectory
 
 _BARE = ["--evaluation.greedy", "false", "--evaluation.baselines", "false", "--evaluation.certificate_questions", "0"]
-VARIANTS = {"both": [], "controllers": ["--credit.train", "false", *_BARE]}
+VARIANTS = {  # name -> preset and options
+    "both": ["demo"],
+    "controllers": ["demo", "--credit.train", "false", *_BARE],
+    "paper": ["demo-paper", *_BARE],
+}
 MARGIN = -0.01  # of accuracy, below always-speak, that fewer tokens may cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedRecords:
-    """What was recorded under one seed: the full run and the one in which only controllers learned."""
+    """What was recorded under one seed: a run of each variant."""
 
     seed: int
-    both: RunDirectory
-    controllers: RunDirectory
+    runs: Mapping[str, RunDirectory]
 
-    def of(self, method: str, *, phase: str = "after", only_controllers: bool = False) -> list[DialogueRecord]:
+    @property
+    def both(self) -> RunDirectory:
+        """The run in which both layers learned."""
+        return self.runs["both"]
+
+    def of(self, method: str, *, phase: str = "after", variant: str = "both") -> list[DialogueRecord]:
         """The dialogues of a method; ``best_fixed`` is found under whatever controller it was."""
-        records = (self.controllers if only_controllers else self.both).records()
+        records = self.runs[variant].records()
         [name] = [m for p, m in records if p == phase and (m == method or m.startswith(f"{method}:"))]
         return records[phase, name]
+
+    def training_tokens(self, variant: str = "both") -> int:
+        """Tokens generated in training."""
+        return sum(row["all_tokens"] for row in self.runs[variant].metrics())
 
 
 def train_all(seeds: Sequence[int], questions: int, out: Path, *, jobs: int) -> None:
@@ -61,8 +73,8 @@ def _train(seed: int, variant: str, questions: int, out: Path) -> int:
     folder = out / f"{variant}-{seed}"
     if (folder / "summary.json").exists():
         return 0
-    command = [sys.executable, "-m", "tracer_agents", "train", "demo", "--seed", str(seed), "--out", str(folder)]
-    command += ["--evaluation.questions", str(questions), *VARIANTS[variant]]
+    command = [sys.executable, "-m", "tracer_agents", "train", *VARIANTS[variant], "--seed", str(seed)]
+    command += ["--evaluation.questions", str(questions), "--out", str(folder)]
     if (folder / "config.yaml").exists():
         command.append("--resume")
     return subprocess.run(command, check=False).returncode
@@ -71,12 +83,11 @@ def _train(seed: int, variant: str, questions: int, out: Path) -> int:
 def report(seeds: Sequence[int], out: Path) -> str:
     """The Markdown page, from the runs' records."""
     runs = [
-        SeedRecords(
-            seed=seed, both=RunDirectory(out / f"both-{seed}"), controllers=RunDirectory(out / f"controllers-{seed}")
-        )
+        SeedRecords(seed=seed, runs={variant: RunDirectory(out / f"{variant}-{seed}") for variant in VARIANTS})
         for seed in seeds
     ]
-    return "\n\n".join([_figures(runs), _learning(runs), _against_always(runs), _two_layers(runs), _habit(runs)]) + "\n"
+    sections = (_figures, _learning, _against_always, _two_layers, _against_paper, _habit)
+    return "\n\n".join(section(runs) for section in sections) + "\n"
 
 
 def _figures(runs: Sequence[SeedRecords]) -> str:
@@ -133,7 +144,7 @@ def _against_always(runs: Sequence[SeedRecords]) -> str:
 def _two_layers(runs: Sequence[SeedRecords]) -> str:
     rivals = {
         "trained speakers, best fixed controller": lambda run: run.of("best_fixed"),
-        "initial speakers, learned controllers": lambda run: run.of("team", only_controllers=True),
+        "initial speakers, learned controllers": lambda run: run.of("team", variant="controllers"),
     }
     lines = ["| both layers minus | seed | utility | 95% | accuracy | tokens |", "|---|---|---|---|---|---|"]
     for name, of in rivals.items():
@@ -147,6 +158,29 @@ def _two_layers(runs: Sequence[SeedRecords]) -> str:
             )
         lines.append(f"| {name} | all | {_difference(np.concatenate(pooled), 0)} | | |")
     return "## (c) Both layers together\n\n" + "\n".join(lines)
+
+
+def _against_paper(runs: Sequence[SeedRecords]) -> str:
+    lines = ["| seed | utility | 95% | accuracy | 95% | tokens | training tokens |", "|---|---|---|---|---|---|---|"]
+    pooled: dict[str, list[np.ndarray]] = {metric: [] for metric in METRIC_NAMES}
+    for run in runs:
+        for metric, differences in pooled.items():
+            differences.append(_paired(run, run.of("team"), run.of("team", variant="paper"), metric))
+        last = {metric: differences[-1] for metric, differences in pooled.items()}
+        spent = run.training_tokens() / run.training_tokens("paper") - 1
+        lines.append(f"| {run.seed} | {_against(last, run.seed)} | {spent:+.1%} |")
+    all_seeds = {metric: np.concatenate(differences) for metric, differences in pooled.items()}
+    lines.append(f"| all | {_against(all_seeds, 0)} | |")
+    return (
+        "## (d) Against the demo as the paper describes it\n\n"
+        "The demo less `demo-paper`: consensus infosets, the pending answer, GSPO throughout; the same questions and "
+        "seeds.\n\n" + "\n".join(lines)
+    )
+
+
+def _against(differences: Mapping[str, np.ndarray], seed: int) -> str:
+    utility, accuracy = (_difference(differences[metric], seed) for metric in ("utility", "accuracy"))
+    return f"{utility} | {accuracy} | {differences['generated_tokens'].mean():+.1f}"
 
 
 def _habit(runs: Sequence[SeedRecords]) -> str:
@@ -163,7 +197,7 @@ def _habit(runs: Sequence[SeedRecords]) -> str:
         (shown, accuracy), (shown_after, accuracy_after) = cells
         lines.append(f"| {run.seed} | {shown:.3f} → {shown_after:.3f} | {accuracy:.3f} → {accuracy_after:.3f} |")
     return (
-        "## (d) What the speakers' gain is made of\n\n"
+        "## (e) What the speakers' gain is made of\n\n"
         "`tracer-tiny` often gives the answer without working it out, and is then almost never right: a habit of its "
         "training, not noise put in (its model card says how it came about). Unlearning it is part of the gain; the "
         "accuracy of the proposals that are worked out tells the rest.\n\n" + "\n".join(lines)
@@ -191,7 +225,7 @@ def main() -> None:
     """Trains, then writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--questions", type=int, default=2000, help="held-out questions per seed")
+    parser.add_argument("--questions", type=int, default=1000, help="held-out questions per seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--out", type=Path, required=True, help="where the runs are")
     parser.add_argument("--report", type=Path, help="the Markdown page to write; by default standard output")

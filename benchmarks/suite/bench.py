@@ -140,13 +140,18 @@ class Bench:
             run.write_summary({"generated_tokens": tokens, "questions": Schedule.of(config).speaker_questions})
 
     def training_config(self, recipe: Recipe) -> Config:
-        """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings."""
+        """The settings that a recipe's speakers are trained with; their controllers are fitted later, on recordings.
+
+        So is their belief: until speakers are frozen a team counts who agrees.
+        """
         base = self.plan.base.trainer
         settings = {
             "trainer.steps": base.steps - base.controller_steps,
             "trainer.controller_steps": 0,
             "evaluation.checkpoint_questions": 0,
         }
+        if self.plan.base.dialogue.believes:
+            settings |= {"dialogue.infoset": "consensus", "dialogue.answer_rule": "plurality"}
         return self.plan.config(self.train_label, self.seed, {**settings, **recipe.settings})
 
     def training_cost(self, recipe: Recipe) -> tuple[int, int]:

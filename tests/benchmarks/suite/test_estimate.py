@@ -175,7 +175,7 @@ def test_recorded_methods_generate_nothing_in_their_cells():
 def test_answers_alone_are_counted_without_trees():
     """Of 4 steps of 10 questions the first 2 have groups of 5 answers each, and nothing else."""
     settings = {"trainer.steps": 4, "trainer.controller_steps": 0, "trainer.questions_per_step": 10}
-    settings |= {"evaluation.checkpoint_questions": 0, "credit.answer_group_size": 5}
+    settings |= {"evaluation.checkpoint_questions": 0, "credit.answer_group_size": 5, "trainer.answer_share": 0.0}
     first = Recipe(name="first", settings={**settings, "trainer.answer_share": 0.5})
     alone = Recipe(name="alone", settings={**settings, "dialogue.rounds": 1, "credit.group_size": 5})
     team = Recipe(name="team", settings=settings)

@@ -54,6 +54,7 @@ def fields(small_settings) -> dict[str, Any]:
         "backend.batch_size": 64,
     }
     return {
+        "preset": "demo-paper",
         "settings": {**small_settings, **settings},
         "methods": NAMES,
         "tasks": {"easy": {"name": "arithmetic", "options": {"level": "1"}}},
