@@ -35,11 +35,13 @@ from tracer_agents.controllers.calibration import BINS
 from tracer_agents.evaluation.statistics import RESAMPLES, interval95, resampled_counts
 from tracer_agents.rollout.pools import Pool, PooledQuestion
 from tracer_agents.runs.pools import load_pool
+from tracer_env.dialogue import AnswerRule
 from tracer_env.errors import DataError
 from tracer_env.seeding import bootstrap_stream, stream
 
 RATIOS = (2.0, 3.0)
 VOTES, AGREEING, BEST = "pool_votes", ("pool_agreement", "asc", "esc"), "best of agreement, asc, esc"
+ANSWER_RULES: tuple[AnswerRule, ...] = ("plurality", "belief")
 SPLITS = ("train", "validation", "test")
 LEARNERS: dict[str, tuple[Learner, int, str]] = {  # name -> how, bins of the belief, what it adds to a rule's name
     "tables": (tabular, BINS, ""),
@@ -76,9 +78,10 @@ def measure(
     orders: int,
     rounds: Sequence[int],
     names: tuple[str, str, int],
+    answer_rules: Sequence[AnswerRule] = ANSWER_RULES,
     learners: Sequence[str] = ("tables",),
 ) -> Cell:
-    """Tunes every rule and takes it to the test questions; ``learners`` are those of TRACER's controllers."""
+    """Tunes every rule, TRACER's for all rounds, answer rules and learners, and takes it to the test questions."""
     speakers, task, seed = names
     tuning = (*pools["train"].questions, *pools["validation"].questions)
     known, fresh = _table(tuning, orders, seed), _table(pools["test"].questions, orders, seed)
@@ -93,7 +96,7 @@ def measure(
         tuned[name] = {ratio: float(accuracy_at(on_tuning, unit, ratio)[0]) for ratio in RATIOS}
         curves[name] = _curve(outcomes_of(kept, fresh), len(pools["test"].questions))
     for count in rounds:
-        for answer_rule in ("plurality", "belief"):
+        for answer_rule in answer_rules:
             for learner in learners:
                 learn, bins, suffix = LEARNERS[learner]
                 name = f"tracer, {count} rounds, {answer_rule}{suffix}"
@@ -247,6 +250,9 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=4, help="orders of each question's draws")
     parser.add_argument("--rounds", type=int, nargs="*", default=[5], help="of TRACER's dialogues")
     parser.add_argument(
+        "--answer-rules", nargs="+", choices=ANSWER_RULES, default=ANSWER_RULES, help="what TRACER's teams answer"
+    )
+    parser.add_argument(
         "--learners", nargs="+", choices=tuple(LEARNERS), default=["tables"], help="of TRACER's controllers"
     )
     parser.add_argument("--json", type=Path, help="also write everything here")
@@ -259,6 +265,7 @@ def main() -> None:
                 orders=arguments.orders,
                 rounds=arguments.rounds,
                 names=names,
+                answer_rules=arguments.answer_rules,
                 learners=arguments.learners,
             )
         )
