@@ -50,6 +50,7 @@ clean:
 
 # Torch first and by its exact version: an unpinned one would pull a CUDA build.
 $(STAMP): pyproject.toml constraints.txt
+	@echo 'Installing Python packages into $(VENV): a few minutes, once, in which little is printed.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet -c constraints.txt --editable '.[dev]'
@@ -61,6 +62,7 @@ SGLANG_NEEDS := transformers==5.19.0 triton==3.7.1 numpy orjson pyzmq psutil set
 	sentencepiece==0.2.1 tiktoken einops pybase64 xxhash ipython openai==2.8.0 dill apache-tvm-ffi==0.1.11 \
 	compressed-tensors==0.18.0 gguf jsonschema xgrammar==0.2.7 soundfile==0.13.1
 $(SGLANG_STAMP): constraints-sglang-cpu.txt
+	@echo 'Installing SGLang for the CPU into $(SGLANG): a few minutes, once, in which little is printed.'
 	$(PYTHON) -m venv $(SGLANG)
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt torch==2.13.0
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt $(SGLANG_NEEDS)
