@@ -42,7 +42,8 @@ def measure(trees: Sequence[Tree], config: Config) -> list[dict[str, Any]]:
     for name, controller in CONTROLLERS.items():
         finals = play(trees, controller)
         right = np.array([tree.right(final) for tree, final in zip(trees, finals, strict=True)])
-        utilities[name] = config.utility(right, np.array([config.utility.prices.dialogue(final) for final in finals]))
+        cost = np.array([config.utility.prices.dialogue(final) for final in finals])
+        utilities[name] = np.asarray(config.utility(right, cost))
     rows: list[dict[str, Any]] = []
     for first, second in combinations(CONTROLLERS, 2):
         difference = utilities[first] - utilities[second]

@@ -232,8 +232,10 @@ def _recordings(bench: Bench, method: Method) -> Sequence[tuple[Split, Recipe | 
     taught: list[tuple[Split, Recipe | None]] = []
     if bench.config.dialogue.believes:
         taught = [("train", recipe) for _, recipe in method.recordings]
-    by_name = {(split, recipe and recipe.name): (split, recipe) for split, recipe in (*method.recordings, *taught)}
-    return list(by_name.values())
+    by_name: dict[tuple[Split, str | None], tuple[Split, Recipe | None]] = {
+        (split, recipe and recipe.name): (split, recipe) for split, recipe in (*method.recordings, *taught)
+    }
+    return [*by_name.values()]
 
 
 def training_job(bench: Bench, recipe: Recipe) -> Job:
