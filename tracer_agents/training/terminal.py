@@ -28,6 +28,7 @@ from tracer_agents.training.report import StepReport
 from tracer_env.rendering import escape
 
 _FRAME = 3  # columns of a table that a cell takes beside its text
+_LOGGED_STEPS = 20  # about as many of a training are printed where no progress bar can be shown
 _STAGES = {
     "load": "loading",
     "parity": "comparing the engine with the learner",
@@ -123,7 +124,8 @@ class RichDisplay:
             f"tokens {report.generated_tokens:.0f}  speak {_rate(report.speak_rate)}"
         )
         self._progress.update(self._task, completed=report.step, total=steps, figures=figures)
-        if not self._progress.console.is_terminal and (report.step % 10 == 0 or report.step == steps):
+        few = report.step % max(1, steps // _LOGGED_STEPS) == 0
+        if not self._progress.console.is_terminal and (few or report.step in (1, steps)):
             self._progress.console.print(f"step {report.step}/{steps}  {figures}", highlight=False)
 
     def questions(self, done: int, total: int, tokens: int) -> None:

@@ -5,11 +5,13 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tracer_agents.cli import status_of
+from tracer_agents.training.report import StepReport
 from tracer_agents.training.terminal import RichDisplay, print_certificate, print_gaps, print_summary
 
 NAMES = ["self_consistency@10", "self_consistency@11", "best_fixed:stop_on_agreement", "best_fixed:stop_on_verdict"]
@@ -95,6 +97,18 @@ def test_what_comes_from_outside_has_no_power_over_the_terminal(capsys):
     assert not set(plain) & {"\x1b", "\r", "\x07", "\u202e"}
     assert "\\x1b[2J" in plain
     assert "[bold]markup[/]" in plain
+
+
+@pytest.mark.parametrize(("steps", "printed"), [(3, 3), (18, 18), (200, 21)])
+def test_a_log_shows_how_a_training_of_any_length_gets_on(steps, printed, capsys):
+    with RichDisplay() as display:
+        for step in range(1, steps + 1):
+            figures = {"accuracy": 0.5, "utility": 0.1, "generated_tokens": 60.0, "speak_rate": None}
+            display.step(cast(StepReport, SimpleNamespace(step=step, **figures)), steps)
+    shown = re.findall(rf"^step (\d+)/{steps}  accuracy 0.50", capsys.readouterr().err, flags=re.M)
+    assert len(shown) == printed
+    assert shown[0] == "1"
+    assert shown[-1] == str(steps)
 
 
 def test_a_terminal_of_few_characters_shows_what_it_can(monkeypatch):
