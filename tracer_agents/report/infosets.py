@@ -11,6 +11,13 @@ from tracer_env.infosets import UNPARSED, InfosetKey, Infosets
 
 _VOTES = ("≤ −2", "−1", "0", "+1", "≥ +2", "no answer")
 _CORNERS = {"paper": "votes", "consensus": "proposals \\ votes", "belief": "proposals \\ belief"}
+KNOWN = {  # by the kind of infosets: what a controller goes by
+    "paper": "what reviews said",
+    "consensus": "how many proposals agree, and what reviews said",
+    "belief": "how many proposals gave the team's answer, and how probable it is that this answer is right, in bins of "
+    "which the last is the surest",
+    "recall": "which answers and verdicts were given before, and which rounds were silent",
+}
 _RARE = 0.005  # of the dialogues: 0% as shown
 _MOST_ROWS = 40  # of a grid: a reader sees no more, and recall has hundreds
 

@@ -7,7 +7,7 @@ from tracer_agents.errors import RunError
 from tracer_agents.report.blocks import Note, Page, Section
 from tracer_agents.report.dialogues import MOST_DIALOGUES, Collection, browser_data
 from tracer_agents.report.figures import correction, frontier, main_table, tiles
-from tracer_agents.report.infosets import heat_maps, observed
+from tracer_agents.report.infosets import KNOWN, heat_maps, observed
 from tracer_agents.report.recorded import RecordedRun, plain
 from tracer_agents.report.training import belief, certificate, learning_curves
 from tracer_agents.report.values import by_infoset
@@ -103,9 +103,9 @@ def speech(run: RecordedRun, number: int | None) -> Section | None:
     if run.trees:
         kind, figures = config.dialogue.infoset, by_infoset(run.trees)
         lead = (
-            "The chance that the deployed controllers speak, by what they know: how many proposals agree, and what "
-            "reviews said. Below it the utility that speaking gains over skipping there, and the share of dialogues "
-            f"that come there, on {len(run.trees)} expanded held-out questions; what none comes to is not filled."
+            f"The chance that the deployed controllers speak, by what they know: {KNOWN[kind]}. Below it the utility "
+            "that speaking gains over skipping there, and the share of dialogues that come there, on "
+            f"{len(run.trees)} expanded held-out questions; what none comes to is not filled."
         )
     else:
         records = run.records.get(("after", "team"), ())

@@ -19,7 +19,8 @@ def plain(method: str) -> str:
     """A method's name as prose: ``self_consistency@4`` is self-consistency of 4 votes."""
     name, _, setting = method.partition("@")
     words = name.replace(":", ": ").replace("_", " ").replace("self consistency", "self-consistency")
-    votes = f"{setting} votes" if name == "self_consistency" and setting.isdigit() else setting
+    unit = "vote" if setting == "1" else "votes"
+    votes = f"{setting} {unit}" if name == "self_consistency" and setting.isdigit() else setting
     return f"{words}, {votes}" if votes else words
 
 

@@ -59,12 +59,21 @@ class Planted:
         return Utterance(text=text, answer=answer, generated_tokens=tokens, prompt_tokens=20, finish_reason=cut)
 
 
-def write_run(folder: Path, *, questions: int = 12, seed: int = 0, skill: float = 0.6, padding: int = 0) -> Path:
+def write_run(
+    folder: Path,
+    *,
+    questions: int = 12,
+    seed: int = 0,
+    skill: float = 0.6,
+    padding: int = 0,
+    infoset: str = "consensus",
+) -> Path:
     """A finished run of a team whose controllers toss coins, with everything that a report can show."""
     config = load_config(
         overrides={
             "seed": seed,
             "task.options": {"level": 1},
+            "dialogue.infoset": infoset,
             "speakers.proposer_max_new_tokens": 20,
             "speakers.reviewer_max_new_tokens": 20,
             "evaluation.questions": questions,

@@ -8,6 +8,8 @@ import pytest
 
 from tracer_agents.cli import main
 from tracer_agents.errors import RunError
+from tracer_agents.report.pages import speech
+from tracer_agents.report.recorded import RecordedRun, plain
 from tracer_agents.report.sources import page_of, write_report
 from tracer_env.errors import ConfigError
 
@@ -140,6 +142,17 @@ def test_two_runs_stand_side_by_side(run, other, tmp_path):
     assert any("runs_differ" in flags for flags in flagged)
 
 
+@pytest.mark.parametrize(
+    ("infoset", "known", "unknown"),
+    [("paper", "reviews said", "agree,"), ("belief", "how probable", "reviews said"), ("recall", "silent", "agree,")],
+)
+def test_the_speech_part_says_what_controllers_know(make_run, tmp_path, infoset, known, unknown):
+    part = speech(RecordedRun.load(make_run(tmp_path / "run", questions=4, infoset=infoset)), None)
+    assert part is not None
+    assert known in part.lead
+    assert unknown not in part.lead
+
+
 def test_runs_of_one_name_are_told_apart(make_run, tmp_path):
     folders = [make_run(tmp_path / name / "run", questions=4) for name in ("a", "b")]
     assert page_of(folders).title == "a/run and b/run"
@@ -202,3 +215,8 @@ def test_recorded_completions_have_columns_of_their_own(tmp_path, capsys):
     assert [cell.text for cell in table.rows[0].cells] == ["1.000", "1.000", "1.000", "2.0", "1", "3", "0", "0"]
     assert page.subtitle == "jsonl; recorded completions of <b>; 1 held-out question"
     assert Read((tmp_path / "run" / "report.html").read_text("utf-8")).of("b") == []
+
+
+@pytest.mark.parametrize(("votes", "words"), [(1, "self-consistency, 1 vote"), (4, "self-consistency, 4 votes")])
+def test_a_single_vote_is_a_vote(votes, words):
+    assert plain(f"self_consistency@{votes}") == words
