@@ -134,6 +134,11 @@ def certificate_stream(seed: int, phase: str) -> np.random.Generator:
     return stream(seed, phase)
 
 
+def pool_report_stream() -> np.random.Generator:
+    """How questions are resampled for the intervals on a pool's page: the same for every pool."""
+    return stream("report", "pool")
+
+
 def conformance_stream(seed: int, episode: int) -> np.random.Generator:
     """What the conformance checks do in an episode."""
     return stream(seed, "conformance", episode)

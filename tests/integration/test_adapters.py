@@ -38,7 +38,7 @@ def run(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("adapters") / "run"
     settings = {**FEW, "speakers.policy": "per_role", "speakers.lora_rank": 8, "gspo.learning_rate": 1e-3}
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    assert main(["train", "demo", *words, "--seed", "1", "--out", str(out)]) == 0
+    assert main(["train", "demo-paper", *words, "--seed", "1", "--out", str(out)]) == 0
     return out
 
 

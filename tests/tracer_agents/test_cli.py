@@ -519,7 +519,7 @@ def test_the_shell_completes_settings_their_values_and_presets(tmp_path):
     for words, count, completed in (
         ("tracer train --controllers.pl", 2, "--controllers.play"),
         ("tracer train --controllers.play val", 3, "validated"),
-        ("tracer train de", 2, "demo"),
+        ("tracer train demo-p", 2, "demo-paper"),
     ):
         done = subprocess.run(
             [Path(sys.executable).with_name("tracer")],

@@ -19,7 +19,7 @@ from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, turn_re
 from tracer_agents.runs.files import read_lines
 from tracer_agents.runs.pools import load_pool
 from tracer_env.dialogue import Mode, Role, Turn, Utterance, Verdict
-from tracer_env.seeding import stream
+from tracer_env.seeding import pool_report_stream
 
 _RESAMPLES = 2000
 
@@ -132,7 +132,7 @@ def _voted(voice: Voice, votes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interval(right: np.ndarray) -> tuple[float, float]:
-    return mean_interval95(right, resamples=_RESAMPLES, rng=stream("report", "pool"))
+    return mean_interval95(right, resamples=_RESAMPLES, rng=pool_report_stream())
 
 
 def _votes(voices: Sequence[Voice]) -> Section:

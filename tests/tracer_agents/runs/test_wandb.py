@@ -122,7 +122,7 @@ def test_training_tells_every_log_each_step_and_a_dialogue_of_it(tmp_path):
         "evaluation.greedy": False, "evaluation.certificate_questions": 0, "evaluation.checkpoint_questions": 0,
         "evaluation.bootstrap": 100,
     }  # fmt: skip
-    config = load_config(preset="demo", overrides=brief)
+    config = load_config(preset="demo-paper", overrides=brief)
     notes: list[str] = []
 
     class Display(Silent):

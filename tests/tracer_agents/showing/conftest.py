@@ -24,5 +24,5 @@ def run(tmp_path_factory) -> Path:
     """A finished training run of the embedded model, whose controllers have hardly learned: they often toss a coin."""
     out = tmp_path_factory.mktemp("shown") / "run"
     options = [word for name, value in BRIEF.items() for word in (f"--{name}", str(value))]
-    assert main(["train", "demo", "--out", str(out), *options]) == 0
+    assert main(["train", "demo-paper", "--out", str(out), *options]) == 0
     return out

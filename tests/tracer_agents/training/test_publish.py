@@ -24,7 +24,7 @@ FILES = {"README.md", "chat_template.jinja", "config.json", "model.safetensors",
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("published") / "run"
-    run_training(load_config(preset="demo", overrides=BRIEF), out, resume=False, display=Silent())
+    run_training(load_config(preset="demo-paper", overrides=BRIEF), out, resume=False, display=Silent())
     return out
 
 
