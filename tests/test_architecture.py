@@ -175,8 +175,8 @@ def test_the_wheel_works_from_an_empty_directory(wheel, tmp_path):
     (packages / "dependencies.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
     brief = {
         "trainer.steps": 1,
-        "trainer.controller_steps": 0,
         "trainer.questions_per_step": 1,
+        "trainer.controller_questions_per_step": 4,
         "controllers.validation_questions": 1,
         "evaluation.questions": 2,
         "evaluation.baselines": "false",

@@ -59,7 +59,7 @@ def settings(server) -> Callable[..., Any]:
             "evaluation.checkpoint_questions": 0,
             "evaluation.bootstrap": 200,
         }
-        return load_config(preset="demo", overrides=base | (overrides or {}))
+        return load_config(preset="demo-paper", overrides=base | (overrides or {}))
 
     return make
 

@@ -42,7 +42,7 @@ def exported(tmp_path_factory) -> Path:
         "evaluation.checkpoint_questions": 0,
         "evaluation.bootstrap": 200,
     }
-    run_training(load_config(preset="demo", overrides=overrides), out / "run", resume=False, display=Silent())
+    run_training(load_config(preset="demo-paper", overrides=overrides), out / "run", resume=False, display=Silent())
     assert sum(row["gspo"]["optimiser_steps"] for row in RunDirectory(out / "run").metrics()) > 0
     assert main(["export", str(out / "run"), "--out", str(out / "model")]) == 0
     return out / "model"
@@ -57,7 +57,7 @@ def serving(spec, exported, tmp_path_factory) -> Iterator[Server]:
 
 def conversations() -> list[list[dict[str, str]]]:
     """First turns on training questions."""
-    task = build_task(load_config(preset="demo"))
+    task = build_task(load_config(preset="demo-paper"))
     return [[{"role": "user", "content": each.text}] for each in task.draw("train", 0, QUESTIONS, seed=0)]
 
 

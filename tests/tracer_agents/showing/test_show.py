@@ -163,7 +163,8 @@ def test_answers_have_the_colours_of_right_and_wrong(monkeypatch):
     assert "\x1b[31m5\x1b[0m\x1b[2m → \x1b[0m\x1b[32m4\x1b[0m" in shown  # red, dim, green
 
 
-def test_a_dialogue_is_shown_whole(tmp_path, capsys):
+def test_a_dialogue_is_shown_whole(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert load_config(overrides={"dialogue.rounds": 3}).token_budget == 288  # 1 − 0.1 · 17 / 288 = 0.994
     assert main(["show", str(folder_of(tmp_path, CORRECTED)), "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
