@@ -40,8 +40,7 @@ class Rows:
 def rows_of(trees: Sequence[Tree]) -> Rows:
     """What a belief can be fitted to: states with the same evidence on the same answer count once per question.
 
-    Raises:
-        ConfigError: no readable answer in any tree.
+    There are no rows where no answer can be read in any tree.
     """
     features: list[tuple[float, ...]] = []
     right: list[bool] = []
@@ -52,12 +51,10 @@ def rows_of(trees: Sequence[Tree]) -> Rows:
             features.append(row)
             right.append(tree.grades[answer] is Grade.RIGHT)
             question.append(index)
-    if not features:
-        raise ConfigError("no answer can be read in any of the questions that a belief is to be fitted to")
-    numbers = np.array(question)
+    numbers = np.array(question, dtype=np.intp)
     return Rows(
-        features=np.array(features),
-        right=np.array(right),
+        features=np.array(features).reshape(-1, len(FEATURES)),
+        right=np.array(right, dtype=bool),
         question=numbers,
         weight=1 / np.bincount(numbers)[numbers],
     )
@@ -66,6 +63,9 @@ def rows_of(trees: Sequence[Tree]) -> Rows:
 def fit_belief(trees: Sequence[Tree], *, bins: int = BINS, signals: Collection[str] = tuple(SIGNALS)) -> Belief:
     """Fits a logistic model to expanded training questions, each of weight 1, and quantile bins to its values.
 
+    Where nothing tells right answers from wrong ones (all are right, none is, or none can be read), it believes the
+    smoothed rate of right answers whatever it sees.
+
     Args:
         trees: the questions, spoken by the speakers that will be judged.
         bins: of the belief in what the team would answer at the states where a controller decides, equally often met;
@@ -73,8 +73,10 @@ def fit_belief(trees: Sequence[Tree], *, bins: int = BINS, signals: Collection[s
         signals: of ``beliefs.SIGNALS``, those that the model may use.
 
     Raises:
-        ConfigError: no readable answer, an unknown signal, or bins < 1.
+        ConfigError: no questions, an unknown signal, or bins < 1.
     """
+    if not trees:
+        raise ConfigError("a belief is fitted to at least one expanded question, got none")
     unknown = set(signals) - set(SIGNALS)
     if unknown or bins < 1:
         raise ConfigError(f"signals are {sorted(SIGNALS)} and bins ≥ 1, got {sorted(signals)} and {bins}")
@@ -134,7 +136,7 @@ class Diagnostics:
         questions, answers: how many were judged.
         auroc: the chance that a right answer is believed more than a wrong one; None: all are right, or none is.
         auroc_within_questions: the same within questions, mean over pairs; None: no question has both.
-        calibration_error: mean distance of belief and share of right answers over ten equal bins.
+        calibration_error: mean distance of belief and share of right answers over ten equal bins; None: no answers.
         reliability: per bin that is met: mean belief, share of right answers, weight.
     """
 
@@ -142,7 +144,7 @@ class Diagnostics:
     answers: int
     auroc: float | None
     auroc_within_questions: float | None
-    calibration_error: float
+    calibration_error: float | None
     reliability: tuple[tuple[float, float, float], ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -151,11 +153,7 @@ class Diagnostics:
 
 
 def diagnose(belief: Belief, trees: Sequence[Tree]) -> Diagnostics:
-    """Judges a belief on questions that it was not fitted to, each of weight 1.
-
-    Raises:
-        ConfigError: no readable answer in any tree.
-    """
+    """Judges a belief on questions that it was not fitted to, each of weight 1."""
     rows = rows_of(trees)
     chance = np.array([belief.probability(row) for row in rows.features])
     return judge(chance, rows.right, rows.question, rows.weight)
@@ -174,7 +172,7 @@ def judge(chance: np.ndarray, right: np.ndarray, question: np.ndarray, weight: n
         answers=len(chance),
         auroc=auroc(chance, right, weight),
         auroc_within_questions=auroc_within(chance, right, question),
-        calibration_error=float(parts @ np.abs(mean - share)),
+        calibration_error=float(parts @ np.abs(mean - share)) if len(chance) else None,
         reliability=tuple(zip(mean.tolist(), share.tolist(), parts.tolist(), strict=True)),
     )
 

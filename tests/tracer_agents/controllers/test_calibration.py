@@ -1,5 +1,7 @@
 """Beliefs are fitted on training questions and judged on others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,23 @@ def test_unknown_signals_and_no_bins_are_refused(wrong):
         fit_belief(TRAINING, **wrong)
 
 
-def test_trees_without_any_answer_are_refused():
-    with pytest.raises(ConfigError, match="no answer"):
+def test_no_questions_are_refused():
+    with pytest.raises(ConfigError, match="at least one"):
         fit_belief([])
+
+
+class Mumbling(Telling):
+    """The same speakers, none of whose answers can be read."""
+
+    def one(self, request) -> Utterance:
+        return replace(super().one(request), answer=None)
+
+
+def test_where_no_answer_can_be_read_nothing_is_known_and_nothing_fails():
+    episodes = [Episode(question=Question(id=f"q{index}", text="?", gold="1"), seed=index) for index in range(5)]
+    trees = expand(episodes, RULES, Mumbling(), lambda answers, golds: [Grade.WRONG] * len(answers))
+    belief = fit_belief(trees)
+    assert (belief.intercept, set(belief.coefficients), belief.edges) == (0.0, {0.0}, ())
+    figures = diagnose(belief, trees)
+    assert (figures.answers, figures.auroc, figures.auroc_within_questions) == (0, None, None)
+    assert (figures.calibration_error, figures.reliability) == (None, ())
