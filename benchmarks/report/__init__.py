@@ -13,11 +13,10 @@ from benchmarks.report.browse import PAGE, page_of
 from benchmarks.report.load import Described, Results, load
 from benchmarks.report.page import Section, latex_page, report_page
 from benchmarks.report.scores import Scores, score_all
-from benchmarks.report.speech import speak_rates
+from benchmarks.report.speech import headline_dialogues, speak_rates
 from benchmarks.report.tables import budgets_table, comparisons_table, points_table
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.report.render import write_page
-from tracer_agents.rollout.records import Kind
 from tracer_agents.runs.files import read_lines, write_text
 
 __all__ = ["write"]
@@ -117,18 +116,8 @@ def _section(results: Results, scores: Scores, book: _Book, *, reference: str, r
 
 def _rates(results: Results, scores: Scores, method: str) -> pd.DataFrame:
     """When the headline of a method speaks on a task; empty where it is not of dialogues, or not of one task."""
-    column = scores.headline(method)
-    if column is None:
-        return pd.DataFrame()
-    rules = results.plan.base.rules
-    records = [
-        record
-        for cell, points in results.records(method, scores.label)
-        if cell.seed in scores.seeds
-        for record in points[scores.points[column]]
-        if record.kind is Kind.DIALOGUE
-    ]
-    return speak_rates(records, rules) if records else pd.DataFrame()
+    records = headline_dialogues(results, scores, method)
+    return speak_rates(records, results.plan.base.rules) if records else pd.DataFrame()
 
 
 def _learning(out: Path, book: _Book) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks.report.formats import number, p_value
 from benchmarks.report.load import Described, Results, load
 from benchmarks.report.scores import FIGURES, Estimate, Scores, score_all
+from benchmarks.report.speech import headline_dialogues
 from benchmarks.report.tables import comparisons_table
 from tracer_agents.evaluation.statistics import RESAMPLES
 from tracer_agents.report.blocks import Cell, Chart, HeatMap, Note, Page, Point, Row, Section, Series, Span, Table
@@ -18,7 +19,7 @@ from tracer_agents.report.dialogues import MOST_DIALOGUES, Collection, browser_d
 from tracer_agents.report.figures import interval
 from tracer_agents.report.infosets import heat_maps, observed
 from tracer_agents.report.training import learning_curves
-from tracer_agents.rollout.records import DialogueRecord, Kind
+from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.runs.files import read_lines
 from tracer_env.infosets import Infosets
 
@@ -228,16 +229,9 @@ def _speech(results: Results, scored: Sequence[Scored], method: str) -> Section 
     rules = results.plan.base.rules
     blocks: list[HeatMap] = []
     for scores, _ in scored:
-        column = scores.headline(method)
-        if column is None or scores.label == "mean":
+        if scores.label == "mean" or scores.headline(method) is None:
             continue
-        records = [
-            record
-            for cell, points in results.records(method, scores.label)
-            if cell.seed in scores.seeds
-            for record in points[scores.points[column]]
-            if record.kind is Kind.DIALOGUE
-        ]
+        records = headline_dialogues(results, scores, method)
         maps = heat_maps("consensus", observed(records, Infosets("consensus", rules)), rules, gains=False)
         blocks += [replace(each, caption=f"{scores.label}, {each.caption}") for each in maps]
     if not blocks:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from benchmarks.report.load import Results
+from benchmarks.report.scores import Scores
 from tracer_agents.report.infosets import choices
-from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.rollout.records import DialogueRecord, Kind
 from tracer_env.dialogue import Rules
 from tracer_env.infosets import UNPARSED, Infosets
 
@@ -20,6 +22,20 @@ class Decision(NamedTuple):
     round: int
     proposals: int
     spoke: bool
+
+
+def headline_dialogues(results: Results, scores: Scores, method: str) -> list[DialogueRecord]:
+    """The dialogues of a method's headline on a task, over the scored seeds; none where it has no headline."""
+    column = scores.headline(method)
+    if column is None:
+        return []
+    return [
+        record
+        for cell, points in results.records(method, scores.label)
+        if cell.seed in scores.seeds
+        for record in points[scores.points[column]]
+        if record.kind is Kind.DIALOGUE
+    ]
 
 
 def decisions(record: DialogueRecord, rules: Rules) -> Iterator[Decision]:
