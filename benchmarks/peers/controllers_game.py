@@ -57,7 +57,7 @@ def truth() -> Game:
 @cache
 def features() -> np.ndarray:
     """What a controller observes at each infoset of ``truth()``, float32 of shape (infosets, n_features)."""
-    return np.stack([INFOSETS.features(key) for key in truth().trie.keys])
+    return INFOSETS.feature_rows(truth().trie.keys)
 
 
 def value(speak: np.ndarray) -> float:

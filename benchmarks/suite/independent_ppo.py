@@ -88,7 +88,7 @@ class Team:
 
     def speak_probability(self, states: Sequence[Dialogue]) -> np.ndarray:
         """P(SPEAK) at each state, shape (len(states),)."""
-        features = np.stack([self._infosets.features(self._infosets.key(state)) for state in states])
+        features = self._infosets.feature_rows([self._infosets.key(state) for state in states])
         seen = torch.from_numpy(features).unsqueeze(1).expand(-1, self._infosets.rules.n_agents, -1)
         with torch.no_grad():
             chances = torch.softmax(self._policy(seen), dim=-1)[..., 1].double().numpy()  # (states, agents)
