@@ -25,15 +25,15 @@ from tracer_env.seeding import verdict_stream
 SETTINGS = {"speakers.review": "verdict", "speakers.policy": "per_role", "speakers.lora_rank": 8}
 
 
-def graded(pool: Pool) -> list[GradedSolution]:
-    """Every distinct proposal of a pool."""
-    known = {
-        (question.episode.question.text, draw.utterance.text): draw.right
+def graded(pool: Pool, *, repeated: bool = False) -> list[GradedSolution]:
+    """Every distinct proposal of a pool; or all of them, as often as each was drawn."""
+    drawn = [
+        GradedSolution(question=question.episode.question.text, solution=draw.utterance.text, right=draw.right)
         for question in pool.questions
         for draws in question.members
         for draw in draws
-    }
-    return [GradedSolution(question=text, solution=solution, right=right) for (text, solution), right in known.items()]
+    ]
+    return drawn if repeated else list(dict.fromkeys(drawn))
 
 
 def main() -> None:
@@ -42,10 +42,15 @@ def main() -> None:
     parser.add_argument("pool", type=Path, help="of training questions that nothing else is fitted to")
     parser.add_argument("--out", type=Path, required=True, help="the run")
     parser.add_argument("--epochs", type=int, default=4, help="how often each proposal is learned from")
+    parser.add_argument(
+        "--repeated",
+        action="store_true",
+        help="learn from a proposal as often as it was drawn, so that P(RIGHT) is a share of what is proposed",
+    )
     settings, words = take_settings(sys.argv[1:])
     options = parser.parse_args(words)
     config = load_config(preset="demo", overrides={**SETTINGS, **settings})
-    solutions = graded(load_pool(options.pool))
+    solutions = graded(load_pool(options.pool), repeated=options.repeated)
     with RunDirectory.create(options.out, config) as run, build(config) as parts:
         trainer = Trainer(config, parts)
         stats = parts.train_verdicts(solutions, lambda: verdict_stream(config.seed, 1), epochs=options.epochs)

@@ -14,6 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from tracer_agents.build.folders import in_a_line, require_model
 from tracer_agents.config import Config, SpeakersConfig
 from tracer_agents.config.fitting import EMBEDDED
+from tracer_agents.errors import RunError
 from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.generation.soundness import context_of, settle_attention
 from tracer_agents.generation.transformers import stop_ids
@@ -31,6 +32,7 @@ _PROBE_TOKENS = 48  # the longest row that a model is examined with
 _ASSETS = Path(__file__).parents[1] / "assets"
 SHIPPED = {name: _ASSETS / f"tracer-{name}" for name in EMBEDDED}
 TINY = SHIPPED["tiny"]
+SHIPPED_ADAPTERS = {"verdicts": TINY / "verdicts"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,11 @@ def _adapters(config: Config, model: PreTrainedModel, checkpoint: Path | None, n
         raise ConfigError(f"speakers.lora_targets: {error}") from error
     if checkpoint is not None:
         adapters.load(checkpoint)
+    elif speakers.adapters is not None:
+        try:
+            adapters.begin_with(SHIPPED_ADAPTERS.get(speakers.adapters, Path(speakers.adapters)))
+        except (OSError, ValueError, RunError) as error:
+            raise ConfigError(f"speakers.adapters: {in_a_line(error)}") from error
     return adapters
 
 

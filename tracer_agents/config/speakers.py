@@ -24,6 +24,7 @@ class MemberConfig(Section):
     style: Style | None = None
     prompts: str | None = None
     template_arguments: dict[str, Any] | None = None
+    adapters: str | None = None
     proposer_max_new_tokens: int | None = Field(default=None, ge=1)
     reviewer_max_new_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0)
@@ -55,6 +56,11 @@ class SpeakersConfig(Section):
     )
     lora_targets: Literal["all-linear"] | list[str] = Field(
         default="all-linear", description="modules with adapters: endings of names, or every linear layer"
+    )
+    adapters: str | None = Field(
+        default=None,
+        description="what adapters begin with: 'verdicts' (shipped: a reviewer of 'tiny' for review: verdict), or a "
+        "checkpoint's folder; those that are not in it, and all of them by default, begin as the model itself",
     )
     review: Review = Field(
         default="worked",
@@ -103,6 +109,8 @@ class SpeakersConfig(Section):
             raise ValueError(
                 f"speakers.policy: {self.policy!r} takes adapters on one frozen model: set speakers.lora_rank"
             )
+        if self.adapters is not None and self.lora_rank is None:
+            raise ValueError("speakers.adapters: without speakers.lora_rank there are none; set it to their rank")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from tracer_agents import progress
 from tracer_agents.build import Parts
 from tracer_agents.config import Config
 from tracer_agents.evaluation.metrics import METRIC_NAMES, Comparison, Metrics, compare, summarise
@@ -50,6 +51,7 @@ class Examiner:
         voices: dict[str, Speakers] = {TEAM: self.speakers}
         if self.config.evaluation.greedy:
             voices[GREEDY] = self.parts.greedy_speakers
+        progress.expect(len(voices) * len(self.episodes) * self.rules.rounds)
         return {
             method: play_team(
                 self.episodes,

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from tracer_agents import progress
 from tracer_agents.controllers.fixed import AlwaysSpeak, RandomSpeech
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, record_dialogues
 from tracer_agents.rollout.tree import rollout
@@ -68,11 +68,16 @@ def play_baselines(
         "random_speak": ("random_speak", RandomSpeech(p=0.5)),
         **{name: (f"{name}:{method}", controller) for name, (method, controller) in further.items()},
     }
+    agents = range(1, rules.n_agents if utility.prices.generated else 1)
+    progress.expect((len(controllers) + len(agents)) * len(episodes) * rules.rounds)
     played = {
         name: play_team(episodes, rules, speakers, controller, task, method=method, phase=phase, seed=seed)
         for name, (method, controller) in controllers.items()
     }
-    played |= _single_answers(episodes, rules, speakers, task, utility, phase=phase, seed=seed)
+    for agent in agents:  # where agents' prices differ, their first proposals are baselines of their own
+        name, first = f"single_of_agent_{agent}", replace(rules, first_agent=agent)
+        alone = RandomSpeech(p=0.0)
+        played[name] = play_team(episodes, first, speakers, alone, task, method=name, phase=phase, seed=seed)
     single = sum(utility.prices.cost(record.turns) for record in played["single"]) / len(episodes)
     votes = 1 + int(budget / single)  # a guess: right if later votes cost what the first does
     ballots: list[DialogueRecord] = []
@@ -86,25 +91,6 @@ def play_baselines(
     if k < len(spent):
         played["self_consistency_next"] = [majority(record, k + 1) for record in ballots]
     return played
-
-
-def _single_answers(
-    episodes: Sequence[Episode], rules: Rules, speakers: Speakers, task: Task, utility: Utility, **labels: Any
-) -> dict[str, list[DialogueRecord]]:
-    """The first proposals of all agents but the first, where agents' prices differ."""
-    alone = RandomSpeech(p=0.0)
-    return {
-        f"single_of_agent_{agent}": play_team(
-            episodes,
-            replace(rules, first_agent=agent),
-            speakers,
-            alone,
-            task,
-            method=f"single_of_agent_{agent}",
-            **labels,
-        )
-        for agent in range(1, rules.n_agents if utility.prices.generated else 1)
-    }
 
 
 def sample_answers(
@@ -132,7 +118,9 @@ def first_proposals(
         for start in (transition(initial(rules, episode.question.text), Mode.SPEAK),)
         for candidate in range(samples)
     ]
-    utterances = speakers.speak(requests)
+    progress.expect(len(requests))
+    with progress.call(len(requests)):
+        utterances = speakers.speak(requests)
     after = [transition(request.state, utterance) for request, utterance in zip(requests, utterances, strict=True)]
     return [after[first : first + samples] for first in range(0, len(after), samples)]
 

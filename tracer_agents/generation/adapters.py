@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -126,21 +126,50 @@ class LoraAdapters:
             RunError: an adapter is missing, damaged, or of another shape.
         """
         for name in self.names:
-            file = self.folder(checkpoint, name) / _ADAPTER_FILE
-            try:
-                kept = load_file(file)
-            except (OSError, SafetensorError) as error:
-                raise RunError(f"{file}: cannot be read as the adapter of {name!r}: {error}") from error
-            present = self._tensors(name)
-            for key in sorted(present.keys() | kept.keys()):
-                shapes = [list(tensors[key].shape) if key in tensors else None for tensors in (kept, present)]
-                if shapes[0] != shapes[1]:
-                    raise RunError(
-                        f"{file}: {key!r} has shape {shapes[0]}, and {shapes[1]} under speakers.lora_rank and "
-                        "lora_targets; use the settings that the run was made with"
-                    )
-            for key, tensor in present.items():
-                tensor.copy_(kept[key])
+            self._load(name, self.folder(checkpoint, name))
+
+    def begin_with(self, checkpoint: Path) -> None:
+        """Takes up those that a checkpoint has: a policy's own, or else that of its role; the others stay as they are.
+
+        Raises:
+            ValueError: it has none of them, or one with another alpha.
+            RunError: an adapter is damaged, or of another shape.
+        """
+        begun = {
+            name: folder
+            for name in self.names
+            for folder in [self.folder(checkpoint, name.rpartition("_")[0] or name), self.folder(checkpoint, name)]
+            if folder.is_dir()  # the last one counts
+        }
+        if not begun:
+            wanted = ", ".join(self.names)
+            raise ValueError(
+                f"{checkpoint} has no adapter of {wanted}: they lie in its folder adapters, by their names"
+            )
+        for name, folder in begun.items():
+            alphas = [PeftConfig.from_pretrained(str(folder)).lora_alpha, self._peft.peft_config[name].lora_alpha]
+            if alphas[0] != alphas[1]:
+                raise ValueError(
+                    f"{folder} has an alpha of {alphas[0]}, not {alphas[1]}: set speakers.lora_alpha to it"
+                )
+            self._load(name, folder)
+
+    def _load(self, name: str, folder: Path) -> None:
+        file = folder / _ADAPTER_FILE
+        try:
+            kept = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"{file}: cannot be read as the adapter of {name!r}: {error}") from error
+        present = self._tensors(name)
+        for key in sorted(present.keys() | kept.keys()):
+            shapes = [list(tensors[key].shape) if key in tensors else None for tensors in (kept, present)]
+            if shapes[0] != shapes[1]:
+                raise RunError(
+                    f"{file}: {key!r} has shape {shapes[0]}, and {shapes[1]} under speakers.lora_rank and "
+                    "lora_targets; use the settings that it was made with"
+                )
+        for key, tensor in present.items():
+            tensor.copy_(kept[key])
 
     def _tensors(self, name: str) -> dict[str, torch.Tensor]:
         """The adapter's own tensors, not copies, by PEFT's names."""

@@ -14,6 +14,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from tracer_agents import progress
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
@@ -136,6 +137,7 @@ class TransformersBackend:
         sampled: dict[int, Sampled] = {}
         for rows in self._buckets(requests):
             sampled |= zip(rows, self._sample_together([requests[row] for row in rows]), strict=True)
+            progress.come(len(rows))
         return [sampled[row] for row in range(len(requests))]
 
     def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tracer_agents.report.blocks import Heat, HeatMap
 from tracer_agents.report.values import InfosetFigures
 from tracer_agents.rollout.records import DialogueRecord, Kind
+from tracer_env.beliefs import Belief
 from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, transition
 from tracer_env.infosets import UNPARSED, InfosetKey, Infosets
 
@@ -14,8 +15,7 @@ _CORNERS = {"paper": "votes", "consensus": "proposals \\ votes", "belief": "prop
 KNOWN = {  # by the kind of infosets: what a controller goes by
     "paper": "what reviews said",
     "consensus": "how many proposals agree, and what reviews said",
-    "belief": "how many proposals gave the team's answer, and how probable it is that this answer is right, in bins of "
-    "which the last is the surest",
+    "belief": "how many proposals gave the team's answer, and how probable it is that this answer is right",
     "recall": "which answers and verdicts were given before, and which rounds were silent",
 }
 _RARE = 0.005  # of the dialogues: 0% as shown
@@ -32,8 +32,8 @@ class Place:
     order: tuple[int, int]  # of the row and of the column
 
 
-def place_of(kind: str, key: InfosetKey) -> Place:
-    """Where an infoset of ``tracer_env.infosets`` stands in the grids."""
+def place_of(kind: str, key: InfosetKey, belief: Belief | None = None) -> Place:
+    """Where an infoset of ``tracer_env.infosets`` stands in the grids; bins are named by the limits of the belief."""
     if kind in ("paper", "consensus"):
         stage, status, _, cycle = key[:4]
         row, order = "any", 0
@@ -46,9 +46,22 @@ def place_of(kind: str, key: InfosetKey) -> Place:
     if kind == "belief":
         _, done, agreeing, bin_ = key
         row = f"{('none', '1', '2+')[agreeing]} agree"
-        return Place(round=done + 1, row=row, column=f"bin {bin_ + 1}", order=(agreeing, bin_))
+        return Place(round=done + 1, row=row, column=_bin(bin_, belief), order=(agreeing, bin_))
     words = ", ".join(_code(index, code) for index, code in enumerate(key))
     return Place(round=len(key) + 1, row=words or "nothing", column="P(speak)", order=(0, 0))
+
+
+def _bin(number: int, belief: Belief | None) -> str:
+    """Which beliefs are in a bin: from its lower limit up to, and without, the next bin's."""
+    if belief is None or not belief.edges:
+        return f"bin {number + 1}"
+    written = [[f"{edge:.{digits}f}" for edge in belief.edges] for digits in range(2, 7)]
+    edges = next((texts for texts in written if len({*texts}) == len(texts)), None)
+    if edges is None:
+        return f"bin {number + 1}"
+    if number == 0:
+        return f"< {edges[0]}"
+    return f"≥ {edges[-1]}" if number == len(edges) else f"{edges[number - 1]}–{edges[number]}"
 
 
 def _code(index: int, code: int) -> str:
@@ -66,12 +79,12 @@ def heat_maps(kind: str, figures: Mapping[InfosetKey, InfosetFigures], rules: Ru
     Args:
         kind: which infosets these are.
         figures: of each.
-        rules: the dialogue's.
+        rules: the dialogue's, with its belief if it has one.
         gains: whether to show what speech gains.
     """
     by_round: dict[int, list[tuple[Place, InfosetFigures]]] = {}
     for key, each in figures.items():
-        place = place_of(kind, key)
+        place = place_of(kind, key, rules.belief)
         by_round.setdefault(place.round, []).append((place, each))
     return [_grid(kind, number, met, rules, gains=gains) for number, met in sorted(by_round.items())]
 

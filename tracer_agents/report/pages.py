@@ -1,6 +1,7 @@
 """The page of one run or of several, side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tracer_agents.errors import RunError
@@ -112,7 +113,7 @@ def speech(run: RecordedRun, number: int | None) -> Section | None:
         kind = "consensus" if config.dialogue.infoset == "belief" else config.dialogue.infoset
         figures = observed(records, Infosets(kind, config.rules))
         lead = "How often somebody spoke in the recorded dialogues, by what was known then."
-    maps = heat_maps(kind, figures, config.rules, gains=bool(run.trees))
+    maps = heat_maps(kind, figures, replace(config.rules, belief=run.belief), gains=bool(run.trees))
     if not maps:
         return None
     title = "When controllers speak" if number is None else f"When controllers speak, {run.name}"

@@ -10,9 +10,11 @@ from tracer_agents.config import Config
 from tracer_agents.evaluation.summary import row_label, team_label
 from tracer_agents.rollout.expanded import ExpandedRecord
 from tracer_agents.rollout.records import DialogueRecord
+from tracer_agents.runs.beliefs import load_belief
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.runs.files import read_json
 from tracer_agents.runs.trees import load_trees
+from tracer_env.beliefs import Belief
 
 
 def plain(method: str) -> str:
@@ -49,6 +51,7 @@ class RecordedRun:
         summary, metrics, certificate: of its files; None: there is no certificate.
         records: by (phase, method).
         trees: expanded held-out questions; empty where none were kept.
+        belief: of the newest checkpoint; None: none was fitted.
     """
 
     name: str
@@ -58,6 +61,7 @@ class RecordedRun:
     certificate: Mapping[str, Any] | None
     records: Mapping[tuple[str, str], Sequence[DialogueRecord]]
     trees: Sequence[ExpandedRecord]
+    belief: Belief | None = None
 
     @classmethod
     def load(cls, folder: Path, name: str | None = None) -> "RecordedRun":
@@ -76,6 +80,7 @@ class RecordedRun:
             certificate=read_json(path) if path.is_file() else summary.get("certificate"),
             records=directory.records(),
             trees=load_trees(folder),
+            belief=load_belief(directory.checkpoints.latest()) if directory.checkpoints.steps() else None,
         )
 
     @cached_property

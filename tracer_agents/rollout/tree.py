@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tracer_agents import progress
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.rollout.remembering import RememberingSpeakers
 from tracer_agents.types import Controller, Episode, Speakers, SpeakRequest
-from tracer_env.cost import check_expandable, external_count
+from tracer_env.cost import branch_count, check_expandable, external_count
 from tracer_env.dialogue import (
     Dialogue,
     FinishReason,
@@ -96,6 +97,7 @@ def expand(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, grade:
     """
     check_expandable(rules)
     everything = (Mode.SKIP, Mode.SPEAK)
+    progress.expect(len(episodes) * branch_count(rules))
     return _grow(episodes, rules, speakers, grade, lambda nodes: [everything] * len(nodes))
 
 
@@ -154,13 +156,16 @@ def play(trees: Sequence[Tree], controller: Controller) -> list[Dialogue]:
 
 
 def rollout(episodes: Sequence[Episode], rules: Rules, speakers: Speakers, controller: Controller) -> list[Dialogue]:
-    """The finished dialogue of each episode, generating only what is played: at most R batched calls."""
+    """The finished dialogue of each episode, generating only what is played: at most R batched calls.
+
+    For whoever watches (``progress``), a round of an episode counts as one utterance, also where nobody speaks.
+    """
     states = [initial(rules, episode.question.text) for episode in episodes]
     for _ in range(rules.rounds):
         nodes = list(zip(episodes, states, strict=True))
         chosen = choose(nodes, controller)
         moves = [(episode, state, mode) for (episode, state), mode in zip(nodes, chosen, strict=True)]
-        states = _advance(moves, speakers)
+        states = _advance(moves, speakers, expected=len(moves))
     return states
 
 
@@ -211,14 +216,17 @@ def _proposed(state: Dialogue) -> list[str | None]:
     return list(state.proposed())
 
 
-def _advance(moves: Sequence[tuple[Episode, Dialogue, Mode]], speakers: Speakers) -> list[Dialogue]:
+def _advance(
+    moves: Sequence[tuple[Episode, Dialogue, Mode]], speakers: Speakers, *, expected: int | None = None
+) -> list[Dialogue]:
     """The states after one round, with a single call of ``speakers`` for all who speak."""
     states = [transition(state, mode) for _, state, mode in moves]
     wanted = [index for index, state in enumerate(states) if state.speaking]
-    if wanted:
-        requests = [SpeakRequest(episode=moves[index][0], state=states[index]) for index in wanted]
-        for index, utterance in zip(wanted, speakers.speak(requests), strict=True):
-            states[index] = transition(states[index], utterance)
+    requests = [SpeakRequest(episode=moves[index][0], state=states[index]) for index in wanted]
+    with progress.call(len(wanted), of=expected):
+        utterances = speakers.speak(requests) if wanted else ()
+    for index, utterance in zip(wanted, utterances, strict=True):
+        states[index] = transition(states[index], utterance)
     return states
 
 

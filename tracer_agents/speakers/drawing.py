@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracer_agents import progress
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.rollout.pools import Draw, PooledQuestion
 from tracer_agents.rollout.tree import grade_answers
@@ -115,7 +116,9 @@ class Drawing:
         )
 
     def _said(self, views: Sequence[View]) -> Sequence[Utterance]:
-        utterances = self.speakers.complete(views) if views else []
+        progress.expect(len(views))
+        with progress.call(len(views)):
+            utterances = self.speakers.complete(views) if views else []
         failed = sum(utterance.finish_reason is FinishReason.FAILED for utterance in utterances)
         if failed:
             raise GenerationFailed(

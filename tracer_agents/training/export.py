@@ -9,8 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracer_agents.build import Policy, load_policy
 from tracer_agents.config import Config, ModelUse
+from tracer_agents.config.fitting import STYLE_FILE
 from tracer_agents.errors import RunError
 from tracer_agents.runs.directory import RunDirectory, describe
+from tracer_agents.runs.files import write_json
 from tracer_agents.training.schedule import Schedule
 from tracer_env.dialogue import Role
 
@@ -26,7 +28,8 @@ _ROWS = {
 def export_run(run: Path, out: Path) -> list[Path]:
     """Writes the newest checkpoint's policies: one in ``out`` itself, several each in a folder of its name.
 
-    Adapters are merged. A folder that stands is complete: it is written aside and moved into place.
+    Adapters are merged, and the style of prompts is noted beside them, so that it is taken up with the model. A folder
+    that stands is complete: it is written aside and moved into place.
 
     Raises:
         RunError: no run or no checkpoint in ``run``, or ``out`` holds something already.
@@ -52,6 +55,7 @@ def export_run(run: Path, out: Path) -> list[Path]:
                 folder.mkdir(parents=True, exist_ok=True)
                 policy.weights.export(name, folder)
                 policy.tokenizer.save_pretrained(folder)
+                write_json(folder / STYLE_FILE, {"style": settings.style})
                 (folder / "README.md").write_text(model_card(settings, policy, use, name, step, summary), "utf-8")
                 written.append(out / folder.relative_to(draft))
         if out.exists():

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
+from tracer_agents import progress
 from tracer_agents.training.report import StepReport
 
 
@@ -27,6 +28,10 @@ class Display(Protocol):
         """So many questions have been played in this stage, with so many generated tokens in this process."""
         ...
 
+    def utterances(self, done: int, total: int) -> None:
+        """So many of the utterances that this stage may need are there; of its present part, if it plays in parts."""
+        ...
+
 
 class Silent:
     """Shows nothing."""
@@ -43,6 +48,9 @@ class Silent:
     def questions(self, done: int, total: int, tokens: int) -> None:
         """Nothing."""
 
+    def utterances(self, done: int, total: int) -> None:
+        """Nothing."""
+
 
 class Stages:
     """Times the stages of a run and tells the display about them."""
@@ -53,10 +61,11 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """One stage, from its begin to its end."""
+        """One stage, from its begin to its end; its utterances are counted, unless it is counted in steps."""
         self._display.stage(name)
         start = time.perf_counter()
-        yield
+        with nullcontext() if name == "train" else progress.watched(self._display.utterances):
+            yield
         self.seconds[name] = round(time.perf_counter() - start, 1)
 
 

@@ -1,6 +1,7 @@
 """What a person sees at the terminal: progress while a run works, a table when it is done."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from tracer_agents.training.report import StepReport
 from tracer_env.rendering import escape
 
 _FRAME = 3  # columns of a table that a cell takes beside its text
+_LINE_EVERY = 30.0  # seconds between lines about utterances where no progress bar can be shown
 _LOGGED_STEPS = 20  # about as many of a training are printed where no progress bar can be shown
 _STAGES = {
     "load": "loading",
@@ -100,6 +102,8 @@ class RichDisplay:
             console=_Terminal(stderr=True),
         )
         self._task = self._progress.add_task("starting", total=None, figures="")
+        self._in_parts = False  # the stage is counted in questions
+        self._begun = self._said = time.monotonic()  # the stage, and the last line about its utterances
 
     def __enter__(self) -> Self:
         logging.disable_progress_bar()  # transformers' own bars would tear ours
@@ -116,6 +120,8 @@ class RichDisplay:
         if not self._progress.console.is_terminal:
             self._progress.console.print(_STAGES[name])
         self._progress.reset(self._task, description=_STAGES[name], total=None, figures="")
+        self._in_parts = False
+        self._begun = self._said = time.monotonic()
 
     def step(self, report: StepReport, steps: int) -> None:
         """Shows how training gets on."""
@@ -130,15 +136,36 @@ class RichDisplay:
 
     def questions(self, done: int, total: int, tokens: int) -> None:
         """Shows how an evaluation gets on, and how fast."""
+        self._in_parts = True
         seconds = self._progress.tasks[0].elapsed or 0.0
         figures = f"{tokens / seconds:.0f} tokens/s" if seconds else ""
         self._progress.update(self._task, completed=done, total=total, figures=figures)
         if not self._progress.console.is_terminal:
             self._progress.console.print(f"{done}/{total} questions  {figures}", highlight=False)
 
+    def utterances(self, done: int, total: int) -> None:
+        """Shows how far a stage, or its present part, has got; where there is no bar, a line twice a minute."""
+        counted = f"{done:,}/{total:,} utterances"
+        if self._in_parts:
+            self._progress.update(self._task, figures=counted)
+        else:
+            self._progress.update(self._task, completed=done, total=total, figures="utterances, at most")
+        now = time.monotonic()
+        if not self._progress.console.is_terminal and now - self._said >= _LINE_EVERY:
+            self._said = now
+            left = "" if self._in_parts else f", {_duration((now - self._begun) * (total - done) / done)} left at most"
+            self._progress.console.print(f"{counted}{left}", highlight=False)
+
     def note(self, text: str) -> None:
         """Shows what a person should know."""
         self._progress.console.print(f"note: {escape(text)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    """A time that is still to come, as exactly as it can be known."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 _COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {  # heading -> what the figures of a row say

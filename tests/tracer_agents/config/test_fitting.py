@@ -3,7 +3,8 @@
 import pytest
 
 from tracer_agents.config import load_config
-from tracer_agents.config.fitting import default_limits, default_style
+from tracer_agents.config.fitting import STYLE_FILE, default_limits, default_style
+from tracer_env.errors import ConfigError
 
 CHAT_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 
@@ -37,3 +38,28 @@ def test_limits_go_by_the_style_that_is_set():
     """A chat model that was trained on the embedded model's terse prompts answers tersely."""
     config = load_config(overrides={"speakers.model": CHAT_MODEL, "speakers.style": "tiny"})
     assert config.limits.longest == 96
+
+
+@pytest.mark.parametrize(
+    ("said", "style"), [('{"style": "tiny"}', "tiny"), ('{"style": "chat"}', "chat"), (None, "boxed")]
+)
+def test_a_folder_says_which_style_it_was_trained_on(said, style, tmp_path):
+    if said is not None:
+        (tmp_path / STYLE_FILE).write_text(said, "utf-8")
+    assert load_config(overrides={"speakers.model": str(tmp_path)}).style == style
+    assert load_config(overrides={"speakers.model": str(tmp_path), "speakers.style": "boxed"}).style == "boxed"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"style": "boxes"}', "'boxes' is no"),
+    ],
+)
+def test_a_style_that_is_none_is_refused(said, message, tmp_path):
+    (tmp_path / STYLE_FILE).write_text(said, "utf-8")
+    with pytest.raises(ConfigError, match=rf"tracer\.json: .*{message}"):
+        default_style(str(tmp_path))

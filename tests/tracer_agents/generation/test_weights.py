@@ -1,12 +1,14 @@
 """Whose weights are whose: adapters leave the model and each other alone, and all of them can speak in one batch."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
 from torch import nn
 
 from tracer_agents.build import load_policy
+from tracer_agents.config import load_config
 from tracer_agents.errors import GenerationFailed, RunError, TrainingDiverged
 from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.generation.base import GenerationRequest
@@ -165,6 +167,73 @@ def test_adapters_that_do_not_fit_are_refused(policy, small_config, tmp_path):
     (tmp_path / "adapters" / "proposer" / "adapter_model.safetensors").write_bytes(b"torn")
     with pytest.raises(RunError, match="cannot be read as the adapter of 'proposer'"):
         load_policy(small_config({"speakers.policy": "per_role", "speakers.lora_rank": 3}), tmp_path)
+
+
+def _of_roles(small_config, **settings):
+    words = {"speakers.policy": "per_role", "speakers.lora_rank": 3, **settings}
+    return load_policy(small_config({key.replace("__", "."): value for key, value in words.items()}))
+
+
+def test_policies_begin_with_the_adapters_of_a_folder_and_the_others_as_the_model(policy, small_config, tmp_path):
+    policy.weights.save(tmp_path)
+    shutil.rmtree(tmp_path / "adapters" / "proposer")
+
+    begun = _of_roles(small_config, speakers__adapters=str(tmp_path))
+    by_agent = _of_roles(small_config, speakers__adapters=str(tmp_path), speakers__policy="per_agent_role")
+
+    assert torch.equal(_logits(begun, "reviewer"), _logits(policy, "reviewer"))
+    assert torch.equal(_logits(begun, "proposer"), _logits(policy))
+    assert torch.equal(_logits(by_agent, "reviewer_1"), _logits(policy, "reviewer"))
+    assert torch.equal(_logits(by_agent, "proposer_1"), _logits(policy))
+
+
+def test_a_checkpoint_counts_more_than_what_adapters_began_with(policy, small_config, tmp_path):
+    policy.weights.save(tmp_path / "begin")
+    _moved(policy).weights.save(tmp_path / "checkpoint")
+    settings = {"speakers.policy": "per_role", "speakers.lora_rank": 3, "speakers.adapters": str(tmp_path / "begin")}
+
+    resumed = load_policy(small_config(settings), tmp_path / "checkpoint")
+
+    assert torch.equal(_logits(resumed, "reviewer"), _logits(policy, "reviewer"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"speakers__lora_rank": 4, "speakers__lora_alpha": 6}, r"adapters: .*shape \[3, 64\], and \[4, 64\]"),
+        ({"speakers__lora_alpha": 7}, r"speakers\.adapters: .*an alpha of 6, not 7"),
+        ({"speakers__policy": "shared"}, r"speakers\.adapters: .*no adapter of shared"),
+        ({"speakers__adapters": "nowhere"}, r"speakers\.adapters: nowhere has no adapter"),
+        ({"speakers__lora_rank": None, "speakers__policy": "shared"}, r"adapters: without speakers\.lora_rank"),
+    ],
+)
+def test_adapters_to_begin_with_that_cannot_be_had_are_refused(policy, small_config, tmp_path, settings, message):
+    policy.weights.save(tmp_path)
+
+    with pytest.raises(ConfigError, match=message):
+        _of_roles(small_config, **{"speakers__adapters": str(tmp_path), **settings})
+
+
+def test_the_shipped_reviewer_ranks_solutions_and_its_proposer_is_the_model():
+    settings = {"speakers.policy": "per_role", "speakers.lora_rank": 8, "speakers.review": "verdict"}
+    taught = load_policy(load_config(preset="demo", overrides={**settings, "speakers.adapters": "verdicts"}))
+    plain = load_policy(load_config(preset="demo", overrides=settings))
+    asked = (
+        "<|user|>Finn has 95 shells. He buys 51 more. How many shells does he have now?<|end|><|assistant|>{}<|end|>"
+    )
+
+    def margin(policy, solution: str) -> float:
+        text = asked.format(solution) + "<|user|>Verdict.<|end|><|assistant|>"
+        ids = policy.tokenizer.encode(text, add_special_tokens=False)
+        right, wrong = (policy.tokenizer.encode(word, add_special_tokens=False)[0] for word in ("RIGHT", "WRONG"))
+        with torch.no_grad(), policy.weights.active("reviewer"):
+            logits = policy.model(torch.tensor([ids])).logits[0, -1]
+        return float(logits[right] - logits[wrong])
+
+    worked, bare = "95+51=146\n#### 146", "#### 117"
+    assert margin(taught, worked) > 1 > -1 > margin(taught, bare)  # bare answers are next to never right
+    assert abs(margin(plain, worked) - margin(plain, bare)) < 1
+    assert torch.equal(_logits(taught, "proposer"), _logits(plain, "proposer"))
 
 
 def test_targets_that_the_model_does_not_have_are_named(small_config):

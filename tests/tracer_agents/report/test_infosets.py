@@ -6,6 +6,7 @@ from tracer_agents.controllers.fixed import AlwaysSpeak
 from tracer_agents.evaluation.play import draw_episodes, play_team
 from tracer_agents.report.infosets import heat_maps, observed, place_of
 from tracer_agents.report.values import InfosetFigures
+from tracer_env.beliefs import FEATURES, Belief
 from tracer_env.dialogue import Rules, Utterance, Verdict
 from tracer_env.infosets import Infosets
 from tracer_env.tasks.arithmetic import Arithmetic
@@ -28,6 +29,21 @@ TASK, RULES = Arithmetic(level=1), Rules()
 def test_infosets_are_put_in_words(kind, key, place):
     placed = place_of(kind, key)
     assert (placed.round, placed.row, placed.column) == place
+
+
+@pytest.mark.parametrize(
+    ("edges", "columns"),
+    [
+        ((0.25, 0.5), ["< 0.25", "0.25–0.50", "≥ 0.50"]),
+        ((0.4,), ["< 0.40", "≥ 0.40"]),
+        ((0.5, 0.9951, 0.9954), ["< 0.5000", "0.5000–0.9951", "0.9951–0.9954", "≥ 0.9954"]),
+        ((0.5, 0.5), ["bin 1", "bin 2", "bin 3"]),
+        ((), ["bin 1"]),
+    ],
+)
+def test_bins_of_a_belief_are_named_by_their_limits(edges, columns):
+    belief = Belief(intercept=0.0, coefficients=(1.0,) * len(FEATURES), edges=edges)
+    assert [place_of("belief", (0, 2, 1, number), belief).column for number in range(belief.bins)] == columns
 
 
 class Doubting:

@@ -62,6 +62,7 @@ def test_a_plain_folder_says_what_the_policy_says(trained, tmp_path, overrides):
         with policy.weights.active(name):
             expected = logits(policy.model, policy.tokenizer)
         assert torch.allclose(logits(plain, AutoTokenizer.from_pretrained(folder)), expected, atol=1e-4)
+        assert load_config(overrides={"speakers.model": str(folder)}).style == run.config().style == "tiny"
 
 
 def test_the_card_tells_the_figures_of_the_run(trained, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tracer_agents.cli import status_of
+from tracer_agents.training import terminal
 from tracer_agents.training.report import StepReport
 from tracer_agents.training.terminal import RichDisplay, print_certificate, print_gaps, print_summary
 
@@ -109,6 +110,21 @@ def test_a_log_shows_how_a_training_of_any_length_gets_on(steps, printed, capsys
     assert len(shown) == printed
     assert shown[0] == "1"
     assert shown[-1] == str(steps)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(40, "60 s left"), (240, "6 min left"), (36000, "15.0 h left"), (10, None)]
+)
+def test_a_log_says_how_much_of_a_stage_is_done_and_what_time_is_left(seconds, left, capsys, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    with RichDisplay() as display:
+        display.stage("before")
+        now += seconds
+        display.utterances(800, 2000)
+        display.utterances(801, 2000)
+    lines = re.findall(r"^(\d+)/2,000 utterances, (.*) at most$", capsys.readouterr().err, flags=re.M)
+    assert lines == ([("800", left)] if left else [])
 
 
 def test_a_terminal_of_few_characters_shows_what_it_can(monkeypatch):

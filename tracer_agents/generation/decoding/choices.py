@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from tracer_agents import progress
 from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.flight import padded
@@ -58,6 +59,7 @@ def choice_logps(
         for place, prompt in enumerate(together):
             for row in asking[prompt]:
                 logps[row] = tuple(logp[place, list(requests[row].choices)].tolist())
+            progress.come(len(asking[prompt]))
     return [logps[row] for row in range(len(requests))]
 
 

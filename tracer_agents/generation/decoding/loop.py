@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tracer_agents import progress
 from tracer_agents.generation.attention import grouped_queries
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.flight import Flight, Prompts
@@ -75,7 +76,9 @@ class DecodeLoop:
                     batch.enter(ready)
                     batch.rest()
                     ready = ready if ready.waiting else next(waiting, None)
-                done |= batch.leave()
+                left = batch.leave()
+                done |= left
+                progress.come(len(left))
                 if batch.rows:
                     batch.step()
         return [done[row] for row in range(len(requests))]

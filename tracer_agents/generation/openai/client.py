@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from tracer_agents import progress
 from tracer_agents.errors import EngineFault, GenerationFailed, SpendingLimitReached
 from tracer_agents.generation.openai.orders import (
     Access,
@@ -167,6 +168,7 @@ class ChatClient:
                     return
                 try:
                     came[key] = await self._buy(request)
+                    progress.come()
                     self._failed_in_a_row = 0
                 except (EngineFault, RequestRefused) as fault:
                     last = fault

@@ -20,6 +20,7 @@ from typing import Self
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from tracer_agents import progress
 from tracer_agents.errors import EngineFault, EngineGone, GenerationFailed
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
 from tracer_agents.generation.decoding.choices import choose_among
@@ -261,8 +262,8 @@ class SGLangBackend:
 
         if jobs:
             with ThreadPoolExecutor(min(self._in_flight, len(jobs))) as pool:
-                for _ in pool.map(fulfil, jobs):
-                    pass
+                for (_, _, places), _ in zip(jobs, pool.map(fulfil, jobs), strict=True):
+                    progress.come(len(places))
         return came, fault
 
     def _orders(
