@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SGLANG := .venv-sglang
 SGLANG_STAMP := $(SGLANG)/.installed
+TRL := .venv-trl
+TRL_STAMP := $(TRL)/.installed
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -15,7 +17,7 @@ test slow: export OMP_NUM_THREADS := 1
 # Two processes, a file's tests in one of them: fixtures of a module are made once.
 PARALLEL := --numprocesses 2 --dist loadfile
 
-.PHONY: run test check slow docs venv-sglang test-sglang test-full wheel clean
+.PHONY: run test check slow docs venv-sglang test-sglang venv-trl test-full wheel clean
 
 run: $(STAMP)  ## train and evaluate the embedded default, print its results
 	$(BIN)/tracer train demo --out $(RUN)
@@ -40,13 +42,15 @@ venv-sglang: $(SGLANG_STAMP)  ## a real SGLang server for machines without a GPU
 test-sglang: $(STAMP) $(SGLANG_STAMP)  ## tests against a real SGLang server on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sglang tests/sglang
 
+venv-trl: $(TRL_STAMP)  ## TRL, for benchmarks.peers.trl, in an environment of its own
+
 test-full: test slow docs test-sglang  ## everything
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(SGLANG) build dist site *.egg-info
+	rm -rf $(VENV) $(SGLANG) $(TRL) build dist site *.egg-info
 
 # Torch first and by its exact version: an unpinned one would pull a CUDA build.
 $(STAMP): pyproject.toml constraints.txt
@@ -67,4 +71,11 @@ $(SGLANG_STAMP): constraints-sglang-cpu.txt
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt torch==2.13.0
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt $(SGLANG_NEEDS)
 	$(SGLANG)/bin/pip install --quiet --no-deps torchvision==0.16.2 sglang==0.5.23
+	touch $@
+
+$(TRL_STAMP): constraints-trl.txt
+	@echo 'Installing TRL into $(TRL): a few minutes, once, in which little is printed.'
+	$(PYTHON) -m venv $(TRL)
+	$(TRL)/bin/pip install --quiet -c constraints-trl.txt torch==2.13.0
+	$(TRL)/bin/pip install --quiet -c constraints-trl.txt trl==1.16.0
 	touch $@

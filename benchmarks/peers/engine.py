@@ -8,6 +8,7 @@ runs to its longest row. Two workloads: *groups*, several candidates of each pro
 Contenders take turns within every repeat, so that a busy machine slows both; figures are medians over the repeats, in
 CPU time of this process. ``forward_share`` is the part of our decoding (all but the prompts' forward passes) that is
 the model's own forward pass; ``forward_tokens_per_second`` is how fast that pass alone decodes, ended rows not counted.
+``--sglang`` sets SGLang's CPU server beside our engine, too (``engine_sglang``).
 """
 
 import argparse
@@ -24,8 +25,9 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
+from benchmarks.peers import engine_sglang
 from benchmarks.peers.figures import publish, spread
-from tracer_agents.build import Policy, load_policy
+from tracer_agents.build import TINY, Policy, load_policy
 from tracer_agents.cli import status_of
 from tracer_agents.config import load_config
 from tracer_agents.generation.base import GenerationRequest
@@ -201,21 +203,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--sglang", type=Path, metavar="PYTHON", help="also SGLang's CPU server (make venv-sglang)")
     options = parser.parse_args(arguments)
     if min(options.questions, options.candidates, options.longest, options.batch_size, options.repeats) < 1:
         parser.error("all counts must be ≥ 1")
+    if options.sglang and options.dtype != "float32":
+        parser.error("--sglang: its CPU server computes in float32; drop --dtype")
     torch.set_num_threads(options.threads)
     settings = {"speakers.model": options.model, "speakers.dtype": options.dtype, "speakers.device": "cpu"}
     policy = load_policy(load_config(overrides=settings))
     packages = {name: version(name) for name in ("torch", "transformers")}
-    chosen = {name: value for name, value in vars(options).items() if name != "json"}
+    chosen = {name: value for name, value in vars(options).items() if name not in {"json", "sglang"}}
     figures: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "packages": packages, "options": chosen}
-    for name, shape in {
+    shapes = {
         "groups": (options.questions, options.candidates),
         "questions": (options.questions * options.candidates, 1),
-    }.items():
-        requests = workload(policy, questions=shape[0], candidates=shape[1], longest=options.longest)
+    }
+    work = {
+        name: workload(policy, questions=shape[0], candidates=shape[1], longest=options.longest)
+        for name, shape in shapes.items()
+    }
+    for name, requests in work.items():
         figures[name] = measure(policy, requests, batch_size=options.batch_size, repeats=options.repeats)
+    if options.sglang:
+
+        def ours(requests: Sequence[GenerationRequest]) -> float:
+            taken = run("ours", policy, requests, options.batch_size)
+            return taken.tokens / taken.seconds
+
+        model = TINY if options.model == "tiny" else Path(options.model)
+        figures["sglang"] = engine_sglang.measure(
+            ours, work, model=model, python=options.sglang, repeats=options.repeats
+        )
     publish(figures, options.json)
     return 0
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from benchmarks.peers.figures import publish, spread
 from tracer_agents.build import TINY
 from tracer_agents.cli import status_of
-from tracer_agents.config import GSPOConfig
+from tracer_agents.config import GSPOConfig, ObjectiveName
 from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners import batches, scoring
 from tracer_agents.learners.batches import Sample
@@ -36,8 +37,8 @@ WAYS = ("plain", "spared")
 NEVER = 10**12
 
 
-def _model(name: str) -> Any:
-    """In evaluation mode, float32."""
+def random_model(name: str) -> Any:
+    """The embedded model (``tiny``) or a random Llama (``50m``), in evaluation mode, float32."""
     if name == "tiny":
         return AutoModelForCausalLM.from_pretrained(str(TINY)).eval()
     torch.manual_seed(0)
@@ -53,7 +54,7 @@ def _model(name: str) -> Any:
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def _samples(options: argparse.Namespace, vocabulary: int) -> list[Sample]:
+def random_samples(options: argparse.Namespace, vocabulary: int) -> list[Sample]:
     """``groups`` of ``size`` completions, lengths drawn from the two ranges."""
     rng = np.random.default_rng(0)
     made = []
@@ -78,10 +79,24 @@ def _measured(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     if options.way == "plain":
         scoring.WHOLE_LOGITS, batches.LONG_PROMPT = NEVER, NEVER
-    model = _model(options.model)
-    samples = _samples(options, model.config.vocab_size)
-    # Weights that stay as they are: what is measured is the gradient.
-    config = GSPOConfig(optimiser_steps=1, learning_rate=1e-12, micro_batch_tokens=options.micro_batch_tokens)
+    model = random_model(options.model)
+    figures, gradient = gradient_of(model, random_samples(options, model.config.vocab_size), options.micro_batch_tokens)
+    torch.save(gradient, options.gradient)
+    print(json.dumps(figures))
+
+
+def gradient_of(
+    model: Any, samples: Sequence[Sample], micro_batch_tokens: int, loss: ObjectiveName = "gspo"
+) -> tuple[dict[str, float], torch.Tensor]:
+    """What a step of our learner costs in this process, and its gradient, parameters in the order of their names."""
+    # Weights that stay as they are, and a gradient that is not scaled down: it is what is measured.
+    config = GSPOConfig(
+        loss=loss,
+        optimiser_steps=1,
+        learning_rate=1e-12,
+        max_gradient_norm=1e12,
+        micro_batch_tokens=micro_batch_tokens,
+    )
     learner = GSPOLearner(WholeModel(model), pad_id=0, config=config)
     kept: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
@@ -94,14 +109,13 @@ def _measured(options: argparse.Namespace) -> None:
     seconds = time.process_time() - began
     gradient = torch.cat([kept[name].flatten() for name in sorted(kept)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    torch.save(gradient, options.gradient)
     figures = {
         "seconds": seconds,
         "tokens": stats.tokens,
         "peak_bytes": peak * 1024,
         "peak_above_model_bytes": (peak - before) * 1024,
     }
-    print(json.dumps(figures))
+    return figures, gradient
 
 
 def measure(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """Our engine beside transformers' ``generate``: the same work, counted alike."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from benchmarks.peers.engine import main
+from benchmarks.peers.engine_sglang import cpu_seconds, spoken
+from tracer_env.errors import ConfigError
 
 
 def test_both_complete_the_same_tokens_and_ours_decodes_fewer_slots(tmp_path):
@@ -29,3 +34,25 @@ def test_both_complete_the_same_tokens_and_ours_decodes_fewer_slots(tmp_path):
 def test_counts_below_one_are_refused():
     with pytest.raises(SystemExit):
         main(["--repeats", "0"])
+    with pytest.raises(SystemExit):
+        main(["--sglang", "python", "--dtype", "bfloat16"])
+
+
+def test_a_process_is_charged_with_its_childrens_time():
+    burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        alone, together = cpu_seconds(child.pid), cpu_seconds(os.getpid())
+        child.communicate(b"\n")
+    assert alone >= 0.25
+    assert together >= alone
+    assert cpu_seconds(child.pid) == 0  # it has ended
+
+
+def test_a_servers_answer_is_counted_or_refused():
+    rows = [{"meta_info": {"completion_tokens": 3}}, {"meta_info": {"completion_tokens": 4}}]
+    assert spoken(rows, [None, None]) == 7
+    for wrong in (rows[:1], {"error": "no"}):
+        with pytest.raises(ConfigError, match="is not 2 completions"):
+            spoken(wrong, [None, None])
