@@ -1,4 +1,4 @@
-"""``python -m benchmarks run | report | methods | pool``: the comparison of methods on the same questions."""
+"""``python -m benchmarks run | status | report | methods | pool``: the comparison of methods on the same questions."""
 
 import argparse
 import sys
@@ -15,8 +15,11 @@ from benchmarks.suite.cells import fitting_methods, jobs_of
 from benchmarks.suite.display import Display
 from benchmarks.suite.drawing import CHUNK, PoolOrder, draw_pool
 from benchmarks.suite.estimate import DEVICES, Estimate, Work, declared_size, estimate
+from benchmarks.suite.executors import EXECUTORS, workers_of
 from benchmarks.suite.plan import Plan, make_plan, read_plan, task_of_label
 from benchmarks.suite.runner import run_plan
+from benchmarks.suite.shards import WHOLE, Shard
+from benchmarks.suite.status import follow, jobs_in, table_of
 from tracer_agents.cli import status_of, stoppable
 from tracer_agents.config.options import take_settings
 from tracer_env.errors import ConfigError
@@ -55,12 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--questions", type=int, help="held-out questions per cell")
     run.add_argument("--preset", help="the settings that cells start from; by default demo")
     run.add_argument("--out", type=Path, required=True, help="the folder of the records")
-    run.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    run.add_argument(
+        "--jobs", type=int, help="jobs at a time; by default 1, over Ray as many as the cluster has room for"
+    )
+    run.add_argument("--executor", choices=EXECUTORS, default="local", help="where jobs run; ray: a cluster that is up")
+    run.add_argument("--shard", default="0/1", metavar="I/N", help="only the I-th of N parts, from 0")
     run.add_argument("--dry-run", action="store_true", help="only print what is left to do and what it would cost")
     run.add_argument(
         "--gpu", choices=sorted(DEVICES), help="of --dry-run; by default h100, or cpu for a CPU's settings"
     )
     run.set_defaults(command=_run)
+    status = commands.add_parser("status", help="how far the jobs in a folder are, whoever works on them")
+    status.add_argument("out", type=Path, help="the folder of the records")
+    status.add_argument("--follow", action="store_true", help="goes on until everything is done")
+    status.set_defaults(command=_status)
     report = commands.add_parser("report", help="rebuild tables and plots from the records")
     report.add_argument("out", type=Path, help="the folder of the records")
     report.add_argument("--compare", default="tracer", help="the method that the others are compared with")
@@ -129,10 +140,25 @@ def _run(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     if options.dry_run:
         _dry_run(plan, options.out, options.gpu)
         return
+    shard = Shard.parse(options.shard)
+    workers = workers_of(options.executor, plan, options.out, options.jobs)
     with Display() as display:
-        jobs = run_plan(plan, options.out, jobs=options.jobs, watch=display.watch)
-    _browsable(options.out)
-    print(f"{len(jobs)} jobs done; python -m benchmarks report {options.out}")
+        jobs = run_plan(plan, options.out, workers=workers, watch=display.watch, shard=shard)
+    if shard == WHOLE:
+        _browsable(options.out)
+        print(f"{len(jobs)} jobs done; python -m benchmarks report {options.out}")
+        return
+    left = sum(not job.is_done for job in jobs)
+    waiting = f"; {left} need what other shards have not done yet: run the same command again" if left else ""
+    print(f"{len(jobs) - left} of the shard's {len(jobs)} jobs done{waiting}")
+
+
+def _status(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    jobs = jobs_in(options.out)
+    if options.follow:
+        with Display() as display:
+            follow(jobs, display.watch)
+    Console().print(table_of(jobs))
 
 
 def _browsable(out: Path) -> None:

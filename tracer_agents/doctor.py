@@ -29,6 +29,11 @@ _ADAMW_BYTES = {"float32": 16, "bfloat16": 20, "float16": 20}
 _INNER = ("intermediate_size", "ffn_dim", "n_inner")  # how families call the width of the feed-forward layer
 _LONGEST_CONTEXT = 2**20  # of models without a limit
 _WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# What the backward pass keeps of a token and layer, bytes per row and column of the linear modules, as autograd counted
+# it on Llama, Qwen2 and Qwen3 of several widths: 1.1 to 1.3 numbers in float32, 1.2 to 1.5 in halves.
+_KEPT_BYTES = {"float32": 5.2, "bfloat16": 3.0, "float16": 3.0}
+_KEPT_BYTES_WITH_ADAPTERS = {"float32": 4.5, "bfloat16": 3.6, "float16": 3.6}  # their inputs are kept in float32
+_PROMPT_TOKENS = 512  # of a question with its instructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +171,7 @@ def _threads(config: Config) -> Iterator[Finding]:
 
 
 def _memory(config: Config) -> Finding:
-    """What learner and servers on this machine take together, activations aside, against what it has."""
+    """What learner, engine and servers on this machine take together, against what it has."""
     name = f"memory for {config.speakers.model}"
     shape = _shape(config.speakers.model)
     if shape is None:
@@ -176,14 +181,20 @@ def _memory(config: Config) -> Finding:
     weights = shape.parameters * (2 if gpus else 4) / _GIB
     tokens = 2 * shape.layers * shape.kv_width * (2 if gpus else 4) / _GIB  # of the cache, per token
     server = weights + _CACHE_TOKENS * tokens
-    need = f"the learner needs {learner:.1f} GiB ({holds}) and its activations"
+    kept, tokens_kept = _activations(config, shape), config.gspo.micro_batch_tokens
+    need = f"the learner needs {learner:.1f} GiB ({holds})"
+    need += f" and up to {kept:.1f} GiB of activations (gspo.micro_batch_tokens {tokens_kept})" if kept else ""
     if not config.backend.served:
-        total = learner
+        rows, length = config.backend.batch_size, _row_tokens(config, shape)
+        width = 2 * shape.layers * shape.kv_width
+        cache = rows * length * width * _WEIGHT_BYTES[config.speakers.dtype] / _GIB
+        total = learner + max(kept, cache)  # it generates and learns by turns
+        need += f", its engine up to {cache:.1f} GiB of cache (backend.batch_size {rows}, {length} tokens each)"
     else:
         local = _local_servers(config)
         # with several GPUs servers may have their own, and a learner on the CPU leaves the GPU to them
         beside = local if gpus < 2 and not (gpus and config.speakers.device == "cpu") else 0
-        total = learner + beside * server
+        total = learner + kept + beside * server
         need += (
             f"; a server {server:.1f} GiB ({'bfloat16' if gpus else 'float32'}, {_CACHE_TOKENS} tokens of cache); "
             f"together with {beside} of them on this device {total:.1f} GiB"
@@ -196,6 +207,21 @@ def _memory(config: Config) -> Finding:
         where = "of this machine" if gpus else "of this machine, which has no GPU"
     fits = total < 0.9 * have
     return Finding(name=name, status="passed" if fits else "failed", detail=f"{need}; there are {have:.1f} GiB {where}")
+
+
+def _activations(config: Config, shape: ModelShape) -> float:
+    """GiB that a backward pass keeps at the most, logits aside; 0 where nothing is trained."""
+    if not config.credit.train:
+        return 0.0
+    kept = _KEPT_BYTES if config.speakers.lora_rank is None else _KEPT_BYTES_WITH_ADAPTERS
+    width = shape.layers * shape.linear_width
+    return config.gspo.micro_batch_tokens * width * kept[config.speakers.dtype] / _GIB
+
+
+def _row_tokens(config: Config, shape: ModelShape) -> int:
+    """The longest row of an engine: a question, a solution, its review, and the revision."""
+    limits = config.limits
+    return min(shape.context, _PROMPT_TOKENS + 2 * limits.proposer + limits.reviewer)
 
 
 def _local_servers(config: Config) -> int:

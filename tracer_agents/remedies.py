@@ -11,7 +11,8 @@ _FAILED: Final = {
     "set --backend.name transformers, which needs no server",
     "speakers.device": "--speakers.device auto takes what is there; for a GPU install its driver and a CUDA build of "
     "torch",
-    "memory": "set --speakers.lora_rank 32, take a smaller model, or run the server on another machine",
+    "memory": "set --gspo.micro_batch_tokens or --backend.batch_size lower, or --speakers.lora_rank 32; take a smaller "
+    "model, or run the server on another machine",
     "servers": "do what the message says, and ask again; a server that is not there is started by tracer serve MODEL",
     "tokenizer": "serve the folder of the learner's own model: tracer serve takes its tokenizer along",
     "weight label": "stop other clients of the server, or restart it: somebody else has changed its weights",

@@ -20,6 +20,7 @@ from benchmarks.suite.display import Display
 from benchmarks.suite.plan import Plan, make_plan, read_plan
 from benchmarks.suite.recipes import GRPO, SINGLE_GRPO, SPEAKERS_ONLY, TRACER
 from benchmarks.suite.runner import run_jobs
+from benchmarks.suite.workers import processes
 from tracer_agents.cli import status_of, stoppable
 from tracer_agents.evaluation.metrics import review_rates
 from tracer_env.dialogue import Role, Rules
@@ -121,7 +122,7 @@ def _train(out: Path, seeds: Sequence[int] | None, names: Sequence[str], *, jobs
         raise ConfigError(f"--seeds: the plan has {plan.seeds}, not {sorted(unknown)}")
     recipes = [recipe for recipe in RECIPES.values() if recipe.name in names]
     with stoppable("what is done is on disk: run the same command to go on"), Display() as display:
-        run_jobs(jobs_of_recipes(out, seeds or plan.seeds, recipes), plan, jobs=jobs, watch=display.watch)
+        run_jobs(jobs_of_recipes(out, seeds or plan.seeds, recipes), plan, workers=processes(jobs), watch=display.watch)
 
 
 if __name__ == "__main__":

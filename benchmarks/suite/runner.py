@@ -1,24 +1,24 @@
 """Runs a plan's jobs, side by side where the backend allows, and says what is left."""
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from multiprocessing import active_children, connection, get_context, parent_process
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from transformers.utils import logging
 
 from benchmarks.suite.cells import Job, jobs_of
 from benchmarks.suite.plan import Plan, dump_plan, make_plan, read_plan
+from benchmarks.suite.shards import WHOLE, Shard
+from benchmarks.suite.workers import MachineLost, WorkerLost, Workers
 from tracer_agents.build import check_keys
 from tracer_agents.errors import RunError
 from tracer_agents.runs.files import write_text
 from tracer_env.errors import ConfigError, TracerError
 
 POLL_SECONDS = 1.0
+LOSSES = 3  # of processes in a row, between which a job does not get on, before it is given up
 Watch = Callable[[Sequence[Job], Sequence[Job]], None]  # (all jobs, those under way)
 
 
@@ -49,73 +49,125 @@ def open_plan(plan: Plan, out: Path) -> None:
                 "train_tasks": {**stored.train_tasks, **plan.train_tasks},
             }
         )
+        if plan == stored:
+            return
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, dump_plan(plan))
 
 
-def run_plan(plan: Plan, out: Path, *, jobs: int, watch: Watch) -> list[Job]:
+def run_plan(plan: Plan, out: Path, *, workers: Workers, watch: Watch, shard: Shard = WHOLE) -> list[Job]:
     """Does every job of the plan that is not done yet; what is done already is left alone.
 
     Args:
-        jobs, watch: as of ``run_jobs``.
+        workers, watch, shard: as of ``run_jobs``.
+
+    Returns:
+        the jobs of the shard.
 
     Raises:
         ConfigError: a method that does not exist or that the plan's team cannot have, a key that is not set, or several
-            processes for a backend that takes one.
+            workers for a backend that takes one.
         RunError: some jobs failed; all others that could be done are done.
     """
     check_keys(plan.base)
     todo = jobs_of(plan, out)
     open_plan(plan, out)
-    run_jobs(todo, plan, jobs=jobs, watch=watch)
-    return todo
+    run_jobs(todo, plan, workers=workers, watch=watch, shard=shard)
+    return shard.of(todo)
 
 
-def run_jobs(todo: Sequence[Job], plan: Plan, *, jobs: int, watch: Watch) -> None:
+def run_jobs(todo: Sequence[Job], plan: Plan, *, workers: Workers, watch: Watch, shard: Shard = WHOLE) -> None:
     """Does those of a plan's jobs that are not done yet, each after those it needs.
 
     Args:
         todo: the jobs; what one of them needs is among them.
         plan: theirs.
-        jobs: processes at a time; 1 works in this one.
+        workers: who does them.
         watch: told now and then how things stand.
+        shard: only its jobs are done; what needs an undone job of another shard is left.
 
     Raises:
-        ConfigError: several processes for a backend that takes one.
+        ConfigError: several workers for a backend that takes one.
         RunError: some jobs failed; all others that could be done are done.
     """
-    if jobs > 1 and plan.base.backend.served:
-        raise ConfigError("--jobs: a server holds one set of weights at a time; run one job at a time with sglang")
     logging.disable_progress_bar()
-    failures = _run(todo, _Here() if jobs == 1 else _pool(jobs), limit=jobs, watch=watch)
-    if failures:
-        listed = "\n".join(f"  {name}: {reason}" for name, reason in failures.items())
-        raise RunError(f"{len(failures)} of {len(todo)} jobs were not done:\n{listed}\nrun the same command to go on")
+    with workers:
+        if workers.places > 1 and plan.base.backend.served:
+            raise ConfigError(
+                "--jobs: a server holds one set of weights at a time; run one job at a time with sglang, or shards "
+                "(--shard) with a server each"
+            )
+        run = _Run(todo=todo, mine=shard.of(todo), workers=workers)
+        run.run(watch)
+    if run.failures:
+        listed = "\n".join(f"  {name}: {reason}" for name, reason in run.failures.items())
+        raise RunError(
+            f"{len(run.failures)} of {len(run.mine)} jobs were not done:\n{listed}\nrun the same command to go on"
+        )
 
 
-def _run(todo: Sequence[Job], pool: Executor, *, limit: int, watch: Watch) -> dict[str, str]:
-    done = {job.name for job in todo if job.is_done}
-    waiting = [job for job in todo if job.name not in done]
-    failures = _damaged([job for job in todo if job.name in done])
-    running: dict[Future, Job] = {}
-    with pool, _children_end_with_us():
-        while waiting or running:
-            for job in [job for job in waiting if set(job.needs) & set(failures)]:
-                waiting.remove(job)
-                failures[job.name] = "needs one that failed"
-            for job in [job for job in waiting if set(job.needs) <= done][: limit - len(running)]:
-                waiting.remove(job)
-                running[pool.submit(job.run)] = job
-            watch(todo, list(running.values()))
-            for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                try:
-                    future.result()
+@dataclass(kw_only=True)
+class _Run:
+    """Jobs under way, from the first to the last that can be done."""
+
+    todo: Sequence[Job]
+    mine: Sequence[Job]
+    workers: Workers
+    failures: dict[str, str] = field(default_factory=dict)
+    _waiting: list[Job] = field(default_factory=list)
+    _running: dict[Future[None], Job] = field(default_factory=dict)
+    _losses: dict[str, list[int]] = field(default_factory=dict)  # a job's name -> how far it was at each loss
+
+    def run(self, watch: Watch) -> None:
+        """Does what can be done; ``failures`` says what was not, and why."""
+        done = {job.name for job in self.todo if job.is_done}
+        self.failures = _damaged([job for job in self.mine if job.name in done])
+        self._waiting = [job for job in self.mine if job.name not in done]
+        names = {job.name for job in self.mine}
+        others = [job for job in self.todo if job.name not in names]
+        while True:
+            done |= {job.name for job in others if job.name not in done and job.is_done}
+            ready = self._begin(done)
+            watch(self.mine, list(self._running.values()))
+            if not self._running and not ready:
+                return
+            if not self._running:
+                time.sleep(POLL_SECONDS)  # every place was lost; new ones may come
+            for future in wait(self._running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+                job = self._running.pop(future)
+                if self._ended(job, future):
                     done.add(job.name)
-                except TracerError as error:
-                    failures[job.name] = str(error)
-        watch(todo, [])
-    return failures
+
+    def _begin(self, done: set[str]) -> list[Job]:
+        """Submits what can start and has a place; returns what could start."""
+        for job in [job for job in self._waiting if set(job.needs) & set(self.failures)]:
+            self._waiting.remove(job)
+            self.failures[job.name] = "needs one that failed"
+        ready = [job for job in self._waiting if set(job.needs) <= done]
+        for job in ready[: max(0, self.workers.places - len(self._running))] if ready else []:
+            self._waiting.remove(job)
+            self._running[self.workers.submit(job.run)] = job
+        return ready
+
+    def _ended(self, job: Job, future: Future[None]) -> bool:
+        """Whether a job is done; one whose worker was lost goes to another, from where it was."""
+        try:
+            future.result()
+        except TracerError as error:
+            self.failures[job.name] = str(error)
+            return False
+        except MachineLost:
+            self._waiting.insert(0, job)
+            return False
+        except WorkerLost as error:
+            reached = self._losses.setdefault(job.name, [])
+            reached.append(job.completed())
+            if len(reached) >= LOSSES and len(set(reached[-LOSSES:])) == 1:
+                self.failures[job.name] = f"lost {LOSSES} processes at {reached[-1]} of {job.size}: {error}"
+            else:
+                self._waiting.insert(0, job)
+            return False
+        return True
 
 
 def _damaged(jobs: Sequence[Job]) -> dict[str, str]:
@@ -127,45 +179,3 @@ def _damaged(jobs: Sequence[Job]) -> dict[str, str]:
         except TracerError as error:
             reasons[job.name] = str(error)
     return reasons
-
-
-@contextmanager
-def _children_end_with_us() -> Iterator[None]:
-    """What is interrupted here does not wait for the jobs under way: they go on next time."""
-    try:
-        yield
-    except BaseException:
-        for child in active_children():
-            child.terminate()
-        raise
-
-
-class _Here(Executor):
-    """Runs each job in this process, as it is submitted."""
-
-    def submit(self, fn, /, *args, **kwargs) -> Future:
-        future: Future = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except TracerError as error:
-            future.set_exception(error)
-        return future
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
-
-
-def _begin_worker(threads: int) -> None:
-    """A worker shares the cores with the others, and ends when the process that began it does, however that ends."""
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()  # they would tear the parent's
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 import tracer_agents
 from tracer_agents.build import TINY, build, load_policy
 from tracer_agents.cli import main
 from tracer_agents.config import load_config
-from tracer_agents.doctor import Finding, _shape, examine_setup, served_model
+from tracer_agents.doctor import _KEPT_BYTES, Finding, _linear_width, _shape, examine_setup, served_model
 from tracer_agents.remedies import OTHERWISE, remedy_of
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.trainer import Trainer
@@ -41,6 +43,54 @@ def test_memory_of_adapters_is_little_more_than_the_frozen_models():
     )
 
 
+def test_activations_and_the_engines_cache_are_counted_at_their_most():
+    detail = memory(
+        speakers={
+            "model": "Qwen/Qwen2.5-1.5B-Instruct",
+            "proposer_max_new_tokens": 400,
+            "reviewer_max_new_tokens": 200,
+        },
+        gspo={"micro_batch_tokens": 1000},
+        backend={"batch_size": 10},
+    )
+    kept, cached = 1000 * 28 * 41216 * 5.2, 10 * 1512 * 28 * 2 * 256 * 4  # 1512 = 512 + 2 * 400 + 200
+    assert f"up to {kept / 2**30:.1f} GiB of activations (gspo.micro_batch_tokens 1000)" in detail
+    assert f"up to {cached / 2**30:.1f} GiB of cache (backend.batch_size 10, 1512 tokens each)" in detail
+
+
+@pytest.mark.parametrize("family", ["Llama", "Qwen2", "Qwen3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_a_backward_pass_keeps_is_what_the_doctor_counts(family, dtype):
+    """Within a third, by autograd's own count of the second and third layer."""
+    inner, hidden, kv, rows, length = 1493, 256, 64, 4, 64
+    kept = {}
+    for layers in (1, 3):
+        config = getattr(transformers, f"{family}Config")(
+            vocab_size=64,
+            hidden_size=hidden,
+            intermediate_size=inner,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=1,
+            head_dim=64,
+        )
+        model = getattr(transformers, f"{family}Model")(config).to(getattr(torch, dtype))
+        own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        kept[layers] = saved_bytes(model, torch.zeros(rows, length, dtype=torch.long), own)
+
+    each = (kept[3] - kept[1]) / 2 / (rows * length)
+    assert each == pytest.approx(_KEPT_BYTES[dtype] * _linear_width(hidden, hidden, kv, inner), rel=1 / 3)
+
+
+def saved_bytes(model, ids, own: set[int]) -> int:
+    """Bytes that autograd keeps of a forward pass, weights aside."""
+    held = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: held.append(tensor) or tensor, lambda tensor: tensor):
+        model(input_ids=ids, use_cache=False)
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
+    return sum(size for place, size in storages.items() if place not in own)
+
+
 def test_the_doctor_says_how_many_threads_and_why(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS says so" in findings()["CPU"].detail
@@ -66,9 +116,17 @@ def machine(monkeypatch):
 def test_learner_and_server_on_this_machine_are_added_up(machine, url, status):
     """Each would fit; both do not."""
     machine(35)
-    finding = findings(speakers=ADAPTERS, backend={"name": "sglang", "url": url})["memory"]
+    small = {"gspo": {"micro_batch_tokens": 512}}
+    finding = findings(speakers=ADAPTERS, backend={"name": "sglang", "url": url}, **small)["memory"]
     assert finding.status == status
-    assert findings(speakers=ADAPTERS)["memory"].status == "passed"
+    assert findings(speakers=ADAPTERS, backend={"batch_size": 16}, **small)["memory"].status == "passed"
+
+
+@pytest.mark.parametrize("setting", [{"gspo": {"micro_batch_tokens": 8192}}, {"backend": {"batch_size": 512}}])
+def test_activations_or_a_cache_that_do_not_fit_are_found(machine, setting):
+    machine(35)
+    small = {"gspo": {"micro_batch_tokens": 512}, "backend": {"batch_size": 16}}
+    assert findings(speakers=ADAPTERS, **{**small, **setting})["memory"].status == "failed"
 
 
 def test_a_machine_that_is_too_small_is_told_the_remedy(machine):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -103,7 +104,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: the disk is full, or the file cannot be written.
     """
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.draft")  # others may write the same file
     with writing(path):
         try:
             draft.write_text(text, encoding="utf-8")

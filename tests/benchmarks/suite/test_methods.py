@@ -24,6 +24,7 @@ from benchmarks.suite.plan import Plan, make_plan
 from benchmarks.suite.point import Point
 from benchmarks.suite.recordings import Recording
 from benchmarks.suite.runner import run_jobs, run_plan
+from benchmarks.suite.workers import ThisProcess
 from tracer_agents.config import load_config
 from tracer_agents.controllers.calibration import fit_belief
 from tracer_agents.errors import RunError
@@ -80,7 +81,7 @@ def few_steps():
 def bench(fields, few_steps, tmp_path_factory) -> Bench:
     """The only (task, seed) of the plan, with all its cells answered."""
     plan, out = make_plan(fields, "test"), tmp_path_factory.mktemp("benchmark")
-    run_plan(plan, out, jobs=1, watch=lambda jobs, running: None)
+    run_plan(plan, out, workers=ThisProcess(), watch=lambda jobs, running: None)
     return Bench(plan=plan, out=out, label="easy", seed=0)
 
 
@@ -212,12 +213,12 @@ def test_estimates_are_what_was_generated(bench):
 
 def test_a_plan_may_grow_and_not_change(bench, fields):
     grown = make_plan({**fields, "methods": ["single"]}, "test")
-    run_plan(grown, bench.out, jobs=1, watch=lambda jobs, running: None)
+    run_plan(grown, bench.out, workers=ThisProcess(), watch=lambda jobs, running: None)
     stored = yaml.safe_load((bench.out / "plan.yaml").read_text("utf-8"))
     assert stored["methods"] == NAMES
     changed = make_plan({**fields, "questions": 5, "votes": 2}, "test")
     with pytest.raises(RunError, match="a plan with another questions, votes; choose another --out"):
-        run_plan(changed, bench.out, jobs=1, watch=lambda jobs, running: None)
+        run_plan(changed, bench.out, workers=ThisProcess(), watch=lambda jobs, running: None)
 
 
 def test_a_method_that_does_not_exist_is_refused_with_those_that_do(fields):
@@ -451,7 +452,7 @@ def believing(fields, tmp_path_factory) -> Bench:
     out = tmp_path_factory.mktemp("believing")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ippo, "STEPS", 50)
-        run_plan(plan, out, jobs=1, watch=lambda jobs, running: None)
+        run_plan(plan, out, workers=ThisProcess(), watch=lambda jobs, running: None)
     return Bench(plan=plan, out=out, label="easy", seed=0)
 
 
@@ -517,7 +518,7 @@ def test_a_damaged_file_of_a_finished_job_is_named_with_its_line(bench, tmp_path
     plan = bench.plan.model_copy(update={"methods": ["best_of_n", "always_speak"]})
 
     with pytest.raises(RunError, match=r"1 of \d+ jobs were not done") as raised:
-        run_jobs(jobs_of(plan, out), plan, jobs=1, watch=lambda jobs, running: None)
+        run_jobs(jobs_of(plan, out), plan, workers=ThisProcess(), watch=lambda jobs, running: None)
 
     assert f"{name}: {out / file}, line 3: " in str(raised.value)
 
