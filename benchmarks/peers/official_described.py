@@ -115,7 +115,7 @@ def _generation(policy: Policy, request: GenerationRequest) -> Generation:
         prompt_ids=request.prompt_ids,
         output_ids=ids,
         logps=(0.0,) * len(ids),  # not asked for
-        text=policy.tokenizer.decode(list(ids), skip_special_tokens=True),
+        text=policy.tokenizer.batch_decode([list(ids)], skip_special_tokens=True)[0],
         finish_reason=FinishReason.STOP if ids[-1] in policy.stops else FinishReason.LENGTH,
         policy_version=0,
     )
