@@ -5,11 +5,12 @@ in place of Qwen; without one, loops after its description take their place, in 
 ``peer`` says so. Two agents, CPU time, one thread; each contender has a process of its own, in turns.
 
 ``train_speedup`` and ``eval_speedup`` are ratios of dialogues per minute. In training a dialogue of ours counts once,
-though its question's choices are all expanded; ``train_speedup_expanded`` counts those that were. Each speed-up is a
-product: *utterances*, tokens per dialogue, theirs over ours; *batching*, ``generate`` in batches over one request at a
-time; *compaction*, rows that have ended leave and others take their place; *sharing*, equal prompts computed once; the
-last three are our own requests completed by slower engines. *Rest* is what is left: learning, bookkeeping, and how
-their ``generate`` differs from ours of one request at a time.
+though its question's choices are all expanded; ``train_speedup_expanded`` counts those that were, and
+``…_speedup_per_token`` is what is left when both generate as much. Each speed-up is a product: *utterances*, tokens per
+dialogue, theirs over ours; *batching*, ``generate`` in batches over one request at a time; *compaction*, rows that have
+ended leave and others take their place; *sharing*, equal prompts computed once; the last three are our own requests
+completed by slower engines. *Rest* is what is left: learning, bookkeeping, and how their ``generate`` differs from ours
+of one request at a time.
 """
 
 import argparse
@@ -54,6 +55,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ours, theirs = ([run[side][phase] for run in runs] for side in ("ours", "theirs"))
         split = [factors(a, b, run["ours"]["engines"][phase]) for a, b, run in zip(ours, theirs, runs, strict=True)]
         figures[f"{phase}_speedup"] = spread([each["speedup"] for each in split])
+        figures[f"{phase}_speedup_per_token"] = spread([each["speedup"] / each["utterances"] for each in split])
         figures[f"{phase}_factors"] = {
             name: spread([each[name] for each in split]) for name in split[0] if name != "speedup"
         }

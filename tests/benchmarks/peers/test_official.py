@@ -69,7 +69,10 @@ def test_both_sides_play_and_the_output_says_who_the_peer_is(tmp_path):
     figures = json.loads(file.read_text("utf-8"))
     assert "description" in figures["peer"]
     for phase in ("train", "eval"):
-        assert figures[f"{phase}_speedup"]["median"] > 0
+        fewer = figures[f"{phase}_factors"]["utterances"]["median"]
+        assert figures[f"{phase}_speedup_per_token"]["median"] == pytest.approx(
+            figures[f"{phase}_speedup"]["median"] / fewer
+        )
         assert figures[phase]["theirs"]["utterances_per_dialogue"]["median"] >= 5
     assert figures["train"]["theirs"]["utterances_per_dialogue"]["median"] == 25
     assert figures["train_speedup_expanded"]["median"] == pytest.approx(16 * figures["train_speedup"]["median"])
