@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.peers.official import factors, main
+from benchmarks.peers.official import factors, main, summary
 from benchmarks.peers.official_ours import Apart
 from benchmarks.peers.official_theirs import extract, prompt, reward
 from tracer_env.errors import ConfigError
@@ -17,6 +17,20 @@ def test_the_factors_multiply_to_the_speedup():
     assert split == pytest.approx(
         {"speedup": 10, "utterances": 2, "batching": 3, "compaction": 2, "sharing": 1.5, "rest": 10 / 18}
     )
+
+
+def test_medians_count_expanded_dialogues_and_equal_tokens_apart():
+    ours = {"dialogues": 10, "seconds": 2.0, "tokens": 500, "utterances": 50, "expanded_dialogues": 160}
+    theirs = {"dialogues": 4, "seconds": 8.0, "tokens": 400, "utterances": 20}
+    engines = {"one": 10.0, "static": 30.0, "leaving": 60.0, "sharing": 90.0}
+    sides = {phase: ours for phase in ("train", "eval")}, {phase: theirs for phase in ("train", "eval")}
+    run = {"ours": {**sides[0], "engines": {phase: engines for phase in sides[0]}}, "theirs": sides[1]}
+    figures = summary([run, run, run])
+    assert figures["train_speedup"]["median"] == figures["eval_speedup"]["least"] == 10
+    assert figures["train_speedup_per_token"]["median"] == 5
+    assert figures["train_speedup_expanded"]["median"] == 160
+    assert figures["eval"]["theirs"]["tokens_per_dialogue"]["most"] == 100
+    assert "speedup" not in figures["eval_factors"]
 
 
 def test_prompts_that_are_apart_equal_no_other_and_sort_by_what_they_say():
