@@ -10,6 +10,8 @@ kernels    log-probabilities of left-padded batches of awkward widths against ea
 speed      generated tokens per second and memory by batch size, and one step of the learner
 accuracy   the untrained model on held-out questions: ``tracer eval``
 train      ``grpo``: one agent that answers alone; ``tracer``: proposers, reviewers and controllers: ``tracer train``
+beliefs    pools of independent proposals with one-token reviews, and every stopping rule and belief on them:
+           ``benchmarks pool``, ``benchmarks.studies.beliefs``
 =========  ==========================================================================================================
 
 Every stage stops by itself after ``--seconds`` and goes on with the same command: its status is 0 when all is done
@@ -37,6 +39,7 @@ from tracer_agents.config import Config, load_config
 from tracer_agents.config.options import take_settings
 from tracer_agents.runs.files import read_json, write_json
 from tracer_env.errors import ConfigError
+from tracer_env.tasks.base import Split
 
 SECONDS = 540  # of a call that may last ten minutes
 MORE_TO_DO = 3  # exit status of a stage that stopped in time
@@ -63,6 +66,15 @@ _TRAINING: dict[str, Any] = {
     "controllers.validation_questions": 32,
     "evaluation.questions": 200,
 }
+_POOLS: dict[str, Any] = {
+    "task.name": "gsm8k",
+    "task.options": {},
+    "speakers.review": "verdict",
+    "speakers.temperature": 0.7,
+    "speakers.proposer_max_new_tokens": 400,
+    "seed": 0,
+}
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,28 +123,65 @@ def run_tracer(stage: str, call: Call, words: Sequence[str], folder: Path) -> bo
     options = [word for name, value in call.settings.items() for word in (f"--{name}", json.dumps(value))]
     resumed = ["--resume"] if (folder / "run.json").is_file() else []
     command = [sys.executable, "-m", "tracer_agents", *words, *options, "--out", str(folder), *resumed]
-    process = subprocess.Popen(command)
-    try:
-        status: int | None = process.wait(timeout=max(0.0, call.deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        status = None
-        try:
-            process.wait(timeout=_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    if status:
-        raise ConfigError(f"{stage}: tracer {words[0]} failed with status {status}; its message stands above")
+    ended = _in_time(command, call)
     metrics, summary = folder / "metrics.jsonl", folder / "summary.json"
     report = {
         **about(call),
         "command": command[2:],
         "steps": [json.loads(row) for row in metrics.read_text("utf-8").splitlines()] if metrics.is_file() else [],
-        "summary": read_json(summary) if status == 0 else None,
+        "summary": read_json(summary) if ended else None,
     }
     write_json(call.out / f"{stage}.json", report)
-    return status == 0
+    return ended
+
+
+def _in_time(command: Sequence[str], call: Call) -> bool:
+    """Runs a command until it ends or it is time; returns whether it ended.
+
+    Raises:
+        ConfigError: it failed.
+    """
+    process = subprocess.Popen(command)
+    try:
+        status = process.wait(timeout=max(0.0, call.deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return False
+    if status:
+        raise ConfigError(f"{command[2]} {command[3]} failed with status {status}; its message stands above")
+    return True
+
+
+def run_beliefs(call: Call, questions: Mapping[Split, int], draws: int) -> bool:
+    """Draws the pools of the study of beliefs and makes it; returns whether it ended in time.
+
+    Args:
+        call: what every stage is given.
+        questions: of each split.
+        draws: proposals of each question.
+
+    Raises:
+        ConfigError: a command failed.
+    """
+    pools = call.out / "pools"
+    folder = pools / call.model.name / call.config.task.name / f"seed-{call.config.seed}"
+    options = [word for name, value in call.settings.items() for word in (f"--{name}", json.dumps(value))]
+    for part, count in questions.items():
+        path = folder / f"{part}.jsonl"
+        if path.is_file() and len(path.read_text("utf-8").splitlines()) == count + 1:  # with its header
+            continue
+        counts = ["--questions", str(count), "--draws", str(draws), "--reviews", "1"]
+        words = ["benchmarks", "pool", "--split", part, *counts, "--out", str(path)]
+        if not _in_time([sys.executable, "-m", *words, *options], call):
+            return False
+    write_json(call.out / "beliefs-about.json", {**about(call), "questions": dict(questions), "draws": draws})
+    study = ["benchmarks.studies.beliefs", str(pools), "--rounds", "5", "--json", str(call.out / "beliefs.json")]
+    return _in_time([sys.executable, "-m", *study], call)
 
 
 def about(call: Call) -> dict[str, Any]:
@@ -152,12 +201,16 @@ def _parser() -> argparse.ArgumentParser:
     command = stages.add_parser("join", help="join the pieces and make a model folder of them")
     command.add_argument("pieces", type=Path)
     command.add_argument("--model", type=Path, required=True, help="the folder to make")
-    for name in ("kernels", "speed", "accuracy", "train"):
+    for name in ("kernels", "speed", "accuracy", "train", "beliefs"):
         command = stages.add_parser(name)
         if name == "train":
             command.add_argument("method", choices=METHODS)
-        if name in ("accuracy", "train"):
+        if name in ("accuracy", "train", "beliefs"):
             command.add_argument("--data", type=Path, required=True, help="questions to answer, or to train on")
+        if name == "beliefs":
+            command.add_argument("--test-data", type=Path, required=True, help="questions of the test split")
+            command.add_argument("--questions", type=int, nargs=3, default=(400, 200, 500), metavar=tuple(SPLITS))
+            command.add_argument("--draws", type=int, default=8, help="proposals of each question")
         command.add_argument("--model", type=Path, required=True)
         command.add_argument("--out", type=Path, required=True, help="where results are written")
         command.add_argument("--seconds", type=float, default=SECONDS)
@@ -196,6 +249,10 @@ def _ended(given: argparse.Namespace, call: Call) -> bool:
         words = ["eval", "--model", str(call.model), "--task", "gsm8k", "--data", str(given.data)]
         call = _with(call, {"dialogue.n_agents": 1, "dialogue.rounds": 1, "evaluation.baselines": False})
         return run_tracer("accuracy", call, words, call.out / "accuracy")
+    if given.stage == "beliefs":
+        files = {"task.data": str(given.data), "task.eval_data": str(given.test_data)}
+        call = _with(call, {**_POOLS, **files, "speakers.model": str(call.model)})
+        return run_beliefs(call, dict(zip(SPLITS, given.questions, strict=True)), given.draws)
     words = ["train", "--task", "gsm8k", "--data", str(given.data)]
     call = _with(call, {"speakers.model": str(call.model), **_TRAINING, **METHODS[given.method]})
     return run_tracer(f"train-{given.method}", call, words, call.out / given.method)

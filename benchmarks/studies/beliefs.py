@@ -90,6 +90,11 @@ def measure(
     unit = _unit(known, len(tuning))
     for name, make in FAMILIES.items():
         family = make(known)
+        if not family:
+            raise DataError(
+                f"{speakers}, {task}, seed {seed}: the rule {name} has no setting on these pools: draw more than "
+                f"{known.k} proposals per question, or see why next to none of their answers can be read"
+            )
         points = {key: (cost.mean(), right.mean()) for key, (right, cost) in outcomes_of(family, known).items()}
         kept = {key: family[key] for key in envelope(points)}
         on_tuning = _curve(outcomes_of(kept, known), len(tuning))

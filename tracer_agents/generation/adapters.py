@@ -147,7 +147,8 @@ class LoraAdapters:
                 f"{checkpoint} has no adapter of {wanted}: they lie in its folder adapters, by their names"
             )
         for name, folder in begun.items():
-            alphas = [PeftConfig.from_pretrained(str(folder)).lora_alpha, self._peft.peft_config[name].lora_alpha]
+            configs: list[Any] = [PeftConfig.from_pretrained(str(folder)), self._peft.peft_config[name]]
+            alphas = [getattr(config, "lora_alpha", None) for config in configs]
             if alphas[0] != alphas[1]:
                 raise ValueError(
                     f"{folder} has an alpha of {alphas[0]}, not {alphas[1]}: set speakers.lora_alpha to it"

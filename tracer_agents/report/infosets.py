@@ -7,7 +7,7 @@ from tracer_agents.report.blocks import Heat, HeatMap
 from tracer_agents.report.values import InfosetFigures
 from tracer_agents.rollout.records import DialogueRecord, Kind
 from tracer_env.beliefs import Belief
-from tracer_env.dialogue import Dialogue, Mode, Rules, Utterance, initial, is_forced, transition
+from tracer_env.dialogue import Dialogue, Mode, Posterior, Rules, Utterance, initial, is_forced, transition
 from tracer_env.infosets import UNPARSED, InfosetKey, Infosets
 
 _VOTES = ("≤ −2", "−1", "0", "+1", "≥ +2", "no answer")
@@ -32,7 +32,7 @@ class Place:
     order: tuple[int, int]  # of the row and of the column
 
 
-def place_of(kind: str, key: InfosetKey, belief: Belief | None = None) -> Place:
+def place_of(kind: str, key: InfosetKey, belief: Posterior | None = None) -> Place:
     """Where an infoset of ``tracer_env.infosets`` stands in the grids; bins are named by the limits of the belief."""
     if kind in ("paper", "consensus"):
         stage, status, _, cycle = key[:4]
@@ -51,9 +51,9 @@ def place_of(kind: str, key: InfosetKey, belief: Belief | None = None) -> Place:
     return Place(round=len(key) + 1, row=words or "nothing", column="P(speak)", order=(0, 0))
 
 
-def _bin(number: int, belief: Belief | None) -> str:
+def _bin(number: int, belief: Posterior | None) -> str:
     """Which beliefs are in a bin: from its lower limit up to, and without, the next bin's."""
-    if belief is None or not belief.edges:
+    if not isinstance(belief, Belief) or not belief.edges:
         return f"bin {number + 1}"
     written = [[f"{edge:.{digits}f}" for edge in belief.edges] for digits in range(2, 7)]
     edges = next((texts for texts in written if len({*texts}) == len(texts)), None)

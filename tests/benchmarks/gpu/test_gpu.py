@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from benchmarks.gpu import __main__ as script
 from benchmarks.gpu import measure
 from benchmarks.gpu.pieces import join, split
+from tracer_agents.build import TINY
 from tracer_env.errors import ConfigError, DataError
 
 TEMPLATE = (
@@ -175,6 +176,26 @@ def test_training_is_that_of_the_method(small_folder, questions, tmp_path, metho
     assert adapters == ({"shared"} if method == "grpo" else {"proposer", "reviewer"})
 
 
+def test_the_study_of_beliefs_is_stopped_and_goes_on_to_its_table(questions, tmp_path):
+    out = tmp_path / "out"
+    others, row = tmp_path / "others.jsonl", questions.read_text().splitlines()[0]
+    others.write_text("".join(row.replace("0 and", f"{n} and") + "\n" for n in range(50, 450)))
+    command = ["beliefs", "--model", str(TINY), "--data", str(others), "--test-data", str(questions)]
+    command += ["--out", str(out), "--questions", "6", "4", "5", "--draws", "5"]
+    toy = ["--speakers.style", "tiny", "--speakers.proposer_max_new_tokens", "48"]
+    assert script.main([*command, "--seconds", "0", "--", *toy]) == script.MORE_TO_DO
+    assert not (out / "beliefs.json").exists()
+    assert script.main([*command, "--", *toy]) == 0
+    rules = {row["rule"] for row in json.loads((out / "beliefs.json").read_text())["accuracy"]}
+    assert any("tracer, 5 rounds, belief" in rule for rule in rules)
+    assert any("pool_votes" in rule for rule in rules)
+    [pool] = out.glob("pools/*/gsm8k/seed-0/test.jsonl")
+    assert len(pool.read_text("utf-8").splitlines()) == 6
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")}
+    assert script.main([*command, "--", *toy]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")} == before
+
+
 def test_what_fails_is_told_and_no_report_is_written(tmp_path, questions):
     command = [
         "accuracy",
@@ -185,6 +206,6 @@ def test_what_fails_is_told_and_no_report_is_written(tmp_path, questions):
         "--out",
         str(tmp_path / "out"),
     ]
-    with pytest.raises(ConfigError, match="tracer eval failed with status 1"):
+    with pytest.raises(ConfigError, match="tracer_agents eval failed with status 1"):
         script.main(command)
     assert not (tmp_path / "out" / "accuracy.json").exists()
