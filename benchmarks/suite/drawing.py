@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracer_agents import progress
 from tracer_agents.build import Parts, build, build_task, check_keys, model_folder
 from tracer_agents.config import Config, load_config
 from tracer_agents.evaluation.play import draw_episodes
@@ -121,20 +122,21 @@ def draw_pool(order: PoolOrder, display: Display) -> None:
     with locked(order.out.resolve().parent), build(config, weights=weights) as parts:
         require(parts.gate())
         display.stage("pool")
-        record_drawn(
-            order.out,
-            config,
-            episodes,
-            parts,
-            split=order.split,
-            draws=order.draws,
-            reviews=order.reviews,
-            reviewed_draws=reviewed,
-            chunk=order.chunk,
-            cross=order.cross,
-            weights=weights or _initial(config),
-            on_chunk=display.questions,
-        )
+        with progress.watched(display.utterances):
+            record_drawn(
+                order.out,
+                config,
+                episodes,
+                parts,
+                split=order.split,
+                draws=order.draws,
+                reviews=order.reviews,
+                reviewed_draws=reviewed,
+                chunk=order.chunk,
+                cross=order.cross,
+                weights=weights or _initial(config),
+                on_chunk=display.questions,
+            )
 
 
 def distinct_episodes(task: Task, config: Config, split: Split, count: int) -> list[Episode]:

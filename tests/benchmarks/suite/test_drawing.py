@@ -1,5 +1,6 @@
 """``python -m benchmarks pool``: the words of the command, real kills, trained speakers."""
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from benchmarks.suite.drawing import distinct_episodes
 from tracer_agents.build import build_task
 from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.runs.pools import load_pool
+from tracer_agents.training import terminal
 from tracer_env.errors import DataError
 
 
@@ -55,6 +57,14 @@ def test_a_pool_may_grow_and_holds_different_questions(words, tmp_path, capsys):
     capsys.readouterr()
     assert main(words(out, "--chunk", "2", "--speakers.temperature", "0.5")) == 1
     assert "holds a pool with another speakers" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_pool_says_how_many_utterances_of_its_part_are_there(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "_LINE_EVERY", 0.0)
+    assert main(words(tmp_path / "pool.jsonl", "--chunk", "3", questions=6)) == 0
+    shown = re.findall(r"^(\d+)/(\d+) utterances$", capsys.readouterr().err, flags=re.M)
+    assert ("6", "6") in shown  # the proposals of the first part
+    assert shown[-1] == ("24", "24")  # proposals and reviews of both
 
 
 def test_trained_speakers_draw_other_proposals_from_the_run_or_its_checkpoint(words, small_config, tmp_path, capsys):
