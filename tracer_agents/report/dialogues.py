@@ -9,6 +9,7 @@ from tracer_agents.report.infosets import place_of
 from tracer_agents.report.values import by_infoset, valued
 from tracer_agents.rollout.expanded import ExpandedRecord
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord
+from tracer_env.beliefs import Belief
 from tracer_env.dialogue import FinishReason, Role, Utterance, Verdict
 from tracer_env.rendering import escape
 from tracer_env.rewards import Utility, proposer_reward, reviewer_reward
@@ -45,6 +46,7 @@ class Collection:
         records: method -> its dialogues.
         trees: expanded questions, offered as the method ``TREES``.
         infoset: of which kind the trees' infosets are.
+        belief: by whose bins they are, if by any's.
         seats: (agent, role) of every round of the trees.
         utility: what a dialogue is worth; None: not known.
     """
@@ -54,6 +56,7 @@ class Collection:
     records: Mapping[str, Sequence[DialogueRecord]]
     trees: Sequence[ExpandedRecord] = ()
     infoset: str = ""
+    belief: Belief | None = None
     seats: Sequence[tuple[int, Role]] = ()
     utility: Utility | None = None
 
@@ -113,7 +116,7 @@ def _about(collection: Collection) -> dict[str, Any]:
         "seats": [[agent, role.value] for agent, role in collection.seats],
         "infosets": {
             ",".join(map(str, key)): {
-                "label": _in_words(collection.infoset, key),
+                "label": _in_words(collection.infoset, key, collection.belief),
                 "met": round(each.met, 4),
                 "gain": None if each.gain is None else round(each.gain, 4),
             }
@@ -122,9 +125,10 @@ def _about(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _in_words(kind: str, key: tuple[int, ...]) -> str:
-    place = place_of(kind, key)
+def _in_words(kind: str, key: tuple[int, ...], belief: Belief | None) -> str:
+    place = place_of(kind, key, belief)
     what = "votes " if kind in ("paper", "consensus") and place.column != "no answer" else ""
+    what = "belief " if kind == "belief" and belief is not None else what
     return place.row if place.column == "P(speak)" else f"{place.row}, {what}{place.column}"
 
 

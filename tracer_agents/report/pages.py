@@ -141,6 +141,7 @@ def collection_of(run: RecordedRun) -> Collection:
         records=records,
         trees=run.trees,
         infoset=run.config.dialogue.infoset,
+        belief=run.belief,
         seats=run.config.rules.seats,
         utility=run.config.utility,
     )

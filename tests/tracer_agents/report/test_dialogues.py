@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from tracer_agents.report.dialogues import FLAGS, TREES, flags_of
+from tracer_agents.report.dialogues import FLAGS, TREES, Collection, browser_data, flags_of
 from tracer_agents.report.sources import page_of
 from tracer_agents.report.values import by_infoset, valued
 from tracer_agents.rollout.expanded import Decision, ExpandedRecord, Leaf, expanded_from_json
 from tracer_agents.rollout.records import DialogueRecord, Kind, Outcome, TurnRecord
 from tracer_agents.runs.trees import load_trees
-from tracer_env.dialogue import FinishReason, Mode, Role, Utterance, Verdict
+from tracer_env.beliefs import FEATURES, Belief
+from tracer_env.dialogue import FinishReason, Mode, Role, Rules, Utterance, Verdict
 from tracer_env.tasks.base import Grade
 
 
@@ -113,6 +114,22 @@ def test_infosets_are_weighted_by_how_often_they_are_met():
     figures = by_infoset([merged])
     assert figures[2,].met == pytest.approx(1.0)
     assert figures[2,].gain == pytest.approx(0.75 * -0.1 + 0.25 * 1.85)
+
+
+def test_a_belief_is_named_by_the_limits_of_its_bin():
+    record = three_rounds()
+    keys = {"1": (0, 1, 1, 0), "10": (1, 2, 1, 1), "11": (1, 2, 1, 2)}
+    tree = replace(
+        record, decisions={p: replace(d, infoset=keys.get(p, (0, 0, 0, 0))) for p, d in record.decisions.items()}
+    )
+    belief = Belief(intercept=0.0, coefficients=(1.0,) * len(FEATURES), edges=(0.25, 0.5))
+    collection = Collection(
+        name="run", labels={}, records={}, trees=[tree], infoset="belief", belief=belief, seats=Rules(rounds=3).seats
+    )
+    data = browser_data([collection], most=5)
+    assert data is not None
+    labels = {each["label"] for each in data["runs"][0]["infosets"].values()}
+    assert labels == {"1 agree, belief < 0.25", "1 agree, belief 0.25–0.50", "1 agree, belief ≥ 0.50"}
 
 
 def test_a_record_is_read_back_as_it_was_written_and_shared_utterances_are_written_once():
