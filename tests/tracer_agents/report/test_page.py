@@ -11,6 +11,9 @@ from tracer_agents.errors import RunError
 from tracer_agents.report.pages import speech
 from tracer_agents.report.recorded import RecordedRun, plain
 from tracer_agents.report.sources import page_of, write_report
+from tracer_agents.runs.beliefs import save_belief
+from tracer_agents.runs.directory import RunDirectory
+from tracer_env.beliefs import FEATURES, Belief
 from tracer_env.errors import ConfigError
 
 SECTIONS = ["results", "frontier", "learning", "speech", "correction", "belief", "certificate", "dialogues"]
@@ -151,6 +154,18 @@ def test_the_speech_part_says_what_controllers_know(make_run, tmp_path, infoset,
     assert part is not None
     assert known in part.lead
     assert unknown not in part.lead
+
+
+def test_a_run_s_belief_names_its_bins_in_heat_maps_and_dialogues(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", questions=4, infoset="belief")
+    belief = Belief(intercept=0.0, coefficients=(1.0,) * len(FEATURES), edges=(0.25,))
+    RunDirectory(folder).checkpoints.save(1, lambda checkpoint: save_belief(checkpoint, belief))
+    page = page_of([folder])
+    maps = next(section for section in page.sections if section.name == "speech").blocks
+    assert {column for each in maps for column in each.columns} == {"< 0.25"}  # expanded without a belief: bin 0
+    assert {each["label"].partition(", ")[2] for each in page.browser["runs"][0]["infosets"].values()} == {
+        "belief < 0.25"
+    }
 
 
 def test_runs_of_one_name_are_told_apart(make_run, tmp_path):
