@@ -88,7 +88,7 @@ def test_killed_nodes_change_no_record(plan, cluster, tmp_path):
 
     run_plan(plan, spread, workers=RayCluster(spread, device="cpu", limit=None), watch=killer.watch)
 
-    assert len(killer.killed_at) >= 3  # what several thresholds were passed in a second is one kill
+    assert len(killer.killed_at) >= 2  # what several thresholds were passed in a second is one kill
     assert killer.most_at_once >= 2  # a node that has just died may be counted still
     assert recorded(spread) == recorded(alone)
     assert all(job.is_done for job in jobs_of(plan, spread))
