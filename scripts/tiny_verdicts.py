@@ -76,9 +76,7 @@ def run(words: Sequence[str]) -> str:
 def measure(pool: Path) -> dict[str, float]:
     """What P(RIGHT) tells about the readable answers of a pool."""
     table = Table.of(load_pool(pool).questions)
-    readable = table.answers >= 0
-    right = np.take_along_axis(table.right, np.maximum(table.answers, 0), axis=1)[readable]
-    question = np.repeat(np.arange(len(readable))[:, None], readable.shape[1], axis=1)[readable]
+    readable, right, question = table.graded()
     chance = table.p_right[readable]
     judged = judge(chance, right, question, np.ones(len(right)))
     return {

@@ -23,8 +23,8 @@ def commands_of(text: str) -> list[list[str]]:
     for variable, example in EXAMPLES.items():
         text = text.replace(variable, example)
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("\\\n", " ")
-    found = re.findall(r"\.venv/bin/((?:tracer|python -m benchmarks) .*?)(?: &)?$", text, flags=re.M)
-    return [shlex.split(words) for words in found]
+    commands = re.findall(r"\.venv/bin/((?:tracer|python -m benchmarks) .*?)(?: &)?$", text, flags=re.M)
+    return [shlex.split(words) for words in commands]
 
 
 def check(words: list[str]) -> None:

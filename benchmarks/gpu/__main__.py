@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -74,7 +74,7 @@ _POOLS: dict[str, Any] = {
     "speakers.proposer_max_new_tokens": 400,
     "seed": 0,
 }
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,11 @@ class Call:
     def late(self) -> bool:
         """Whether it is time to stop."""
         return time.monotonic() >= self.deadline
+
+    @property
+    def words(self) -> list[str]:
+        """The settings as words of a command."""
+        return [word for name, value in self.settings.items() for word in (f"--{name}", json.dumps(value))]
 
     @property
     def config(self) -> Config:
@@ -120,9 +125,8 @@ def run_tracer(stage: str, call: Call, words: Sequence[str], folder: Path) -> bo
     Raises:
         ConfigError: it failed.
     """
-    options = [word for name, value in call.settings.items() for word in (f"--{name}", json.dumps(value))]
     resumed = ["--resume"] if (folder / "run.json").is_file() else []
-    command = [sys.executable, "-m", "tracer_agents", *words, *options, "--out", str(folder), *resumed]
+    command = [sys.executable, "-m", "tracer_agents", *words, *call.words, "--out", str(folder), *resumed]
     ended = _in_time(command, call)
     metrics, summary = folder / "metrics.jsonl", folder / "summary.json"
     report = {
@@ -170,14 +174,13 @@ def run_beliefs(call: Call, questions: Mapping[Split, int], draws: int) -> bool:
     """
     pools = call.out / "pools"
     folder = pools / call.model.name / call.config.task.name / f"seed-{call.config.seed}"
-    options = [word for name, value in call.settings.items() for word in (f"--{name}", json.dumps(value))]
     for part, count in questions.items():
         path = folder / f"{part}.jsonl"
         if path.is_file() and len(path.read_text("utf-8").splitlines()) == count + 1:  # with its header
             continue
         counts = ["--questions", str(count), "--draws", str(draws), "--reviews", "1"]
         words = ["benchmarks", "pool", "--split", part, *counts, "--out", str(path)]
-        if not _in_time([sys.executable, "-m", *words, *options], call):
+        if not _in_time([sys.executable, "-m", *words, *call.words], call):
             return False
     write_json(call.out / "beliefs-about.json", {**about(call), "questions": dict(questions), "draws": draws})
     study = ["benchmarks.studies.beliefs", str(pools), "--rounds", "5", "--json", str(call.out / "beliefs.json")]
@@ -209,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--data", type=Path, required=True, help="questions to answer, or to train on")
         if name == "beliefs":
             command.add_argument("--test-data", type=Path, required=True, help="questions of the test split")
-            command.add_argument("--questions", type=int, nargs=3, default=(400, 200, 500), metavar=tuple(SPLITS))
+            command.add_argument("--questions", type=int, nargs=3, default=(400, 200, 500), metavar=SPLITS)
             command.add_argument("--draws", type=int, default=8, help="proposals of each question")
         command.add_argument("--model", type=Path, required=True)
         command.add_argument("--out", type=Path, required=True, help="where results are written")

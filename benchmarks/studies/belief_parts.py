@@ -48,9 +48,7 @@ _JUDGED = 5  # rounds of the trees on which beliefs are judged
 def verdicts(pool: Pool) -> dict[str, float | None]:
     """How well P(RIGHT), and the log-probability, rank single proposals."""
     table = Table.of(pool.questions)
-    readable = table.answers >= 0
-    right = np.take_along_axis(table.right, np.maximum(table.answers, 0), axis=1)[readable]
-    question = np.repeat(np.arange(len(readable))[:, None], readable.shape[1], axis=1)[readable]
+    readable, right, question = table.graded()
     weight = np.ones(len(right))
     results: dict[str, float | None] = {}
     for name, values in (("P(RIGHT)", table.p_right), ("log-probability", table.logp)):

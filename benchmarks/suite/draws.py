@@ -49,6 +49,12 @@ class Table:
     p_right: np.ndarray
     memory: dict = field(default_factory=dict)  # what rules have computed of it
 
+    def graded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which draws can be read, bool (Q, K); and of these, in order, whether each is right, and its question."""
+        readable = self.answers >= 0
+        right = np.take_along_axis(self.right, np.maximum(self.answers, 0), axis=1)[readable]
+        return readable, right, np.nonzero(readable)[0]
+
     @classmethod
     def of(
         cls,

@@ -5,7 +5,6 @@ from pathlib import Path
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.ray_workers import RayCluster
 from benchmarks.suite.workers import Workers, processes
-from tracer_env.errors import ConfigError
 
 EXECUTORS = ("local", "ray")
 
@@ -20,8 +19,5 @@ def workers_of(executor: str, plan: Plan, out: Path, jobs: int | None) -> Worker
     Raises:
         ConfigError: ``jobs`` is below 1.
     """
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: expected 1 or more")
-    if executor == "ray":
-        return RayCluster(out, device=plan.base.speakers.device, limit=jobs)
-    return processes(jobs or 1)
+    local = processes(1 if jobs is None else jobs)
+    return RayCluster(out, device=plan.base.speakers.device, limit=jobs) if executor == "ray" else local

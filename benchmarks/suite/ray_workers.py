@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -56,9 +55,7 @@ class RayCluster:
         self._token.write_text("")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """Ray ends what a driver began when it leaves."""
         self._token.unlink(missing_ok=True)
         self._leave()

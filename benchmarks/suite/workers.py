@@ -6,13 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, connection, get_context, parent_process
-from types import TracebackType
 from typing import Protocol, Self
 
 import torch
 from transformers.utils import logging
 
-from tracer_env.errors import TracerError
+from tracer_env.errors import ConfigError, TracerError
 
 Work = Callable[[], None]
 
@@ -30,9 +29,7 @@ class Workers(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None: ...
 
     @property
     def places(self) -> int:
@@ -52,9 +49,7 @@ class ThisProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """What an interrupted job had begun besides ends with it."""
         if kind is not None:
             _end_children()
@@ -80,9 +75,7 @@ class Processes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """What is interrupted here does not wait for the jobs under way: they go on next time."""
         if kind is not None:
             _end_children()
@@ -122,7 +115,13 @@ class Processes:
 
 
 def processes(count: int) -> Workers:
-    """So many processes of this machine; 1 is this one."""
+    """So many processes of this machine; 1 is this one.
+
+    Raises:
+        ConfigError: fewer than 1.
+    """
+    if count < 1:
+        raise ConfigError(f"--jobs {count}: expected 1 or more")
     return ThisProcess() if count == 1 else Processes(count)
 
 

@@ -75,20 +75,20 @@ def test_what_a_backward_pass_keeps_is_what_the_doctor_counts(family, dtype):
             head_dim=64,
         )
         model = getattr(transformers, f"{family}Model")(config).to(getattr(torch, dtype))
-        own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-        kept[layers] = saved_bytes(model, torch.zeros(rows, length, dtype=torch.long), own)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        kept[layers] = saved_bytes(model, torch.zeros(rows, length, dtype=torch.long), weights)
 
     each = (kept[3] - kept[1]) / 2 / (rows * length)
     assert each == pytest.approx(_KEPT_BYTES[dtype] * _linear_width(hidden, hidden, kv, inner), rel=1 / 3)
 
 
-def saved_bytes(model, ids, own: set[int]) -> int:
+def saved_bytes(model, ids, weights: set[int]) -> int:
     """Bytes that autograd keeps of a forward pass, weights aside."""
     held = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: held.append(tensor) or tensor, lambda tensor: tensor):
         model(input_ids=ids, use_cache=False)
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
-    return sum(size for place, size in storages.items() if place not in own)
+    return sum(size for place, size in storages.items() if place not in weights)
 
 
 def test_the_doctor_says_how_many_threads_and_why(monkeypatch):

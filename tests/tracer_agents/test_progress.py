@@ -33,8 +33,8 @@ def test_nothing_happens_where_nobody_watches():
 
 
 def test_a_call_counts_whole_and_never_twice():
-    told = Told()
-    with progress.watched(told):
+    watcher = Told()
+    with progress.watched(watcher):
         progress.expect(5)
         with progress.call(2, of=3):
             progress.come(2)
@@ -43,7 +43,7 @@ def test_a_call_counts_whole_and_never_twice():
             pass
     progress.come()
 
-    assert told.pairs == [(1, 5), (3, 5), (5, 5)]
+    assert watcher.pairs == [(1, 5), (3, 5), (5, 5)]
 
 
 def test_an_inner_watcher_leaves_the_outer_one_alone():
@@ -60,14 +60,14 @@ def test_an_inner_watcher_leaves_the_outer_one_alone():
 
 def test_a_measurement_is_told_while_its_calls_last_and_to_its_end(small_config):
     config = small_config({"evaluation.questions": 6, "evaluation.greedy": True})
-    told = Told()
+    watcher = Told()
     with build(config) as parts:
         examiner = Examiner.on_test(config, parts)
-        with progress.watched(told):
+        with progress.watched(watcher):
             examiner.team(RandomSpeech(p=0.5), phase="after")
 
-    told.requires(2 * 6 * config.rules.rounds)
-    assert len(told.pairs) > 2 * config.rules.rounds  # more often than once a round
+    watcher.requires(2 * 6 * config.rules.rounds)
+    assert len(watcher.pairs) > 2 * config.rules.rounds  # more often than once a round
 
 
 def test_trees_and_baselines_are_told_to_their_end(small_config):

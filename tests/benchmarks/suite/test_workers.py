@@ -21,7 +21,10 @@ from tracer_agents.errors import RunError
 from tracer_env.errors import ConfigError
 
 PLAN = make_plan({"methods": ["single"], "tasks": {"easy": {"name": "arithmetic"}}}, "test")
-unwatched = lambda jobs, running: None  # noqa: E731
+
+
+def unwatched(jobs, running) -> None:
+    """Nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +173,8 @@ def test_shards_leave_what_one_command_leaves(small_settings, tmp_path, capsys):
     for _ in range(2):
         for index in ("1/2", "0/2"):
             assert main([*run, str(shared), "--shard", index]) == 0
-    said = capsys.readouterr().out
-    assert "need what other shards have not done yet: run the same command again" in said
+    printed = capsys.readouterr().out
+    assert "need what other shards have not done yet: run the same command again" in printed
     assert not (shared / "report.html").exists()
     assert main(["status", str(shared), "--follow"]) == 0
     assert main([*run, str(shared)]) == 0
