@@ -55,11 +55,13 @@ class Finding:
 class ModelShape:
     """What memory depends on.
 
-    ``kv_width`` is KV heads × head size; ``linear_width`` sums rows and columns of a layer's linear modules.
+    ``width`` is the hidden size, ``kv_width`` is KV heads × head size; ``linear_width`` sums rows and columns of a
+    layer's linear modules.
     """
 
     parameters: float
     layers: int
+    width: int
     kv_width: int
     linear_width: int
     context: int
@@ -73,10 +75,20 @@ def _linear_width(hidden: int, heads: int, kv: int, inner: int) -> int:
 # From the models' published configurations: their weights need not be here to know what they take.
 SHAPES = {
     "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(
-        parameters=1.54e9, layers=28, kv_width=256, linear_width=_linear_width(1536, 1536, 256, 8960), context=32768
+        parameters=1.54e9,
+        layers=28,
+        width=1536,
+        kv_width=256,
+        linear_width=_linear_width(1536, 1536, 256, 8960),
+        context=32768,
     ),
     "Qwen/Qwen2.5-7B-Instruct": ModelShape(
-        parameters=7.62e9, layers=28, kv_width=512, linear_width=_linear_width(3584, 3584, 512, 18944), context=32768
+        parameters=7.62e9,
+        layers=28,
+        width=3584,
+        kv_width=512,
+        linear_width=_linear_width(3584, 3584, 512, 18944),
+        context=32768,
     ),
 }
 
@@ -214,8 +226,12 @@ def _activations(config: Config, shape: ModelShape) -> float:
     if not config.credit.train:
         return 0.0
     kept = _KEPT_BYTES if config.speakers.lora_rank is None else _KEPT_BYTES_WITH_ADAPTERS
-    width = shape.layers * shape.linear_width
-    return config.gspo.micro_batch_tokens * width * kept[config.speakers.dtype] / _GIB
+    bytes_per_token = shape.linear_width * kept[config.speakers.dtype]  # of a layer
+    if config.gspo.gradient_checkpointing:  # layers keep their inputs, and one of them at a time the rest
+        bytes_per_token += shape.layers * shape.width * _WEIGHT_BYTES[config.speakers.dtype]
+    else:
+        bytes_per_token *= shape.layers
+    return config.gspo.micro_batch_tokens * bytes_per_token / _GIB
 
 
 def _row_tokens(config: Config, shape: ModelShape) -> int:
@@ -266,6 +282,7 @@ def _shape(model: str) -> ModelShape | None:
     return ModelShape(
         parameters=weights / _WEIGHT_BYTES.get(str(config.dtype).removeprefix("torch."), 4),
         layers=config.num_hidden_layers,
+        width=hidden,
         kv_width=kv,
         linear_width=_linear_width(hidden, attending * size, kv, inner),
         context=getattr(config, "max_position_embeddings", None) or _LONGEST_CONTEXT,

@@ -245,3 +245,11 @@ def test_nothing_is_left_behind_where_servers_and_policies_do_not_match(small_co
 def test_servers_that_do_not_match_the_policies(small_config, settings, message):
     with pytest.raises(ConfigError, match=message):
         build(small_config({**PER_ROLE, **settings}))
+
+
+def test_a_model_that_cannot_compute_layers_again_is_refused_with_the_remedy(small_config, monkeypatch):
+    config = small_config({"gspo.gradient_checkpointing": True})
+    model = build(config).policy.model
+    monkeypatch.setattr(type(model), "supports_gradient_checkpointing", False)
+    with pytest.raises(ConfigError, match=r"gspo\.gradient_checkpointing: llama models.*set it to false"):
+        build(config)

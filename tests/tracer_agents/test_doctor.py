@@ -58,6 +58,15 @@ def test_activations_and_the_engines_cache_are_counted_at_their_most():
     assert f"up to {cached / 2**30:.1f} GiB of cache (backend.batch_size 10, 1512 tokens each)" in detail
 
 
+def test_layers_that_are_computed_again_keep_their_inputs():
+    detail = memory(
+        speakers={"model": "Qwen/Qwen2.5-1.5B-Instruct"},
+        gspo={"micro_batch_tokens": 10_000, "gradient_checkpointing": True},
+    )
+    kept = 10_000 * (28 * 1536 * 4 + 41216 * 5.2)
+    assert f"up to {kept / 2**30:.1f} GiB of activations (gspo.micro_batch_tokens 10000)" in detail
+
+
 @pytest.mark.parametrize("family", ["Llama", "Qwen2", "Qwen3"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_a_backward_pass_keeps_is_what_the_doctor_counts(family, dtype):

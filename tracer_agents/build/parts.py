@@ -113,6 +113,9 @@ def _chat(policy: Policy, config: Config) -> Chat:
 def build_learner(config: Config, policy: Policy, names: Sequence[str] | None = None) -> PolicyLearners:
     """The optimisers of the policies in ``names``, by default of all."""
     weights = policy.weights
+    if config.gspo.gradient_checkpointing and not weights.model.supports_gradient_checkpointing:
+        kind = weights.model.config.model_type
+        raise ConfigError(f"gspo.gradient_checkpointing: {kind} models cannot compute layers again; set it to false")
     learners = {
         name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in names or weights.names
     }

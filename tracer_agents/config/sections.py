@@ -177,6 +177,17 @@ class GSPOConfig(Section):
     importance_cap: float | None = Field(
         default=None, gt=0, description="bound on the importance weight of learner over engine; null: no weight"
     )
+    sequence_mask: float | None = Field(
+        default=None,
+        ge=1,
+        description="learn nothing from a sequence whose ratio of learner over engine (geometric mean over its tokens) "
+        "is further from 1 than this factor, up or down; null: learn from all",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute each layer again in the backward pass instead of keeping its activations; prompts that "
+        "samples share are then computed for each",
+    )
     kl: float = Field(default=0.0, ge=0, description="coefficient of KL to the model as it was before training")
 
     @field_validator("loss", mode="before")

@@ -159,11 +159,19 @@ def is_clipped(log_ratio: torch.Tensor, advantage: torch.Tensor, clip_low: float
     return ((advantage > 0) & (ratio > 1 + clip_high)) | ((advantage < 0) & (ratio < 1 - clip_low))
 
 
-def truncated_importance_weight(
-    logp_old: torch.Tensor, logp_engine: torch.Tensor, mask: torch.Tensor, cap: float
+def importance_weight(
+    logp_old: torch.Tensor, logp_engine: torch.Tensor, mask: torch.Tensor, *, cap: float | None, bound: float | None
 ) -> torch.Tensor:
-    """min(exp(mean_t(logp_old − logp_engine)), cap): corrects for an engine that is not quite the learner.
+    """Corrects for an engine that is not quite the learner, by r = exp(mean_t(logp_old − logp_engine)).
 
-    The geometric mean per sequence, (B, T)³ -> (B,), without gradient.
+    Args:
+        logp_old, logp_engine, mask: (B, T) each.
+        cap: the weight is min(r, cap); None: it is 1.
+        bound: sequences with r outside [1/bound, bound] have weight 0, as those whose r is not a number; None: none.
+
+    Returns:
+        (B,), without gradient.
     """
-    return sequence_log_ratio(logp_old, logp_engine, mask).exp().clamp(max=cap).detach()
+    ratio = sequence_log_ratio(logp_old, logp_engine, mask).exp().detach()
+    weight = torch.ones_like(ratio) if cap is None else ratio.clamp(max=cap)
+    return weight if bound is None else weight.where((ratio <= bound) & (ratio >= 1 / bound), 0.0)

@@ -84,6 +84,7 @@ def pooled(stats: Collection[GSPOStats]) -> GSPOStats:
         refused_minibatches=sum(each.refused_minibatches for each in stats),
         loss=None if all(each.loss is None for each in stats) else mean("loss", "optimiser_steps"),
         clip_fraction=mean("clip_fraction", "sequences"),
+        masked_sequences=sum(each.masked_sequences for each in stats),
         ratio_first_deviation=max(each.ratio_first_deviation for each in stats),
         ratio_max_deviation=max(each.ratio_max_deviation for each in stats),
         gradient_norm=(

@@ -9,16 +9,15 @@ import torch
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.errors import TrainingDiverged
-from tracer_agents.generation.attention import attention, kernel_of
 from tracer_agents.generation.decoding.cache import can_come_and_go
-from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
+from tracer_agents.learners.backward import learning
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
 from tracer_agents.learners.objectives import (
+    importance_weight,
     kl_to_reference,
     make_objective,
     sequence_log_ratio,
-    truncated_importance_weight,
 )
 from tracer_agents.learners.optimiser import MasterAdamW
 from tracer_agents.learners.scoring import Scorer
@@ -37,6 +36,7 @@ class GSPOStats:
     refused_minibatches: int  # whose loss or gradient was not finite: no step was taken, no other figure counts them
     loss: float | None  # None: no step was taken
     clip_fraction: float
+    masked_sequences: int  # of those, the ones that gspo.sequence_mask learned nothing from
     ratio_first_deviation: float  # max |s − 1| of the first minibatch: 0 but for rounding
     ratio_max_deviation: float  # max |s − 1| over all minibatches
     gradient_norm: float | None  # before it was scaled down; None: no step was taken
@@ -60,7 +60,8 @@ class GSPOLearner:
         self._policy = policy
         self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
         self._scorer = Scorer(self._model)
-        self._shares = can_come_and_go(self._model)  # completions may attend to prompts computed before
+        # Whether completions may attend to prompts computed before; layers that are computed again have no such memory.
+        self._shares = can_come_and_go(self._model) and not config.gradient_checkpointing
         self._pad_id = pad_id
         self._config = config
         self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)
@@ -84,13 +85,12 @@ class GSPOLearner:
         Raises:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
-        # The backward pass of sdpa is slow on CPUs.
-        kernel = "eager" if self._model.device.type == "cpu" else kernel_of(self._model)
-        with suitable_threads(self._model), attention(self._model, kernel), self._weights.active(self._policy):
+        with learning(self._weights, self._policy, self._config):
             return self._update(self._minibatches(samples, rng), samples)
 
     def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
-        logp_old = self._score(minibatches)
+        # Of a batch that is a single step, the weights that learn are those of the old log-probabilities.
+        logp_old = self._score(minibatches) if len(minibatches) > 1 else _unknown(minibatches)
         reference = self._score_reference(minibatches)
         taken = _Tally()
         for minibatch, olds, initial in zip(minibatches, logp_old, reference, strict=True):
@@ -141,14 +141,14 @@ class GSPOLearner:
     def _score_reference(self, minibatches: list[list[MicroBatch]]) -> list[list[torch.Tensor]] | list[list[None]]:
         """The log-probabilities before any training, which the KL term is measured to; None without one."""
         if not self._config.kl:
-            return [[None] * len(minibatch) for minibatch in minibatches]
+            return _unknown(minibatches)
         with self._weights.reference():
             return self._score(minibatches)
 
     def _backward(
         self,
         batch: MicroBatch,
-        logp_old: torch.Tensor,
+        logp_old: torch.Tensor | None,
         logp_reference: torch.Tensor | None,
         samples: Sequence[Sample],
         weights: dict[str, float],
@@ -156,11 +156,14 @@ class GSPOLearner:
     ) -> None:
         config = self._config
         logp = self.logps(batch)
+        logp_old = logp.detach() if logp_old is None else logp_old
         advantage = logp.new_tensor([sample.advantage for sample in samples])
         weight = logp.new_tensor([weights[sample.role] for sample in samples])
         loss = self._objective.loss(logp, logp_old, batch.mask, advantage)
-        if config.importance_cap is not None:
-            loss = loss * truncated_importance_weight(logp_old, batch.logp_engine, batch.mask, config.importance_cap)
+        correction = importance_weight(
+            logp_old, batch.logp_engine, batch.mask, cap=config.importance_cap, bound=config.sequence_mask
+        )
+        loss = loss * correction
         kl = None if logp_reference is None else kl_to_reference(logp, logp_reference, batch.mask)
         if kl is not None:
             loss = loss + config.kl * kl
@@ -169,6 +172,7 @@ class GSPOLearner:
         with torch.no_grad():
             difference = (logp_old - batch.logp_engine).abs() * batch.mask
             figures.loss += float(total)
+            figures.masked += int((correction == 0).sum())
             figures.clipped.append(self._objective.clipped(logp, logp_old, batch.mask, advantage))
             figures.deviations.append((sequence_log_ratio(logp, logp_old, batch.mask).exp() - 1).abs())
             figures.differences.append(float(difference.sum()))
@@ -187,6 +191,11 @@ class GSPOLearner:
         self._optimiser.load_state(state)
 
 
+def _unknown(minibatches: Sequence[Sequence[MicroBatch]]) -> list[list[None]]:
+    """In place of log-probabilities that nobody asks for."""
+    return [[None] * len(minibatch) for minibatch in minibatches]
+
+
 def _role_weights(samples: Sequence[Sample]) -> dict[str, float]:
     """1 / (number of the role's sequences): with them a sum over sequences is a sum of per-role means."""
     roles = [sample.role for sample in samples]
@@ -198,6 +207,7 @@ class _Figures:
     """Sums over the sequences of one minibatch, or of several."""
 
     loss: float = 0.0
+    masked: int = 0
     clipped: list[torch.Tensor] = field(default_factory=list)
     deviations: list[torch.Tensor] = field(default_factory=list)
     differences: list[float] = field(default_factory=list)
@@ -238,6 +248,7 @@ class _Tally:
             refused_minibatches=self.refused,
             loss=sum(part.loss for part in kept) / steps if steps else None,
             clip_fraction=float(torch.cat(clipped).mean()) if clipped else 0.0,
+            masked_sequences=sum(part.masked for part in kept),
             ratio_first_deviation=deviations[0] if deviations else 0.0,
             ratio_max_deviation=max(deviations, default=0.0),
             gradient_norm=sum(self._norms) / steps if steps else None,

@@ -15,10 +15,11 @@ import torch
 from tracer_agents.config import GSPOConfig, VerdictLoss
 from tracer_agents.controllers.calibration import auroc
 from tracer_agents.errors import TrainingDiverged
-from tracer_agents.generation.attention import attention, kernel_of, safe_width
+from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.decoding.flight import padded
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
+from tracer_agents.learners.backward import learning
 from tracer_agents.learners.optimiser import MasterAdamW
 
 MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
@@ -119,12 +120,11 @@ class VerdictLearner:
         Raises:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
-        kernel = "eager" if self._model.device.type == "cpu" else kernel_of(self._model)  # sdpa's backward pass is slow
         chance = np.full(len(samples), np.nan)
         losses: list[float] = []
         norms: list[float] = []
         refused = 0
-        with suitable_threads(self._model), attention(self._model, kernel), self._weights.active(self._policy):
+        with learning(self._weights, self._policy, self._config):
             for _ in range(epochs):
                 order = rng.permutation(len(samples))
                 for start in range(0, len(order), self._batch_size):

@@ -12,13 +12,13 @@ from tracer_agents.learners.objectives import (
     OBJECTIVES,
     grpo_loss,
     gspo_loss,
+    importance_weight,
     is_clipped,
     kl_to_reference,
     make_objective,
     sequence_log_ratio,
     token_logps,
     token_mean,
-    truncated_importance_weight,
 )
 
 LOW, HIGH = 0.1, 0.2
@@ -106,9 +106,17 @@ def test_every_objective_can_be_named_in_the_settings():
 def test_importance_weight_is_a_capped_geometric_mean_without_gradient():
     old = torch.tensor([[0.2, 0.4, 7.0], [3.0, 3.0, 3.0]], requires_grad=True)
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    weight = truncated_importance_weight(old, torch.zeros(2, 3), mask, cap=2.0)
+    weight = importance_weight(old, torch.zeros(2, 3), mask, cap=2.0, bound=None)
     assert weight.tolist() == pytest.approx([math.exp(0.3), 2.0])
     assert not weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("ratio", "weight"), [(0.49, 0.0), (0.51, 1.0), (1.0, 1.0), (1.99, 1.0), (2.01, 0.0), (math.nan, 0.0)]
+)
+def test_a_bound_masks_sequences_whose_geometric_mean_leaves_it_either_way(ratio, weight):
+    old = torch.full((1, 4), math.log(ratio) if ratio == ratio else ratio)
+    assert importance_weight(old, torch.zeros(1, 4), torch.ones(1, 4), cap=None, bound=2.0).tolist() == [weight]
 
 
 def test_grpo_clips_each_token_by_its_own_ratio():

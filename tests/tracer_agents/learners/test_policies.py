@@ -172,20 +172,19 @@ def test_optimiser_states_survive_a_round_trip(model, samples, tmp_path):
 def test_pooled_figures_are_those_of_all_sequences():
     small = GSPOStats(
         sequences=1, tokens=10, optimiser_steps=1, skipped_minibatches=3, refused_minibatches=2, loss=1.0,
-        clip_fraction=0.0, ratio_first_deviation=1e-7, ratio_max_deviation=0.1, gradient_norm=1.0,
-        engine_logp_difference=0.1,
-        engine_logp_difference_max=0.4, kl=0.2,
+        clip_fraction=0.0, masked_sequences=1, ratio_first_deviation=1e-7, ratio_max_deviation=0.1, gradient_norm=1.0,
+        engine_logp_difference=0.1, engine_logp_difference_max=0.4, kl=0.2,
     )  # fmt: skip
     other = replace(
         small, sequences=3, tokens=30, optimiser_steps=4, skipped_minibatches=0, refused_minibatches=1, loss=2.0,
-        clip_fraction=1.0, ratio_max_deviation=0.3, engine_logp_difference=0.3, engine_logp_difference_max=0.3, kl=None,
+        clip_fraction=1.0, masked_sequences=2, ratio_max_deviation=0.3, engine_logp_difference=0.3,
+        engine_logp_difference_max=0.3, kl=None,
     )  # fmt: skip
     both = pooled([small, other])
     expected = GSPOStats(
         sequences=4, tokens=40, optimiser_steps=5, skipped_minibatches=3, refused_minibatches=3, loss=1.8,
-        clip_fraction=0.75, ratio_first_deviation=1e-7, ratio_max_deviation=0.3, gradient_norm=1.0,
-        engine_logp_difference=0.25,
-        engine_logp_difference_max=0.4, kl=0.05,
+        clip_fraction=0.75, masked_sequences=3, ratio_first_deviation=1e-7, ratio_max_deviation=0.3, gradient_norm=1.0,
+        engine_logp_difference=0.25, engine_logp_difference_max=0.4, kl=0.05,
     )  # fmt: skip
     for field in fields(GSPOStats):
         assert getattr(both, field.name) == pytest.approx(getattr(expected, field.name)), field.name

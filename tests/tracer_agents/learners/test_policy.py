@@ -366,6 +366,40 @@ def test_importance_weights_scale_sequences_up_to_the_cap(model, samples):
         assert relative_error(step.gradient, factor * expected.gradient) < 1e-6
 
 
+def test_a_sequence_that_the_engine_did_not_sample_so_is_masked_and_counted(model, samples):
+    """Too likely and too unlikely alike, beside the truncated weight; the others' share stays what it was."""
+    once = CONFIG.model_copy(update={"optimiser_steps": 1})
+    bound = once.model_copy(update={"sequence_mask": 2.0, "importance_cap": 1.5})
+    [whole], _ = taken_steps(copy.deepcopy(model), _engine_off_by(model, samples, lambda row: 0.0), once)
+    off = {3: math.log(2.1), 7: -math.log(2.1), 9: math.log(1.9), 10: -math.log(1.9)}
+    shifted = _engine_off_by(model, samples, lambda row: off.get(row, 0.0))
+    [step], stats = taken_steps(copy.deepcopy(model), shifted, bound)
+    assert (stats.masked_sequences, stats.sequences) == (2, len(samples))
+    weights = {3: 0.0, 7: 0.0, 9: 1.5, 10: 1 / 1.9}
+    # A sequence's part of the gradient is proportional to its advantage.
+    weighted = [
+        replace(sample, advantage=sample.advantage * weights.get(row, 1.0)) for row, sample in enumerate(samples)
+    ]
+    [expected], _ = taken_steps(copy.deepcopy(model), weighted, once)
+    assert relative_error(step.gradient, expected.gradient) < 1e-6
+    assert relative_error(step.gradient, whole.gradient) > 1e-2  # it would show
+
+
+def test_a_batch_of_a_single_step_is_scored_by_the_pass_that_learns(model, samples):
+    """Its ratio is 1 whatever was scored before; with several steps all minibatches are scored first."""
+    for steps, passes in ((1, 1), (3, 2)):
+        calls: list[int] = []
+        once = CONFIG.model_copy(update={"optimiser_steps": steps, "micro_batch_tokens": 10**6})
+        twin = copy.deepcopy(model)
+        twin.register_forward_pre_hook(
+            lambda module, inputs, named, calls=calls: calls.append(len(named["input_ids"])), with_kwargs=True
+        )
+        _, stats = taken_steps(twin, _engine_off_by(model, samples, lambda row: 0.1), once)
+        assert sum(calls) == passes * len(samples)
+        assert stats.engine_logp_difference == pytest.approx(0.1, rel=1e-4)
+        assert stats.ratio_first_deviation < 1e-12
+
+
 def test_optimiser_state_survives_a_round_trip(model, samples, tmp_path):
     config = CONFIG.model_copy(update={"optimiser_steps": 2})
     whole = GSPOLearner(WholeModel(model), pad_id=PAD, config=config)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tracer_agents.config import GSPOConfig
 from tracer_agents.generation.attention import completion_logits
 from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners import batches, scoring
+from tracer_agents.learners.backward import recomputed_layers
 from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
 from tracer_agents.learners.objectives import token_logps
 from tracer_agents.learners.policy import GSPOLearner
@@ -143,6 +145,41 @@ def test_a_shared_prompt_is_computed_once(monkeypatch):
     with torch.no_grad():
         Scorer(model).logps(batch)
     assert shapes == [(3, 31), (12, batch.completion_width - 1)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_that_are_computed_again_give_the_same_gradient(name):
+    """And the model is as before afterwards: nothing in it counts as in training at any time, so nothing drops out."""
+    model = _model(name)
+    model.config.attention_dropout = 0.5
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    batch, calls = _batch(share=False), []
+    expected = _gradient(model, batch, Scorer(model).logps(batch))
+    [layer, *_] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layer.register_forward_pre_hook(lambda *_: calls.append(1))
+    with recomputed_layers(model):
+        gradient = _gradient(model, batch, Scorer(model).logps(batch))
+    assert len(calls) == 2  # once more in the backward pass
+    torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-7)
+    assert not any(module.training for module in model.modules())
+    Scorer(model).logps(batch).sum().backward()
+    assert len(calls) == 3
+
+
+def test_a_learner_that_computes_layers_again_learns_the_same(monkeypatch):
+    """Where prompts would be shared it computes each for itself: its layers keep no memory of a prompt."""
+    monkeypatch.setattr(batches, "LONG_PROMPT", 1)
+    monkeypatch.setattr(batches, "SPARED", 1.01)
+    weights = []
+    for again in (False, True):
+        model = _model("llama")
+        config = GSPOConfig(learning_rate=1e-3, optimiser_steps=1, gradient_checkpointing=again)
+        GSPOLearner(WholeModel(model), pad_id=0, config=config).update(_samples(), stream(0, "gspo"))
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert not torch.equal(weights[0], torch.cat([p.detach().flatten() for p in _model("llama").parameters()]))
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=2e-5)
 
 
 def test_sharing_pays_where_long_prompts_are_shared():
