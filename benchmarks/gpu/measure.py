@@ -12,7 +12,7 @@ import torch
 from tracer_agents.build import build, load_policy
 from tracer_agents.config import Config
 from tracer_agents.generation.attention import attention, completion_logits, safe_width
-from tracer_agents.generation.decoding.flight import padded
+from tracer_agents.generation.decoding.prompts import padded
 from tracer_agents.learners.batches import Sample
 from tracer_agents.speakers.model import ModelUtterance, View
 from tracer_env.dialogue import Role, Utterance

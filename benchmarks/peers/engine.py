@@ -2,8 +2,9 @@
 
 Both complete the same prompts at temperature 1 with the same weights, one thread, and the same noise, so that the
 completions should be the same and every token counts alike. ``generate`` gets its prompts sorted by length and a batch
-runs to its longest row. Two workloads: *groups*, several candidates of each prompt, as training samples them, and
-*questions*, every prompt once, as evaluation plays them; the limit of a row is drawn from four, the longest last.
+runs to its longest row. Three workloads: *groups*, several candidates of each prompt, as training samples them;
+*questions*, every prompt once, as evaluation plays them; and *shots*, the same behind a few questions with their
+answers, which all prompts begin with. The limit of a row is drawn from four, the longest last.
 
 Contenders take turns within every repeat, so that a busy machine slows both; figures are medians over the repeats, in
 CPU time of this process. ``forward_share`` is the part of our decoding (all but the prompts' forward passes) that is
@@ -31,7 +32,7 @@ from tracer_agents.build import TINY, Policy, load_policy
 from tracer_agents.cli import status_of
 from tracer_agents.config import load_config
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.decoding.flight import padded
+from tracer_agents.generation.decoding.prompts import padded
 from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_env.seeding import token_uniforms
@@ -76,12 +77,22 @@ class _Watch:
         return output
 
 
-def workload(policy: Policy, *, questions: int, candidates: int, longest: int) -> list[GenerationRequest]:
-    """``candidates`` requests for each of ``questions`` arithmetic questions, of mixed limits up to ``longest``."""
+def workload(
+    policy: Policy, *, questions: int, candidates: int, longest: int, shots: int = 0
+) -> list[GenerationRequest]:
+    """``candidates`` requests for each of ``questions`` arithmetic questions, of mixed limits up to ``longest``.
+
+    Each question comes after the same ``shots`` others with their answers.
+    """
+    examples = [
+        message
+        for question in Arithmetic().draw("train", questions, shots, seed=0)
+        for message in (_message("user", question.text), _message("assistant", f"#### {question.gold}"))
+    ]
     limits = np.random.default_rng(0).choice([max(1, round(longest * share)) for share in SHARES], questions)
     made = []
     for index, question in enumerate(Arithmetic().draw("train", 0, questions, seed=0)):
-        shown = [{"role": "user", "content": question.text}]
+        shown = [*examples, _message("user", question.text)]
         text = str(policy.tokenizer.apply_chat_template(shown, add_generation_prompt=True, tokenize=False))
         ids = tuple(policy.tokenizer.encode(text, add_special_tokens=False))
         made += [
@@ -89,6 +100,10 @@ def workload(policy: Policy, *, questions: int, candidates: int, longest: int) -
             for candidate in range(candidates)
         ]
     return made
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def ours(policy: Policy, requests: Sequence[GenerationRequest], batch_size: int) -> list[tuple[int, ...]]:
@@ -199,6 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--questions", type=int, default=128)
     parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--shots", type=int, default=4, help="answered questions that prompts of *shots* begin with")
     parser.add_argument("--longest", type=int, default=80, help="the highest limit of new tokens")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
@@ -206,7 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sglang", type=Path, metavar="PYTHON", help="also SGLang's CPU server (make venv-sglang)")
     options = parser.parse_args(arguments)
     if min(options.questions, options.candidates, options.longest, options.batch_size, options.repeats) < 1:
-        parser.error("all counts must be ≥ 1")
+        parser.error("all counts but --shots must be ≥ 1")
+    if options.shots < 0:
+        parser.error("--shots must be ≥ 0")
     if options.sglang and options.dtype != "float32":
         parser.error("--sglang: its CPU server computes in float32; drop --dtype")
     torch.set_num_threads(options.threads)
@@ -216,12 +234,13 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {name: value for name, value in vars(options).items() if name not in {"json", "sglang"}}
     figures: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "packages": packages, "options": chosen}
     shapes = {
-        "groups": (options.questions, options.candidates),
-        "questions": (options.questions * options.candidates, 1),
+        "groups": (options.questions, options.candidates, 0),
+        "questions": (options.questions * options.candidates, 1, 0),
+        "shots": (options.questions * options.candidates, 1, options.shots),
     }
     work = {
-        name: workload(policy, questions=shape[0], candidates=shape[1], longest=options.longest)
-        for name, shape in shapes.items()
+        name: workload(policy, questions=shape[0], candidates=shape[1], longest=options.longest, shots=shots)
+        for name, (*shape, shots) in shapes.items()
     }
     for name, requests in work.items():
         figures[name] = measure(policy, requests, batch_size=options.batch_size, repeats=options.repeats)

@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from tracer_agents.generation.attention import attention, completion_logits, grouped_queries, safe_width
 from tracer_agents.generation.decoding.cache import can_come_and_go
-from tracer_agents.generation.decoding.flight import Flight, Prompts, padded
+from tracer_agents.generation.decoding.flight import Flight
+from tracer_agents.generation.decoding.prompts import Prompts, padded
 from tracer_env.errors import ConfigError
 
 Kernel = Literal["auto", "sdpa", "eager"]

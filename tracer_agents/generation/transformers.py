@@ -6,7 +6,7 @@ last bits of the logits (DESIGN, section 5).
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
 import numpy as np
@@ -20,8 +20,9 @@ from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.base import Generation, GenerationRequest, not_generated
 from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.decoding.choices import choice_logps, choose_among
-from tracer_agents.generation.decoding.flight import padded
-from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled, prompt_tokens
+from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled
+from tracer_agents.generation.decoding.prefixes import Asked
+from tracer_agents.generation.decoding.prompts import NextLogits, Prefill, padded
 from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.gate import Check, Learner, Probes
@@ -59,9 +60,10 @@ class TransformersBackend:
         self._batch_size = batch_size
         self._version = 0
         self._stops = stop_ids(model, tokenizer) if stops is None else frozenset(stops)
-        self._loop = None
+        self._prefill = self._loop = None
         if can_come_and_go(model):
-            self._loop = DecodeLoop(weights, stops=sorted(self._stops), pad_id=pad_id, slots=batch_size)
+            self._prefill = Prefill(weights, pad_id=pad_id, rows=batch_size)
+            self._loop = DecodeLoop(weights, self._prefill, stops=sorted(self._stops), slots=batch_size)
         model.generation_config = GenerationConfig(eos_token_id=sorted(self._stops), pad_token_id=pad_id)
 
     def sync(self, version: int) -> None:
@@ -120,13 +122,7 @@ class TransformersBackend:
 
     def _choose(self, requests: Sequence[GenerationRequest]) -> Iterator[Sampled]:
         """One of each request's choices; they need a forward pass of their prompts and no decoding."""
-        logps = choice_logps(
-            self._weights,
-            requests,
-            pad_id=self._pad_id,
-            batch_size=self._batch_size,
-            most_tokens=prompt_tokens(self._model.device),
-        )
+        logps = choice_logps(requests, self._prefill.next_logits if self._prefill is not None else self._next_logits)
         for request, of_choices in zip(requests, logps, strict=True):
             place, logp = choose_among(of_choices, request.seed, request.temperature)
             yield Sampled(tokens=[request.choices[place]], logps=[logp], choice_logps=of_choices)
@@ -139,6 +135,23 @@ class TransformersBackend:
             sampled |= zip(rows, self._sample_together([requests[row] for row in rows]), strict=True)
             progress.come(len(rows))
         return [sampled[row] for row in range(len(requests))]
+
+    def _next_logits(self, prompts: Iterable[Asked]) -> Iterator[NextLogits]:
+        """Without a cache."""
+        order = sorted(prompts, key=lambda prompt: len(prompt[1]))
+        for first in range(0, len(order), self._batch_size):
+            batch = order[first : first + self._batch_size]
+            width = safe_width(len(batch[-1][1]), self._model.device)
+            ids, mask = (each.to(self._model.device) for each in padded([row for _, row in batch], width, self._pad_id))
+            with self._weights.by_row([policy for policy, _ in batch]):
+                output = cast(Any, self._model)(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=(mask.cumsum(-1) - 1).clamp_(min=0),
+                    use_cache=False,
+                    logits_to_keep=1,
+                )
+            yield output.logits[:, -1], {prompt: row for row, prompt in enumerate(batch)}
 
     def _buckets(self, requests: Sequence[GenerationRequest]) -> Iterator[list[int]]:
         def size(row: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from tracer_agents.generation.attention import safe_width
-from tracer_agents.generation.decoding.flight import padded
+from tracer_agents.generation.decoding.prompts import padded
 from tracer_env.dialogue import Role
 
 LONG_PROMPT = 128  # tokens, on average

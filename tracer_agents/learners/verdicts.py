@@ -16,7 +16,7 @@ from tracer_agents.config import GSPOConfig, VerdictLoss
 from tracer_agents.controllers.calibration import auroc
 from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.attention import safe_width
-from tracer_agents.generation.decoding.flight import padded
+from tracer_agents.generation.decoding.prompts import padded
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.backward import learning

@@ -232,3 +232,19 @@ def test_log_probabilities_that_are_no_numbers_are_refused(small_config, request
     backend = TransformersBackend(broken.weights, broken.tokenizer, pad_id=broken.pad_id)
     with pytest.raises(GenerationFailed, match=r"not finite in float32.*speakers\.dtype"):
         backend.generate(requests[:2])
+
+
+def test_tokens_do_not_depend_on_what_prompts_share(policy, backend, requests, generations, monkeypatch):
+    """The template, the name and the number are computed once for many; choices, too."""
+    monkeypatch.setattr("tracer_agents.generation.decoding.prompts.LEAST_SHARED", 3)
+    shared = backend(16).generate(requests)
+    assert [each.output_ids for each in shared] == [each.output_ids for each in generations]
+    for one, other in zip(shared, generations, strict=True):
+        assert one.logps == pytest.approx(other.logps, abs=1e-4)
+    choosing = [replace(request, choices=(5, 60)) for request in requests]
+    chosen = backend(16).generate(choosing)
+    monkeypatch.setattr("tracer_agents.generation.decoding.prompts.LEAST_SHARED", 10**6)
+    whole = backend(16).generate(choosing)
+    for one, other in zip(chosen, whole, strict=True):
+        assert one.choice_logps == pytest.approx(other.choice_logps, abs=1e-4)
+    assert chosen != whole  # the last bits: it was another computation

@@ -137,6 +137,26 @@ def test_merged_it_is_a_whole_model(policy, small_config, tmp_path):
         assert torch.equal(named[name], parameter)
 
 
+def test_policies_share_no_prefix(policy, monkeypatch):
+    """What several prompts of a policy begin with is computed once, with that policy's weights."""
+    monkeypatch.setattr("tracer_agents.generation.decoding.prompts.LEAST_SHARED", 3)
+    texts = [TEXT, TEXT.replace("7", "8"), TEXT.replace("now", "then"), TEXT.replace("Ana", "Bo")]
+    requests = [
+        GenerationRequest(
+            prompt_ids=tuple(policy.tokenizer.encode(text, add_special_tokens=False)), seed=row, max_new_tokens=16,
+            policy=name,
+        )
+        for row, text in enumerate(texts)
+        for name in policy.weights.names
+    ]  # fmt: skip
+    engine = TransformersBackend(policy.weights, policy.tokenizer, pad_id=policy.pad_id)
+    together = engine.generate(requests)
+    alone = [engine.generate([request])[0] for request in requests]
+    assert [each.output_ids for each in together] == [each.output_ids for each in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.logps == pytest.approx(other.logps, abs=1e-4)
+
+
 def test_a_checkpoint_holds_adapters_and_not_the_model(policy, small_config, tmp_path):
     policy.weights.save(tmp_path)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()) == [

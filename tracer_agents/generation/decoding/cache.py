@@ -21,6 +21,11 @@ def can_come_and_go(model: PreTrainedModel) -> bool:
     return bool(layers) and all(type(layer) in _KNOWN_LAYERS for layer in layers) and "chunked_attention" not in kinds
 
 
+def has_windows(model: PreTrainedModel) -> bool:
+    """Whether a layer of the model sees the last few tokens alone, by their columns."""
+    return any(getattr(layer, "is_sliding", False) for layer in DynamicCache(config=model.config).layers)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Extent:
     """What part of the buffers is in use, in all layers alike: slots [0, rows) and columns [start, end)."""
@@ -107,6 +112,13 @@ class _RowLayer(DynamicLayer):
             view = buffer[:, :, used]
             view.index_copy_(0, targets, view.index_select(0, sources))
 
+    def arrange(self, columns: torch.Tensor) -> None:
+        """Puts column ``columns[row, place]`` of those in use where column ``place`` was, of every row."""
+        extent = self._extent
+        for buffer in (self.keys, self.values):
+            view = buffer[: extent.rows, :, extent.start : extent.end]
+            view.copy_(view.gather(2, columns[:, None, :, None].expand_as(view)))
+
     def take(self, other: "_RowLayer", rows: torch.Tensor, first_slot: int) -> None:
         """Copies rows of another cache into slots from ``first_slot`` on, so that both end in the same column."""
         if not self.is_initialized:
@@ -180,6 +192,14 @@ class RowCache(Cache):
         extent.start += shift
         extent.end = end
         return shift
+
+    def close(self, before: int, gaps: torch.Tensor) -> None:
+        """Moves the first ``before`` columns of each row to the right by its gap, (rows,), up to what follows."""
+        columns = torch.arange(self._extent.end - self._extent.start, device=gaps.device)
+        gaps = gaps.unsqueeze(-1)
+        source = columns.where(columns >= before + gaps, (columns - gaps).clamp(min=0))
+        for layer in self.layers:
+            layer.arrange(source)
 
     def keep(self, rows: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
         """Keeps ``rows`` rows: those in slots ``sources`` move to ``targets``, the others of the first stay."""

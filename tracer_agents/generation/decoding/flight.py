@@ -1,52 +1,11 @@
-"""Rows in flight: prompts that were computed once, and the batch of rows that decodes one token each per step."""
-
-from collections.abc import Sequence
+"""Rows in flight: the batch that decodes one token of each row per step."""
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from tracer_agents.generation.attention import safe_width
 from tracer_agents.generation.decoding.cache import RowCache
-
-
-class Prompts:
-    """A few prompts after their forward pass: keys, values and the logits of what comes next.
-
-    Args:
-        model: computes with the weights that are on.
-        prompts: token ids.
-        pad_id: fills padding (masked everywhere).
-    """
-
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
-        device = model.device
-        width = safe_width(max(len(prompt) for prompt in prompts), device)
-        ids, mask = padded(prompts, width, pad_id)
-        self.lengths = mask.sum(-1).to(device)  # (D,)
-        self.cache = RowCache(model, slots=len(prompts), columns=width)
-        self.cache.begin(len(prompts))
-        mask = mask.to(device)
-        output = model(
-            input_ids=ids.to(device),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp_(min=0),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        self.cache.advance(width)
-        self.logits = output.logits[:, -1]  # (D, V)
-
-
-def padded(prompts: Sequence[Sequence[int]], width: int, pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, (B, width) int64 each, padded on the left."""
-    ids = torch.full((len(prompts), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
-        mask[row, width - len(prompt) :] = 1
-    return ids, mask
+from tracer_agents.generation.decoding.prompts import Prompts
 
 
 class Flight:

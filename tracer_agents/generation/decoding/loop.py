@@ -11,20 +11,14 @@ import torch
 from tracer_agents import progress
 from tracer_agents.generation.attention import grouped_queries
 from tracer_agents.generation.base import GenerationRequest
-from tracer_agents.generation.decoding.flight import Flight, Prompts
+from tracer_agents.generation.decoding.flight import Flight
+from tracer_agents.generation.decoding.prompts import Prefill, Prompts, asking_by_prompt
 from tracer_agents.generation.decoding.sampling import Temperatures, choose
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import token_uniforms
 
-_PROMPT_TOKENS = {"cpu": 2048}
-_PROMPT_TOKENS_ELSEWHERE = 32768
 _ENTERING = 4  # waiting rows enter once 1 in so many slots is free
 _LEAVING = 12  # rows that have ended leave once they are 1 in so many
-
-
-def prompt_tokens(device: torch.device) -> int:
-    """How many padded tokens of prompts are computed together on a device."""
-    return _PROMPT_TOKENS.get(device.type, _PROMPT_TOKENS_ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +46,15 @@ class DecodeLoop:
 
     Args:
         weights: the policies'.
+        prefill: computes prompts with them.
         stops: the ids that end a completion.
-        pad_id: fills padding.
         slots: the most rows that decode together.
     """
 
-    def __init__(self, weights: Weights, *, stops: Sequence[int], pad_id: int, slots: int) -> None:
+    def __init__(self, weights: Weights, prefill: Prefill, *, stops: Sequence[int], slots: int) -> None:
         self._weights = weights
+        self._prefill = prefill
         self._stops = torch.tensor(sorted(stops), dtype=torch.long, device=weights.model.device)
-        self._pad_id = pad_id
         self._slots = slots
 
     @torch.inference_mode()
@@ -68,7 +62,7 @@ class DecodeLoop:
         """One result per request, in order; all must fit into the model's context."""
         batch = _Batch(self._weights, requests, self._stops, min(self._slots, len(requests)))
         done: dict[int, Sampled] = {}
-        waiting = self._prompts(requests)
+        waiting = self._ready(requests)
         ready = next(waiting, None)
         with batch, grouped_queries(self._weights.model.device):
             while ready is not None or batch.rows:
@@ -83,20 +77,11 @@ class DecodeLoop:
                     batch.step()
         return [done[row] for row in range(len(requests))]
 
-    def _prompts(self, requests: Sequence[GenerationRequest]) -> Iterator[_Ready]:
-        """Computes each distinct prompt of a policy once, those of like lengths together, the longest first."""
-        asking: dict[tuple[str, tuple[int, ...]], list[int]] = {}
-        for row, request in enumerate(requests):
-            asking.setdefault((request.policy, request.prompt_ids), []).append(row)
-        order = sorted(asking, key=lambda prompt: (-len(prompt[1]), prompt))
-        limit = prompt_tokens(self._weights.model.device)
-        while order:
-            count = max(1, min(limit // len(order[0][1]), self._slots))
-            together, order = order[:count], order[count:]
-            with self._weights.by_row([policy for policy, _ in together]):
-                prompts = Prompts(self._weights.model, [ids for _, ids in together], self._pad_id)
-            waiting = deque((row, place) for place, prompt in enumerate(together) for row in asking[prompt])
-            yield _Ready(prompts=prompts, waiting=waiting)
+    def _ready(self, requests: Sequence[GenerationRequest]) -> Iterator[_Ready]:
+        asking = asking_by_prompt(requests)
+        for computed in self._prefill(asking):
+            waiting = deque((row, place) for prompt, place in computed.places.items() for row in asking[prompt])
+            yield _Ready(prompts=computed.prompts, waiting=waiting)
 
 
 class _Batch:

@@ -6,7 +6,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tracer_agents.generation.decoding.cache import can_come_and_go
-from tracer_agents.generation.decoding.flight import Flight, Prompts
+from tracer_agents.generation.decoding.flight import Flight
+from tracer_agents.generation.decoding.prompts import Prompts
 
 SHAPE = {
     "vocab_size": 50,
