@@ -188,6 +188,7 @@ def measure(policy: Policy, requests: Sequence[GenerationRequest], *, batch_size
     return {
         "requests": len(requests),
         "prompts": len({row.prompt_ids for row in requests}),
+        "prompt_tokens": sum(len(row.prompt_ids) for row in requests),
         "tokens": first.tokens,
         "same_completions": same,
         "ratio": spread([(a.tokens / a.seconds) / (b.tokens / b.seconds) for a, b in pairs]),

@@ -28,6 +28,7 @@ from tracer_agents.cli import status_of
 from tracer_agents.config import GSPOConfig, ObjectiveName
 from tracer_agents.generation.weights import WholeModel
 from tracer_agents.learners import batches, scoring
+from tracer_agents.learners.backward import learning
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policy import GSPOLearner
 from tracer_env.dialogue import Role
@@ -86,9 +87,17 @@ def _measured(options: argparse.Namespace) -> None:
 
 
 def gradient_of(
-    model: Any, samples: Sequence[Sample], micro_batch_tokens: int, loss: ObjectiveName = "gspo"
+    model: Any,
+    samples: Sequence[Sample],
+    micro_batch_tokens: int,
+    loss: ObjectiveName = "gspo",
+    *,
+    scored: bool = True,
 ) -> tuple[dict[str, float], torch.Tensor]:
-    """What a step of our learner costs in this process, and its gradient, parameters in the order of their names."""
+    """What a step of our learner costs in this process, and its gradient, parameters in the order of their names.
+
+    With ``scored`` the samples' log-probabilities are computed before, as where a batch is several steps.
+    """
     # Weights that stay as they are, and a gradient that is not scaled down: it is what is measured.
     config = GSPOConfig(
         loss=loss,
@@ -97,7 +106,8 @@ def gradient_of(
         max_gradient_norm=1e12,
         micro_batch_tokens=micro_batch_tokens,
     )
-    learner = GSPOLearner(WholeModel(model), pad_id=0, config=config)
+    weights = WholeModel(model)
+    learner = GSPOLearner(weights, pad_id=0, config=config)
     kept: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         parameter.register_post_accumulate_grad_hook(
@@ -105,6 +115,10 @@ def gradient_of(
         )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
+    if scored:
+        with torch.no_grad(), learning(weights, "shared", config):
+            for batch in learner.minibatches(samples, np.random.default_rng(0))[0]:
+                learner.logps(batch)
     stats = learner.update(samples, np.random.default_rng(0))
     seconds = time.process_time() - began
     gradient = torch.cat([kept[name].flatten() for name in sorted(kept)])

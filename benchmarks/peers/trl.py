@@ -3,8 +3,8 @@
 Both take the gradient of the same loss on the same completions with the same weights, one thread, each in a process of
 its own: TRL in the environment that ``make venv-trl`` builds. Timed are the scoring of the completions before the step,
 the loss and the backward pass, in CPU time; generation is not. TRL is tried with several settings first, and the
-fastest is compared; ``tokens_per_second_ratio_unscored`` sets our whole step against TRL's without the scoring, which
-it leaves out where a batch is one optimiser step. ``gradient_difference`` is the norm of the difference over TRL's.
+fastest is compared; ``tokens_per_second_ratio_unscored`` is that of both without the scoring, which neither does where
+a batch is one optimiser step. ``gradient_difference`` is the norm of the difference over TRL's.
 """
 
 import argparse
@@ -84,9 +84,9 @@ class Contest:
         (folder / "samples.json").write_text(json.dumps(groups), "utf-8")
         self.rows = len(rows)
 
-    def ours(self) -> dict[str, Any]:
+    def ours(self, *, scored: bool) -> dict[str, Any]:
         """One step of ours."""
-        words = ["--way", str(self._folder), "--loss", self._options.loss]
+        words = ["--way", str(self._folder), "--loss", self._options.loss, *["--scored"] * scored]
         command = [sys.executable, "-m", "benchmarks.peers.trl", "--python", self._options.python, *words]
         return asked(command, "our step", "run it by hand: " + " ".join(command))
 
@@ -106,7 +106,7 @@ class Contest:
         return float((ours - theirs).norm() / theirs.norm())
 
 
-def _our_step(folder: Path, loss: ObjectiveName) -> None:
+def _our_step(folder: Path, loss: ObjectiveName, *, scored: bool) -> None:
     """In this process: prints the figures, and keeps the gradient in the folder."""
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(str(folder / "model"), dtype=torch.float32).eval()
@@ -122,13 +122,13 @@ def _our_step(folder: Path, loss: ObjectiveName) -> None:
         for group in groups
         for row in group
     ]
-    figures, gradient = gradient_of(model, samples, 8192, loss)
+    figures, gradient = gradient_of(model, samples, 8192, loss, scored=scored)
     torch.save(gradient, folder / "ours.pt")
     print("\n" + json.dumps(figures))
 
 
 def compared(runs: Mapping[str, Sequence[Figures]]) -> dict[str, Any]:
-    """Medians and ratios of ``ours``, TRL with scoring (``trl``) and without (``trl_unscored``), run in turns."""
+    """Medians and ratios of ``ours`` and ``trl``, both with scoring and ``_unscored``, run in turns."""
     speeds = {name: [run["tokens"] / run["seconds"] for run in kept] for name, kept in runs.items()}
 
     def ratio(key: str) -> dict[str, float]:
@@ -139,7 +139,7 @@ def compared(runs: Mapping[str, Sequence[Figures]]) -> dict[str, Any]:
         "peak_bytes": {name: spread([run["peak_bytes"] for run in kept]) for name, kept in runs.items()},
         "tokens_per_second_ratio": spread([a / b for a, b in zip(speeds["ours"], speeds["trl"], strict=True)]),
         "tokens_per_second_ratio_unscored": spread(
-            [a / b for a, b in zip(speeds["ours"], speeds["trl_unscored"], strict=True)]
+            [a / b for a, b in zip(speeds["ours_unscored"], speeds["trl_unscored"], strict=True)]
         ),
         "peak_memory_ratio": ratio("peak_bytes"),
         "peak_above_model_ratio": ratio("peak_above_model_bytes"),
@@ -150,9 +150,10 @@ def measure(contest: Contest, tried: Sequence[Setting], repeats: int) -> dict[st
     """The comparison with TRL in the fastest of some settings; a setting alone is not tried before."""
     trials = {setting: contest.theirs(setting, scored=True) for setting in tried} if len(tried) > 1 else {}
     best = min(trials, key=lambda setting: trials[setting]["seconds"]) if trials else tried[0]
-    runs: dict[str, list[Figures]] = {"ours": [], "trl": [], "trl_unscored": []}
+    runs: dict[str, list[Figures]] = {"ours": [], "ours_unscored": [], "trl": [], "trl_unscored": []}
     for _ in range(repeats):
-        runs["ours"].append(contest.ours())
+        runs["ours_unscored"].append(contest.ours(scored=False))
+        runs["ours"].append(contest.ours(scored=True))
         runs["trl"].append(contest.theirs(best, scored=True))
         runs["trl_unscored"].append(contest.theirs(best, scored=False))
     figures: dict[str, Any] = {
@@ -189,6 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, help="sequences in a forward pass of TRL's")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--way", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--scored", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if min(options.groups, options.repeats) < 1 or options.size < 2 or options.size % 2:
         parser.error("--groups and --repeats must be ≥ 1, --size an even number: advantages are ±1 by turns")
@@ -197,9 +199,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.batch is not None and (options.batch < 1 or options.groups * options.size % options.batch):
         parser.error("--batch must divide the number of completions")
     if options.way:
-        _our_step(options.way, options.loss)
+        _our_step(options.way, options.loss, scored=options.scored)
         return 0
-    chosen = {name: value for name, value in vars(options).items() if name not in {"json", "way", "python"}}
+    chosen = {name: value for name, value in vars(options).items() if name not in {"json", "way", "scored", "python"}}
     figures: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "torch": torch.__version__, "options": chosen}
     with tempfile.TemporaryDirectory() as folder:
         contest = Contest(Path(folder), options)

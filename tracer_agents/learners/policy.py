@@ -86,7 +86,7 @@ class GSPOLearner:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
         with learning(self._weights, self._policy, self._config):
-            return self._update(self._minibatches(samples, rng), samples)
+            return self._update(self.minibatches(samples, rng), samples)
 
     def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
         # Of a batch that is a single step, the weights that learn are those of the old log-probabilities.
@@ -120,7 +120,8 @@ class GSPOLearner:
                 f"{remedy}, or check that speakers.model itself gives finite log-probabilities"
             )
 
-    def _minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
+    def minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
+        """The micro-batches of each optimiser step on a rollout batch, samples shuffled."""
         parts = np.array_split(rng.permutation(len(samples)), self._config.optimiser_steps)
         return [
             micro_batches(

@@ -19,7 +19,7 @@ def test_both_complete_the_same_tokens_and_ours_decodes_fewer_slots(tmp_path):
     arguments = [part for name, count in counts.items() for part in (f"--{name}", str(count))]
     main([*arguments, "--threads", str(torch.get_num_threads()), "--json", str(file)])
     figures = json.loads(file.read_text("utf-8"))
-    for name, prompts in {"groups": 6, "questions": 18}.items():
+    for name, prompts in {"groups": 6, "questions": 18, "shots": 18}.items():
         workload = figures[name]
         assert workload["requests"] == workload["same_completions"] == 18
         assert workload["prompts"] == prompts
@@ -29,6 +29,9 @@ def test_both_complete_the_same_tokens_and_ours_decodes_fewer_slots(tmp_path):
         assert workload["generate"]["useful_slots"] < workload["ours"]["useful_slots"] <= 1
         rates = [workload[contender]["tokens_per_second"]["median"] for contender in ("ours", "generate")]
         assert workload["ratio"]["median"] == pytest.approx(rates[0] / rates[1])
+    shares = [figures["shots"][contender]["prompt_share"]["median"] for contender in ("ours", "generate")]
+    assert figures["shots"]["prompt_tokens"] > 4 * figures["questions"]["prompt_tokens"]
+    assert shares[0] < shares[1]  # what all begin with is computed once
 
 
 def test_counts_below_one_are_refused():
