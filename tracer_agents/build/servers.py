@@ -12,8 +12,9 @@ from tracer_agents.build.policy import Policy, embedding_rows
 from tracer_agents.config import Config
 from tracer_agents.generation.adapters import LoraAdapters
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang.roster import Roster, listed_servers
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights, TensorWeights, WeightTransport
-from tracer_agents.generation.sglang.wire import Deadlines, Worker, discover
+from tracer_agents.generation.sglang.wire import Deadlines, Worker
 from tracer_agents.generation.weights import Weights
 from tracer_env.errors import ConfigError
 
@@ -75,17 +76,15 @@ def _served(
     servers = settings.servers(weights.names)
     if set(servers) != set(weights.names):
         raise ConfigError(f"backend.urls: the speakers' policies are {[*weights.names]}; got servers for {[*servers]}")
-    addresses = {
-        name: tuple(url for given in urls for url in discover(given, client, deadlines))
-        for name, urls in servers.items()
-    }
+    listed = partial(listed_servers, client=client, deadlines=deadlines)
+    worker = partial(Worker, client=client, deadlines=deadlines, vocabulary=embedding_rows(weights.model))
+    rosters = {name: Roster(urls, listed, worker) for name, urls in servers.items()}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name, urls in addresses.items():
-        groups.setdefault(urls, []).append(name)
+    for name, roster in rosters.items():
+        groups.setdefault(tuple(each.url for each in roster.workers), []).append(name)
     served: dict[str, ServedPolicy] = {}
-    for urls, names in groups.items():
-        workers = tuple(Worker(url, client, deadlines, vocabulary=embedding_rows(weights.model)) for url in urls)
-        group = ServedPolicy(workers=workers, weights=_transport(config, weights, names, folder))
+    for names in groups.values():
+        group = ServedPolicy(roster=rosters[names[0]], weights=_transport(config, weights, names, folder))
         served |= dict.fromkeys(names, group)
     urls = [url for group in groups for url in group]
     if len(set(urls)) < len(urls):

@@ -26,6 +26,7 @@ from tracer_agents.generation.base import Generation, GenerationRequest, not_gen
 from tracer_agents.generation.decoding.choices import choose_among
 from tracer_agents.generation.gate import Check, Learner, Probes
 from tracer_agents.generation.sglang.parity import Subject, examine
+from tracer_agents.generation.sglang.roster import Roster
 from tracer_agents.generation.sglang.weights import WeightTransport
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_env.dialogue import FinishReason
@@ -35,8 +36,13 @@ from tracer_env.dialogue import FinishReason
 class ServedPolicy:
     """The servers that hold a policy, and the way its weights reach them; policies may share both."""
 
-    workers: tuple[Worker, ...]
+    roster: Roster
     weights: WeightTransport
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """The servers as they were at the last sync."""
+        return self.roster.workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +106,13 @@ class SGLangBackend:
     def sync(self, version: int) -> None:
         """Gives every server the learner's present weights and empties its cache; all must then say the same label.
 
+        Servers that have joined a router since are among them, and those that have left it are not.
+
         Raises:
             GenerationFailed: a server did not take them within its deadlines, or says another label afterwards.
         """
+        for served in self._served():
+            served.roster.look()
         self.publish(version)
         pairs = [(served, worker) for served in self._served() for worker in served.workers]
         with ThreadPoolExecutor(len(pairs)) as pool:

@@ -16,8 +16,6 @@ from tracer_agents.generation.replies import BadReply, Shape, parse, read, short
 from tracer_agents.generation.sglang.replies import (
     Loaded,
     ModelInfo,
-    RouterUrls,
-    RouterWorkers,
     Row,
     ServerInfo,
     Tokens,
@@ -248,27 +246,3 @@ class Worker:
 
     def _gone(self, stage: str, what: str) -> EngineGone:
         return EngineGone(f"{self.url}, stage {stage!r}: {what}")
-
-
-def discover(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str]:
-    """The servers behind an address: those that a router lists, or the server itself.
-
-    Weights, flushes and version checks must reach every one of them, which a router does not do.
-    """
-    for path, listed in (("/workers", _router_workers), ("/list_workers", _router_urls)):
-        try:
-            response = client.get(url.rstrip("/") + path, timeout=deadlines.connect)
-            servers = listed(parse(response.content)) if response.is_success else []
-        except (httpx.HTTPError, httpx.InvalidURL, BadReply):
-            continue
-        if servers:
-            return servers
-    return [url]
-
-
-def _router_workers(answer: Any) -> list[str]:
-    return [worker.url for worker in read(RouterWorkers, answer).workers]
-
-
-def _router_urls(answer: Any) -> list[str]:
-    return read(RouterUrls, answer).urls

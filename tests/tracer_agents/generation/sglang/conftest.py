@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 
 from tracer_agents.generation.gate import Scores
 from tracer_agents.generation.sglang.backend import Patience, ServedPolicy, SGLangBackend
+from tracer_agents.generation.sglang.roster import Roster, listed_servers
 from tracer_agents.generation.sglang.weights import AdapterWeights, DiskWeights
 from tracer_agents.generation.sglang.wire import Deadlines, Worker
 
@@ -147,7 +149,7 @@ def adapters(fleet, server, tmp_path):
         save = {policy: learner.save_adapter for policy, learner in learners.items()}
         backend = fleet({"shared": [server]})
         served = ServedPolicy(
-            workers=backend.policies.pop("shared").workers,
+            roster=backend.policies.pop("shared").roster,
             weights=AdapterWeights(save=save, folder=tmp_path / "adapters"),
         )
         backend.policies.update(dict.fromkeys(scales, served))
@@ -166,7 +168,11 @@ def fleet(tmp_path, learner):
         limits = Deadlines(**({"recover": 5.0, "generate": 10.0, "sync": 10.0, "status": 5.0} | deadlines))
         served = {
             name: ServedPolicy(
-                workers=tuple(Worker(process.url, client, limits) for process in processes),
+                roster=Roster(
+                    [process.url for process in processes],
+                    partial(listed_servers, client=client, deadlines=limits),
+                    partial(Worker, client=client, deadlines=limits),
+                ),
                 weights=DiskWeights(save=learner.save, folder=tmp_path / name),
             )
             for name, processes in policies.items()

@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"weight_version": STATE.version})
         elif self.path == "/server_info":
             self._answer({"device": STATE.device, **STATE.further})
-        elif self.path == "/health_generate":
+        elif self.path in ("/health", "/health_generate"):
             self._answer({}, 503 if STATE.strikes("unready") else 200)
         elif self.path == "/workers" and STATE.workers:
             self._answer({"workers": [{"url": url} for url in STATE.workers]})

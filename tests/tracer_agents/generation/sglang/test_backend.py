@@ -8,8 +8,9 @@ import pytest
 from tracer_agents.errors import GenerationFailed
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.choices import choose_among
-from tracer_agents.generation.sglang.wire import Deadlines, discover
+from tracer_agents.generation.sglang.roster import Roster
 from tracer_env.dialogue import FinishReason
+from tracer_env.errors import ConfigError
 
 
 def _requests(count: int = 12, *, policy: str = "shared") -> list[GenerationRequest]:
@@ -157,11 +158,60 @@ def test_a_policy_without_a_server_is_named(fleet, server):
         fleet({"proposer": [server]}).generate(_requests(1, policy="critic"))
 
 
-def test_a_routers_servers_are_all_found_and_a_server_is_its_own(fleet, doubles):
-    client = fleet({"shared": doubles}).policies["shared"].workers[0]._client
-    assert discover(doubles[0].url, client, Deadlines()) == [doubles[0].url]
-    doubles[0].post("/set", workers=["http://a:1", "http://b:2"])
-    assert discover(doubles[0].url, client, Deadlines()) == ["http://a:1", "http://b:2"]
+def test_a_server_that_joins_a_router_late_is_brought_up_to_date(fleet, doubles, server, learner):
+    """It speaks from the next sync on, with the weights of that sync; one that has left is not given any."""
+    other = doubles[1]
+    other.post("/set", workers=[other.url])  # a router's list, which is asked of one of the doubles
+    server.post("/set", workers=[other.url])
+    backend = fleet({"shared": [server]})
+    backend.sync(1)
+    backend.generate(_requests())
+    assert (server.get("/model_info")["weight_version"], server.get("/calls")["calls"].count("/generate")) == (
+        "default",
+        0,
+    )
+    server.post("/set", workers=[other.url, server.url])
+    backend.generate(_requests())
+    assert server.get("/calls")["calls"].count("/generate") == 0  # not before it has the weights
+    learner.weights = learner.weights * 1.1
+    backend.sync(2)
+    assert server.get("/model_info") == other.get("/model_info") == {"weight_version": backend._label}
+    _assert_true_samples(backend.generate(_requests()), _requests(), learner)
+    assert server.get("/calls")["calls"].count("/generate") > 0
+    server.post("/set", workers=[server.url])
+    backend.sync(3)
+    assert other.get("/model_info") != server.get("/model_info") == {"weight_version": backend._label}
+
+
+def test_a_server_that_joins_before_it_is_ready_is_left_out_until_it_is(fleet, doubles, server):
+    other = doubles[1]
+    server.post("/set", workers=[server.url, other.url])
+    other.plant("unready", 1)
+    backend = fleet({"shared": [server]})
+    assert len(backend.policies["shared"].workers) == 2  # who is there from the beginning is waited for
+    server.post("/set", workers=[server.url])
+    backend.sync(1)
+    server.post("/set", workers=[server.url, other.url])
+    backend.sync(2)
+    assert [worker.url for worker in backend.policies["shared"].workers] == [server.url]
+    backend.sync(3)
+    assert [worker.url for worker in backend.policies["shared"].workers] == [server.url, other.url]
+
+
+def test_a_router_without_a_server_is_said_to_be_one():
+    with pytest.raises(ConfigError, match=r"the router at http://127.*has no server yet; wait"):
+        Roster(["http://127.0.0.1:9"], lambda _: [], lambda url: pytest.fail(url))
+
+
+def test_a_router_that_goes_away_or_lists_nobody_changes_nothing(fleet, doubles, server):
+    other = doubles[1]
+    other.post("/set", workers=[server.url])
+    backend = fleet({"shared": [other]})
+    for silence in (lambda: other.post("/set", workers=[]), other.stop):
+        silence()
+        backend.sync(1)
+        assert [worker.url for worker in backend.policies["shared"].workers] == [server.url]
+    other.start()
 
 
 def test_each_policy_speaks_with_its_own_adapter(adapters):

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracer_agents.errors import EngineFault, GenerationFailed
-from tracer_agents.generation.sglang.wire import Completion, Deadlines, Order, Worker, discover
+from tracer_agents.generation.sglang.roster import listed_servers
+from tracer_agents.generation.sglang.wire import Completion, Deadlines, Order, Worker
 
 END, VOCABULARY = 1, 50
 ORDER = Order(prompt_ids=(2, 3), copies=1, max_new_tokens=4, temperature=1.0, stops=(END,))
@@ -101,7 +102,7 @@ def test_no_bytes_are_another_error(raw):
         except EngineFault:
             continue
         assert all(isinstance(answer, EngineFault) for answer in answers)
-    assert discover("http://server", tried._client, Deadlines()) == ["http://server"]
+    assert listed_servers("http://server", tried._client, Deadlines()) is None
 
 
 JSON = st.recursive(
@@ -160,10 +161,10 @@ def test_no_answer_to_anything_else_is_another_error(answer, status):
     for ask in (tried.version, tried.info, tried.context, lambda: tried.tokenize("x"), lambda: tried.load("/u", {})):
         with suppress(GenerationFailed):
             ask()
-    assert discover("http://server", tried._client, Deadlines())
+    listed_servers("http://server", tried._client, Deadlines())
 
 
 def test_a_routers_servers_are_addresses():
     for answer in ({"workers": [{"url": 5}]}, {"workers": 5}, {"workers": [None]}, {"urls": [1]}, {"urls": "ab"}):
         client = worker(json.dumps(answer).encode())._client
-        assert discover("http://router", client, Deadlines()) == ["http://router"]
+        assert listed_servers("http://router", client, Deadlines()) is None
