@@ -70,7 +70,7 @@ $(SGLANG_STAMP): constraints-sglang-cpu.txt
 	$(PYTHON) -m venv $(SGLANG)
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt torch==2.13.0
 	$(SGLANG)/bin/pip install --quiet -c constraints-sglang-cpu.txt $(SGLANG_NEEDS)
-	$(SGLANG)/bin/pip install --quiet --no-deps torchvision==0.16.2 sglang==0.5.23
+	$(SGLANG)/bin/pip install --quiet --no-deps torchvision==0.16.2 sglang==0.5.23 sglang-router==0.3.2
 	touch $@
 
 $(TRL_STAMP): constraints-trl.txt

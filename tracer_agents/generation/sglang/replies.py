@@ -83,6 +83,7 @@ class RouterWorker(Reply):
     """A server that a router knows."""
 
     url: str
+    is_healthy: bool = True
 
 
 class RouterWorkers(Reply):

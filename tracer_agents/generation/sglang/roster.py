@@ -13,7 +13,7 @@ Listing = Callable[[str], Sequence[str] | None]
 
 
 def listed_servers(url: str, client: httpx.Client, deadlines: Deadlines) -> list[str] | None:
-    """The servers that the router at an address lists; None, if it is no router or does not say.
+    """The healthy servers that the router at an address lists; None, if it is no router or does not say.
 
     Weights, flushes and version checks must reach every one of them, which a router does not do.
     """
@@ -28,7 +28,7 @@ def listed_servers(url: str, client: httpx.Client, deadlines: Deadlines) -> list
 
 
 def _workers(answer: object) -> list[str]:
-    return [worker.url for worker in read(RouterWorkers, answer).workers]
+    return [worker.url for worker in read(RouterWorkers, answer).workers if worker.is_healthy]
 
 
 def _urls(answer: object) -> list[str]:
