@@ -17,7 +17,6 @@ from tracer_agents.runs.directory import RunDirectory
 from tracer_agents.training.experiment import run_training
 from tracer_agents.training.stages import Silent
 
-
 pytestmark = [pytest.mark.sglang, pytest.mark.timeout(600)]
 
 

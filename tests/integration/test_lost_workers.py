@@ -1,5 +1,9 @@
-"""A benchmark over two Ray nodes, of which one is killed at random moments, ends with the records of ``--jobs 1``."""
+"""A benchmark whose workers or machines are killed at random moments ends with the records of ``--jobs 1``."""
 
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from random import Random
 
@@ -10,7 +14,7 @@ from benchmarks.suite.cells import jobs_of
 from benchmarks.suite.plan import make_plan
 from benchmarks.suite.ray_workers import RayCluster
 from benchmarks.suite.runner import run_plan
-from benchmarks.suite.workers import ThisProcess
+from benchmarks.suite.workers import Processes, ThisProcess
 from tracer_env.errors import ConfigError
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
@@ -28,6 +32,14 @@ def plan(small_settings):
         "chunk": 2,
     }
     return make_plan(yaml.safe_load(yaml.safe_dump(fields)), "test")
+
+
+@pytest.fixture(scope="module")
+def alone(plan, tmp_path_factory) -> Path:
+    """Where one undisturbed process has recorded it."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    run_plan(plan, out, workers=ThisProcess(), watch=unwatched)
+    return out
 
 
 @pytest.fixture
@@ -77,12 +89,70 @@ class KillsNodes:
             self.node = self.cluster.add_node(**NODE)
 
 
+class KillsWorkers:
+    """Kills one of the processes that do jobs each time the records have grown so far, another one each time."""
+
+    def __init__(self, processes: Callable[[], list[int]], out: Path, thresholds: list[int]) -> None:
+        self.processes, self.out, self.thresholds = processes, out, thresholds
+        self.killed: list[int] = []
+
+    def watch(self, jobs, running) -> None:
+        if running and self.thresholds and size(self.out) >= self.thresholds[0]:
+            alive = [process for process in self.processes() if process not in self.killed]
+            if alive:
+                self.thresholds.pop(0)
+                self.killed.append(min(alive))  # the oldest: no job is met again before it has got on
+                os.kill(self.killed[-1], signal.SIGKILL)
+
+
+def children() -> list[int]:
+    return [child.pid for child in active_children() if child.pid is not None]
+
+
+def ray_tasks() -> list[int]:
+    """The processes that do a job for Ray at present."""
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ray::do_there" in (folder / "cmdline").read_bytes():
+                processes.append(int(folder.name))
+        except OSError:
+            continue  # it has just ended
+    return processes
+
+
+def assert_killed_workers_change_no_record(plan, alone: Path, spread: Path, workers, processes) -> None:
+    total = size(alone)
+    killer = KillsWorkers(processes, spread, [total * (kill + 1) // 12 for kill in range(10)])
+
+    run_plan(plan, spread, workers=workers, watch=killer.watch)
+
+    assert len(set(killer.killed)) == 10
+    assert recorded(spread) == recorded(alone)
+    assert all(job.is_done for job in jobs_of(plan, spread))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_killed_processes_change_no_record(plan, alone, tmp_path):
+    assert_killed_workers_change_no_record(plan, alone, tmp_path / "spread", Processes(2), children)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")  # Ray's own
-def test_killed_nodes_change_no_record(plan, cluster, tmp_path):
-    alone, spread = tmp_path / "alone", tmp_path / "spread"
-    run_plan(plan, alone, workers=ThisProcess(), watch=unwatched)
+def test_ten_killed_tasks_change_no_record(plan, cluster, alone, tmp_path):
+    cluster.add_node(**NODE)
+    spread = tmp_path / "spread"
+    workers = RayCluster(spread, device="cpu", limit=None)
+    assert_killed_workers_change_no_record(plan, alone, spread, workers, ray_tasks)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("default")
+def test_killed_nodes_change_no_record(plan, cluster, alone, tmp_path):
+    spread = tmp_path / "spread"
     total, random = size(alone), Random(0)
     killer = KillsNodes(cluster, spread, sorted(random.sample(range(total), 10)))
 
