@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tracer_agents.build import Parts, Policy, build
 from tracer_agents.config import Config, load_config
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.base import Generation, GenerationRequest
+from tracer_agents.generation.decoding import prompts
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.rollout.tree import rollout
 from tracer_agents.training.trainer import Trainer
@@ -112,7 +114,7 @@ def engine_speeds(policy: Policy, calls: Calls, alone: int) -> dict[str, float]:
 
     ``one``: transformers' ``generate``, a request at a time, ``alone`` of them drawn from all; ``static``: the same
     in batches that run to their longest row; ``leaving``: ours, in which rows that have ended leave, with every prompt
-    computed for itself; ``sharing``: ours as it is.
+    computed for itself and whole; ``sharing``: ours as it is.
     """
     with TransformersBackend(
         policy.weights, policy.tokenizer, pad_id=policy.pad_id, stops=policy.stops, batch_size=BATCH_SIZE
@@ -121,13 +123,17 @@ def engine_speeds(policy: Policy, calls: Calls, alone: int) -> dict[str, float]:
         def ours(_: Policy, requests: Sequence[GenerationRequest], __: int) -> list[tuple[int, ...]]:
             return [made.output_ids for made in backend.generate(requests)]
 
+        def leaving(policy: Policy, requests: Sequence[GenerationRequest], batch_size: int) -> list[tuple[int, ...]]:
+            with patch.object(prompts, "LEAST_SHARED", None):
+                return ours(policy, requests, batch_size)
+
         apart = [[replace(each, prompt_ids=Apart(each.prompt_ids)) for each in call] for call in calls]
         requests = [each for call in calls for each in call]
         drawn = np.random.default_rng(0).choice(len(requests), min(alone, len(requests)), replace=False)
         work: Mapping[str, tuple[Callable[..., list[tuple[int, ...]]], Calls, int]] = {
             "one": (static, [[requests[row] for row in drawn]], 1),
             "static": (static, calls, BATCH_SIZE),
-            "leaving": (ours, apart, BATCH_SIZE),
+            "leaving": (leaving, apart, BATCH_SIZE),
             "sharing": (ours, calls, BATCH_SIZE),
         }
         return {name: _speed(policy, *each) for name, each in work.items()}

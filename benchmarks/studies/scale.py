@@ -127,7 +127,7 @@ SERIES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
     "step: members": (members, (1, 2, 3)),
     "game, as trees: questions": (trees, (300, 1_000, 3_000, 10_000)),
     "game, as arrays: questions": (arrays, (10_000, 100_000, 1_000_000)),
-    "report: records": (report, (10_000, 30_000, 100_000)),
+    "report: records": (report, (10_000, 30_000, 100_000, 1_000_000)),
 }
 
 

@@ -15,7 +15,7 @@ from tracer_agents.generation.weights import Weights
 
 NextLogits = tuple[torch.Tensor, Mapping[Asked, int]]  # (D, V), and which row is which prompt's
 
-LEAST_SHARED = 64  # tokens that a second forward pass of a few prompts is worth
+LEAST_SHARED: int | None = 64  # tokens that a second forward pass of a few prompts is worth; None: nothing is shared
 _TOKENS = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 32768
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of logits, when sharing is tried
