@@ -26,7 +26,7 @@ def plan(small_settings):
     fields = {
         "settings": {**small_settings, "trainer.steps": 3, "trainer.checkpoint_every": 1},
         "methods": ["single", "best_fixed", "controllers_only", "tracer"],
-        "seeds": [0, 1],
+        "seeds": [0, 1, 2],
         "tasks": {"easy": {"name": "arithmetic", "options": {"level": "1"}}},
         "questions": 24,
         "fit_questions": 8,

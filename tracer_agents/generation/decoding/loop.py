@@ -12,12 +12,11 @@ from tracer_agents import progress
 from tracer_agents.generation.attention import grouped_queries
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.flight import Flight
-from tracer_agents.generation.decoding.prompts import Prefill, Prompts, asking_by_prompt
+from tracer_agents.generation.decoding.prompts import ENTERING, Prefill, Prompts, asking_by_prompt
 from tracer_agents.generation.decoding.sampling import Temperatures, choose
 from tracer_agents.generation.weights import Weights
 from tracer_env.seeding import token_uniforms
 
-_ENTERING = 4  # waiting rows enter once 1 in so many slots is free
 _LEAVING = 12  # rows that have ended leave once they are 1 in so many
 
 
@@ -66,7 +65,7 @@ class DecodeLoop:
         ready = next(waiting, None)
         with batch, grouped_queries(self._weights.model.device):
             while ready is not None or batch.rows:
-                while ready is not None and batch.free * _ENTERING >= batch.slots:
+                while ready is not None and batch.free * ENTERING >= batch.slots:
                     batch.enter(ready)
                     batch.rest()
                     ready = ready if ready.waiting else next(waiting, None)

@@ -16,6 +16,7 @@ from tracer_agents.generation.weights import Weights
 NextLogits = tuple[torch.Tensor, Mapping[Asked, int]]  # (D, V), and which row is which prompt's
 
 LEAST_SHARED: int | None = 64  # tokens that a second forward pass of a few prompts is worth; None: nothing is shared
+ENTERING = 4  # waiting rows enter a batch once 1 in so many slots is free
 _TOKENS = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 32768
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of logits, when sharing is tried
@@ -46,18 +47,17 @@ class Prompts:
         ids, mask = (each.to(device) for each in padded(prompts, width, pad_id))
         lengths = mask.sum(-1)
         shown, positions, before = mask, (mask.cumsum(-1) - 1).clamp_(min=0), 0
-        if behind is not None:
+        self.cache = RowCache(model, slots=len(prompts), columns=width)
+        if behind is None:
+            self.cache.begin(len(prompts))
+        else:
             first, rows = behind
             before = first.cache.used.stop - first.cache.used.start
             earlier = first.lengths[rows].unsqueeze(-1)
             shown = torch.cat([torch.arange(before, device=device) >= before - earlier, mask], dim=-1).to(mask.dtype)
             positions = positions + earlier
-        self.cache = RowCache(model, slots=len(prompts), columns=width)
-        if behind is None:
-            self.cache.begin(len(prompts))
-        else:
             self.cache.ensure(before, width)
-            self.cache.take(behind[0].cache, behind[1])
+            self.cache.take(first.cache, rows)
             self.cache.narrow(before)
         output = model(
             input_ids=ids,
@@ -129,7 +129,9 @@ class Prefill:
         limit = _TOKENS.get(model.device.type, _TOKENS_ELSEWHERE)
         order = sorted(nodes, key=lambda placed: (-len(placed[0].tokens), placed[0].policy, placed[0].tokens))
         while order:
-            count = max(1, min(limit // len(order[0][0].tokens), self._rows))
+            # Behind a prefix a row holds more than it computes: no more of them than enter a batch at once.
+            most = self._rows if above is None else max(1, self._rows // ENTERING)
+            count = max(1, min(limit // len(order[0][0].tokens), most))
             together, places = zip(*order[:count], strict=True)
             order = order[count:]
             behind = None if above is None else (above, torch.tensor(places, device=model.device))
