@@ -116,8 +116,10 @@ def gradient_of(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     if scored:
-        with torch.no_grad(), learning(weights, "shared", config):
-            for batch in learner.minibatches(samples, np.random.default_rng(0))[0]:
+        [minibatch] = learner.minibatches(samples, np.random.default_rng(0))
+        shares = any(batch.prompts is not None for batch in minibatch)
+        with torch.no_grad(), learning(weights, "shared", config, shares_prompts=shares):
+            for batch in minibatch:
                 learner.logps(batch)
     stats = learner.update(samples, np.random.default_rng(0))
     seconds = time.process_time() - began

@@ -13,14 +13,21 @@ from tracer_agents.generation.weights import Weights
 
 
 @contextmanager
-def learning(weights: Weights, policy: str, config: GSPOConfig) -> Iterator[None]:
+def learning(weights: Weights, policy: str, config: GSPOConfig, *, shares_prompts: bool = False) -> Iterator[None]:
     """Puts the model into the hands of a policy's learner.
+
+    Args:
+        weights: the policies'.
+        policy: the one that learns.
+        config: of its learner.
+        shares_prompts: whether completions attend to long prompts that were computed before. Then the kernel is the
+            model's own everywhere; on CPUs eager attention is faster for short rows, and takes more memory for long.
 
     Raises:
         ValueError: ``config.gradient_checkpointing`` with a model that cannot do it.
     """
     model = weights.model
-    kernel = "eager" if model.device.type == "cpu" else kernel_of(model)  # sdpa's backward pass is slow on CPUs
+    kernel = "eager" if model.device.type == "cpu" and not shares_prompts else kernel_of(model)
     layers = recomputed_layers(model) if config.gradient_checkpointing else nullcontext()
     with suitable_threads(model), attention(model, kernel), layers, weights.active(policy):
         yield

@@ -85,8 +85,10 @@ class GSPOLearner:
         Raises:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
-        with learning(self._weights, self._policy, self._config):
-            return self._update(self.minibatches(samples, rng), samples)
+        minibatches = self.minibatches(samples, rng)
+        shares = any(batch.prompts is not None for minibatch in minibatches for batch in minibatch)
+        with learning(self._weights, self._policy, self._config, shares_prompts=shares):
+            return self._update(minibatches, samples)
 
     def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
         # Of a batch that is a single step, the weights that learn are those of the old log-probabilities.

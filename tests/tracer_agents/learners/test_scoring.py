@@ -182,6 +182,19 @@ def test_a_learner_that_computes_layers_again_learns_the_same(monkeypatch):
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("share", [False, True])
+def test_on_a_cpu_short_rows_are_computed_eagerly_and_shared_prompts_by_the_models_kernel(monkeypatch, share):
+    monkeypatch.setattr(batches, "LONG_PROMPT", 1 if share else 10**6)
+    monkeypatch.setattr(batches, "SPARED", 1.01)
+    model = _model("llama")
+    model.set_attn_implementation("sdpa")
+    kernels: set[str] = set()
+    model.register_forward_pre_hook(lambda module, inputs: kernels.add(module.config._attn_implementation))
+    config = GSPOConfig(learning_rate=1e-3, optimiser_steps=2)
+    GSPOLearner(WholeModel(model), pad_id=0, config=config).update(_samples(), stream(0, "gspo"))
+    assert kernels == {"sdpa" if share else "eager"}
+
+
 def test_sharing_pays_where_long_prompts_are_shared():
     def group(prompt: int, output: int, size: int) -> list[Sample]:
         sample = Sample(
