@@ -21,6 +21,7 @@ from tracer_agents.errors import EngineFault
 from tracer_agents.evaluation.play import draw_episodes
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.sglang.backend import SGLangBackend
+from tracer_agents.generation.sglang.roster import Roster
 from tracer_agents.generation.sglang.wire import Completion, Order, Worker
 from tracer_agents.rollout.tree import expand
 from tracer_agents.speakers.model import ModelSpeakers, view_of
@@ -77,7 +78,8 @@ def _measure(
 ) -> dict[str, dict[str, float]]:
     served = backend.policies["shared"]
     worker = CountingWorker(served.workers[0])
-    backend.policies["shared"] = type(served)(workers=(worker,), weights=served.weights)
+    alone = Roster([worker.url], lambda _: None, lambda _: worker)
+    backend.policies["shared"] = type(served)(roster=alone, weights=served.weights)
     backend.sync(0)
     rules = config.rules
     episodes = draw_episodes(speakers.task, "train", 0, questions, seed=0, phase="benchmark")
