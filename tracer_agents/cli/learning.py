@@ -86,8 +86,11 @@ def _train(
 
 def _follow(ranks: "Ranks") -> int:
     """Trains as rank 0 tells; returns the exit status. What stops all processes is for rank 0 to say."""
+    from transformers.utils import logging
+
     from tracer_agents.build import follow_leader
 
+    logging.disable_progress_bar()  # rank 0 shows what is done
     try:
         follow_leader(ranks)
     except TracerError:

@@ -17,18 +17,19 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from tracer_agents.config import GSPOConfig
-from tracer_agents.errors import TrainingDiverged
+from tracer_agents.errors import RunError, TrainingDiverged
 from tracer_agents.generation.adapters import LoraAdapters
-from tracer_agents.generation.sharding import whole
+from tracer_agents.generation.sharding import scatter, whole
 from tracer_agents.generation.weights import Shelf, Weights, WholeModel
 from tracer_agents.learners import scoring
 from tracer_agents.learners.batches import Sample
 from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.policy import GSPOLearner
 from tracer_agents.learners.ranks import Ranks, joined
-from tracer_agents.learners.together import SharedLearners, shard_alike
+from tracer_agents.learners.together import SharedLearners, follow, shard_alike
 from tracer_agents.learners.verdicts import VerdictLearner, VerdictSample
 from tracer_env.dialogue import Role
+from tracer_env.errors import ConfigError, TracerError
 from tracer_env.seeding import stream
 
 PAD, END = 0, 1
@@ -39,7 +40,7 @@ CONFIG = GSPOConfig(
     optimiser_steps=3,
     max_gradient_norm=0.5,
     weight_decay=0.1,
-    micro_batch_tokens=60,
+    micro_batch_tokens=30,  # 3 or 4 micro-batches per minibatch
 )
 
 
@@ -127,18 +128,21 @@ def learned(
     before = [whole(p.detach()).clone() for name in weights.names for p in weights.parameters(name)]
     hook = register_optimizer_step_pre_hook(keep)
     try:
-        stats = work(team)
+        result = work(team) if ranks.leads else None
+        if isinstance(team, SharedLearners) and ranks.leads:
+            ranks.tell(None)
+        elif isinstance(team, SharedLearners):
+            follow(ranks, {"": team})
     finally:
         hook.remove()
+    if ranks.several:
+        scatter(weights.model)
     after = [whole(p.detach()).clone() for name in weights.names for p in weights.parameters(name)]
-    return {"gradients": gradients, "before": before, "after": after, "stats": stats, "kinds": sorted(kinds)}
+    return {"gradients": gradients, "before": before, "after": after, "result": result, "kinds": sorted(kinds)}
 
 
 def update(team: PolicyLearners, count: int = 21, *, by_role: bool = False) -> dict[str, dict[str, Any]]:
-    """As every process does it, whoever leads."""
-    given = samples(count, by_role=by_role)
-    done = team.do("update", (given, rng())) if isinstance(team, SharedLearners) else team.update(given, rng)
-    return {name: asdict(stats) for name, stats in done.items()}
+    return {name: asdict(stats) for name, stats in team.update(samples(count, by_role=by_role), rng).items()}
 
 
 def whole_model(ranks: Ranks) -> dict[str, Any]:
@@ -202,12 +206,7 @@ def adapters_on_half_precision(ranks: Ranks) -> dict[str, Any]:
 
 def reviews_of_one_token(ranks: Ranks) -> dict[str, Any]:
     def work(team: PolicyLearners) -> dict[str, Any]:
-        given = verdicts()
-        if isinstance(team, SharedLearners):
-            done = team.do("update_verdicts", (given, rng(), 2))
-        else:
-            done = team.update_verdicts(given, rng, epochs=2)
-        return {name: asdict(stats) for name, stats in done.items()}
+        return {name: asdict(stats) for name, stats in team.update_verdicts(verdicts(), rng, epochs=2).items()}
 
     return learned(WholeModel(gpt2()), ranks, work)
 
@@ -218,16 +217,86 @@ def what_is_not_finite(ranks: Ranks) -> dict[str, Any]:
 
     def work(team: PolicyLearners) -> str:
         try:
-            if isinstance(team, SharedLearners):
-                team.do("update", (spoilt, rng()))
-            else:
-                team.update(spoilt, rng)
+            team.update(spoilt, rng)
         except TrainingDiverged as error:
             return str(error)
         return "nothing was refused"
 
     config = CONFIG.model_copy(update={"micro_batch_tokens": 1})
     return learned(WholeModel(gpt2()), ranks, work, config)
+
+
+@torch.no_grad()
+def _what_it_says(weights: Weights) -> torch.Tensor:
+    """Logits of a row, from this process alone."""
+    with weights.by_row([weights.names[-1]]):
+        return weights.model(input_ids=torch.arange(2, 9).unsqueeze(0), use_cache=False).logits
+
+
+def _keep(weights: Weights, ranks: Ranks, folder: Path) -> dict[str, Any]:
+    def work(team: PolicyLearners) -> list[torch.Tensor]:
+        update(team, by_role=len(weights.names) > 1)
+        team.gather()
+        said = [_what_it_says(weights)]
+        weights.save(folder)
+        team.save(folder)
+        said.append(_what_it_says(weights))  # what is kept stays whole
+        update(team, by_role=len(weights.names) > 1)
+        team.gather()
+        return [*said, _what_it_says(weights)]
+
+    for name in weights.names:
+        weights.folder(folder, name).mkdir(parents=True, exist_ok=True)
+    return learned(weights, ranks, work)
+
+
+def kept(ranks: Ranks, folder: Path) -> dict[str, dict[str, Any]]:
+    """Checkpoints in the midst of training, below ``folder``."""
+    return {
+        "whole": _keep(WholeModel(gpt2()), ranks, folder / "whole"),
+        "adapters": _keep(_adapters(llama()), ranks, folder / "adapters"),
+    }
+
+
+def gone_on(ranks: Ranks, folder: Path) -> dict[str, dict[str, Any]]:
+    """A further update of what ``kept`` wrote."""
+
+    def work(team: PolicyLearners, checkpoint: Path) -> Any:
+        team.load(checkpoint)
+        return update(team, by_role=checkpoint.name == "adapters")
+
+    whole_again = WholeModel(GPT2LMHeadModel.from_pretrained(folder / "whole", dtype=torch.float64).eval())
+    adapters_again = _adapters(llama())
+    adapters_again.load(folder / "adapters")
+    return {
+        "whole": learned(whole_again, ranks, lambda team: work(team, folder / "whole")),
+        "adapters": learned(adapters_again, ranks, lambda team: work(team, folder / "adapters")),
+    }
+
+
+def other_weights(ranks: Ranks) -> str:
+    """A process has loaded another model."""
+    model = gpt2()
+    if ranks.rank == 1:
+        with torch.no_grad():
+            model.transformer.ln_f.weight[3] += 1e-12
+    try:
+        shard_alike(model, ranks)
+    except RunError as error:
+        return str(error)
+    return "nothing was refused"
+
+
+def work_that_fails_elsewhere(ranks: Ranks) -> str:
+    def work() -> None:
+        if ranks.rank == 1:
+            raise ConfigError("speakers.model: no such folder here")
+
+    try:
+        ranks.alike(work)
+    except TracerError as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was refused"
 
 
 CASES = {
@@ -240,9 +309,14 @@ CASES = {
 }  # fmt: skip
 
 
-def played(ranks: Ranks) -> dict[str, dict[str, Any]]:
+def played(ranks: Ranks, folder: Path) -> dict[str, Any]:
     """Every case, by name; with the parts that this process holds of a sharded model."""
-    results = {name: case(ranks) for name, case in CASES.items()}
+    results: dict[str, Any] = {name: case(ranks) for name, case in CASES.items()}
+    results["kept"] = kept(ranks, folder / f"by_{ranks.size}")
+    results["gone_on"] = gone_on(ranks, folder / "by_1")
+    if ranks.several:
+        results["other_weights"] = other_weights(ranks)
+        results["work_that_fails_elsewhere"] = work_that_fails_elsewhere(ranks)
     model = gpt2()
     weights = WholeModel(model)
     learners(weights, ranks)
@@ -258,7 +332,7 @@ def played(ranks: Ranks) -> dict[str, dict[str, Any]]:
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined() as ranks:
-        torch.save(played(ranks), folder / f"rank_{ranks.rank}.pt")
+        torch.save(played(ranks, folder), folder / f"rank_{ranks.rank}.pt")
 
 
 if __name__ == "__main__":
