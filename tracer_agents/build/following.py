@@ -1,4 +1,4 @@
-"""A process that trains together with others and does not lead: it holds its part of the models, and does as it is told."""
+"""A process that trains with others and does not lead: it holds its part of the models, and does as it is told."""
 
 from tracer_agents.build.parts import build_learner, load_trained
 from tracer_agents.learners.policies import PolicyLearners

@@ -1,6 +1,7 @@
 """Commands that learn: ``train`` and ``fit``."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +76,8 @@ def _train(
     from tracer_agents.training.experiment import run_training
     from tracer_agents.training.terminal import RichDisplay, print_summary
 
-    with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
+    how = ", alone or by torchrun" if ranks.several else ""
+    with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}{how}"):
         with RichDisplay() as display:
             summary = run_training(
                 config, out, resume=resume, allow_older=allow_older, display=display, logs=logs, ranks=ranks
@@ -94,6 +96,8 @@ def _follow(ranks: "Ranks") -> int:
     try:
         follow_leader(ranks)
     except TracerError:
+        with suppress(TracerError):
+            ranks.hear()  # until rank 0 has said why: torchrun stops everybody once a process has ended
         return 1
     except KeyboardInterrupt:
         return 130

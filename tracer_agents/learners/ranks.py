@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -95,15 +95,12 @@ class Ranks:
         """
         if not self.several:
             return work()
-        failure: Exception | None = None
         try:
             done = work()
         except (TracerError, OSError, ValueError, RuntimeError) as error:
-            failure = error
-        messages = self.collect(None if failure is None else str(failure) or type(failure).__name__)
-        if failure is not None:
-            raise failure
-        for rank, message in enumerate(messages):
+            self.collect(str(error) or type(error).__name__)
+            raise
+        for rank, message in enumerate(self.collect(None)):
             if message is not None:
                 raise RunError(f"rank {rank}: {message}")
         return done
@@ -165,5 +162,6 @@ def joined() -> Iterator[Ranks]:
         torch.cuda.set_device(local_rank)
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backends)
-    yield Ranks(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=_PATIENCE), local_rank=local_rank)
+    talk = cast("dist.ProcessGroup", dist.new_group(backend="gloo", timeout=_PATIENCE))
+    yield Ranks(dist.get_rank(), size, talk, local_rank=local_rank)
     dist.destroy_process_group()  # after an error the process ends, and has said first why
