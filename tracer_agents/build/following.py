@@ -12,10 +12,10 @@ def follow_leader(ranks: Ranks) -> None:
     Raises:
         ConfigError, RunError: a model cannot be built here, of which the leader is told; or the leader has ended.
     """
-    told = ranks.hear()
-    if told is None:
+    message = ranks.hear()
+    if message is None:
         return
-    config, weights = told
+    config, weights = message
     models: dict[str, SharedLearners] = {}
     for use in config.models:
         if use.trained:

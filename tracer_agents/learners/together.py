@@ -133,7 +133,7 @@ def follow(ranks: Ranks, models: Mapping[str, SharedLearners]) -> None:
     Raises:
         RunError: the leader has ended without a word.
     """
-    while (told := ranks.hear()) is not None:
-        label, what, arguments = told
+    while (message := ranks.hear()) is not None:
+        label, what, arguments = message
         with suppress(TracerError):
             models[label].do(what, arguments)
