@@ -117,9 +117,9 @@ def gradient_of(
     began = time.process_time()
     if scored:
         [minibatch] = learner.minibatches(samples, np.random.default_rng(0))
-        shares = any(batch.prompts is not None for batch in minibatch)
+        shares = any(batch.prompts is not None for batch in minibatch.batches)
         with torch.no_grad(), learning(weights, "shared", config, shares_prompts=shares):
-            for batch in minibatch:
+            for batch in minibatch.batches:
                 learner.logps(batch)
     stats = learner.update(samples, np.random.default_rng(0))
     seconds = time.process_time() - began

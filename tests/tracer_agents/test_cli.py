@@ -408,7 +408,7 @@ def started(monkeypatch) -> list[tuple[Config, Path, bool]]:
     calls: list[tuple[Config, Path, bool]] = []
 
     def run_training(
-        config: Config, out: Path, *, resume: bool, allow_older: bool, display: object, logs: object
+        config: Config, out: Path, *, resume: bool, allow_older: bool, display: object, logs: object, ranks: object
     ) -> Mock:
         calls.append((config, out, resume))
         return Mock()

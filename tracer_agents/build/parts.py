@@ -13,6 +13,7 @@ from tracer_agents.build.remote import RemoteModel, build_client, build_remote_s
 from tracer_agents.build.servers import build_sglang
 from tracer_agents.config import Config, ModelUse, SpeakersConfig, policy_of
 from tracer_agents.credit.verdicts import GradedSolution
+from tracer_agents.generation.alone import GatheringEngine
 from tracer_agents.generation.base import Engine, GenerationBackend
 from tracer_agents.generation.gate import Check, Probes
 from tracer_agents.generation.probe import PolicyProbe
@@ -20,6 +21,8 @@ from tracer_agents.generation.soundness import context_of
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_agents.learners.policies import PolicyLearners
 from tracer_agents.learners.policy import GSPOLearner
+from tracer_agents.learners.ranks import ALONE, Ranks
+from tracer_agents.learners.together import SharedLearners, shard_alike
 from tracer_agents.learners.verdicts import VerdictLearner, VerdictSample, VerdictStats
 from tracer_agents.speakers.chat import Chat
 from tracer_agents.speakers.members import MemberSpeakers
@@ -110,19 +113,60 @@ def _chat(policy: Policy, config: Config) -> Chat:
     return chat
 
 
-def build_learner(config: Config, policy: Policy, names: Sequence[str] | None = None) -> PolicyLearners:
-    """The optimisers of the policies in ``names``, by default of all."""
+def load_trained(config: Config, use: ModelUse, checkpoint: Path | None, ranks: Ranks) -> Policy:
+    """The model of speakers that learn, sharded where several processes train it; all of them call it.
+
+    Args:
+        config: the settings of a team of this model alone.
+        use: its name and its agents.
+        checkpoint: the folder of all that was trained; None: nothing was.
+        ranks: the processes.
+
+    Raises:
+        ConfigError, RunError: see ``load_policy`` and ``shard_alike``; or the settings give all processes one GPU.
+    """
+    kept = checkpoint / use.label if checkpoint is not None else None
+    if not ranks.several:
+        return load_policy(config, kept, use.policies)
+    if ":" in config.speakers.device:
+        raise ConfigError(
+            f"speakers.device: {config.speakers.device} is one device for {ranks.size} processes; set cuda, and each "
+            "takes its own"
+        )
+    policy = ranks.alike(lambda: load_policy(config, kept, use.policies))
+    shard_alike(policy.model, ranks)
+    return policy
+
+
+def build_learner(
+    config: Config, policy: Policy, names: Sequence[str] | None = None, *, ranks: Ranks = ALONE, label: str = ""
+) -> PolicyLearners:
+    """The optimisers of the policies in ``names``, by default of all.
+
+    Args:
+        config: the settings of a team of this model alone.
+        policy: the model; sharded where there are several processes.
+        names: of those that learn.
+        ranks: the processes.
+        label: tells the model from others of the team.
+    """
     weights = policy.weights
     if config.gspo.gradient_checkpointing and not weights.model.supports_gradient_checkpointing:
         kind = weights.model.config.model_type
         raise ConfigError(f"gspo.gradient_checkpointing: {kind} models cannot compute layers again; set it to false")
     learners = {
-        name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo) for name in names or weights.names
+        name: GSPOLearner(weights, name, pad_id=policy.pad_id, config=config.gspo, ranks=ranks)
+        for name in names or weights.names
     }
-    return PolicyLearners(learners, weights, _verdict_learners(config, policy, learners))
+    verdicts = _verdict_learners(config, policy, learners, ranks)
+    if ranks.several:
+        return SharedLearners(learners, weights, verdicts, ranks=ranks, label=label)
+    return PolicyLearners(learners, weights, verdicts)
 
 
-def _verdict_learners(config: Config, policy: Policy, learners: Mapping[str, GSPOLearner]) -> dict[str, VerdictLearner]:
+def _verdict_learners(
+    config: Config, policy: Policy, learners: Mapping[str, GSPOLearner], ranks: Ranks
+) -> dict[str, VerdictLearner]:
     """Of the policies that review, where a review is one token."""
     if config.speakers.review == "worked":
         return {}
@@ -138,6 +182,7 @@ def _verdict_learners(config: Config, policy: Policy, learners: Mapping[str, GSP
             loss=credit.verdict_loss,
             batch_size=credit.verdict_batch,
             beside=learner.optimiser,
+            ranks=ranks,
         )
         for name, learner in learners.items()
         if name in reviewing
@@ -199,6 +244,7 @@ class TeamModel:
         if self.learner is not None:
             folder = checkpoint / self.use.label
             folder.mkdir(exist_ok=True)
+            self.learner.gather()
             self.policy.weights.save(folder)
             self.policy.tokenizer.save_pretrained(folder)
             self.learner.save(folder)
@@ -330,11 +376,19 @@ class Parts:
         return [check for model in self.models for check in model.gate()]
 
 
-def build(config: Config, weights: Path | None = None) -> Parts:
-    """Builds a run's objects, to be used in a ``with``; ``weights`` is a checkpoint's folder with what was trained."""
+def build(config: Config, weights: Path | None = None, ranks: Ranks = ALONE) -> Parts:
+    """Builds a run's objects, to be used in a ``with``.
+
+    Args:
+        config: the settings.
+        weights: a checkpoint's folder with what was trained.
+        ranks: the processes that train together, of which this one leads; the others ``follow_leader``.
+    """
     task = build_task(config)
+    weights = weights and weights.absolute()
+    ranks.tell((config, weights))
     with ExitStack() as opened:  # nothing stays open if the rest fails
-        models = tuple(_model(config, use, task, weights, opened) for use in config.models)
+        models = tuple(_model(config, use, task, weights, opened, ranks) for use in config.models)
         parts = Parts(
             task=task,
             models=models,
@@ -347,22 +401,28 @@ def build(config: Config, weights: Path | None = None) -> Parts:
 
 
 def _model(
-    config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack
+    config: Config, use: ModelUse, task: Task, checkpoint: Path | None, opened: ExitStack, ranks: Ranks
 ) -> TeamModel | RemoteModel:
     settings = config.of_model(use)
     if not use.backend.trainable:
         client = build_client(settings)
         speakers = build_remote_speakers(settings, client, task, temperature=1.0)
         return RemoteModel(use=use, config=settings, client=client, speakers=speakers)
-    kept = checkpoint / use.label if checkpoint is not None and use.trained else None
-    policy = load_policy(settings, kept, use.policies)
-    backend = opened.enter_context(build_backend(settings, policy))
+    learner = None
+    if use.trained:
+        policy = load_trained(settings, use, checkpoint, ranks)
+        backend = opened.enter_context(build_backend(settings, policy))
+        learner = build_learner(settings, policy, use.trained_policies, ranks=ranks, label=use.label)
+        backend = GatheringEngine(backend, learner.gather) if ranks.several else backend
+    else:
+        policy = load_policy(settings, None, use.policies)
+        backend = opened.enter_context(build_backend(settings, policy))
     return TeamModel(
         use=use,
         config=settings,
         policy=policy,
         backend=backend,
-        learner=build_learner(settings, policy, use.trained_policies) if use.trained else None,
+        learner=learner,
         speakers=build_speakers(settings, policy, backend, task, temperature=1.0, context=backend.context, use=use),
     )
 

@@ -1,6 +1,7 @@
 """Commands that learn: ``train`` and ``fit``."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from tracer_agents.cli.process import stoppable
 from tracer_agents.cli.shared import PATH, tracer
 from tracer_agents.config.options import SettingsCommand
 from tracer_agents.config.sources import load_config
-from tracer_env.errors import ConfigError
+from tracer_env.errors import ConfigError, TracerError
 
 if TYPE_CHECKING:
     from tracer_agents.config import Config
+    from tracer_agents.learners.ranks import Ranks
     from tracer_agents.runs.watching import OpenLog
     from tracer_env.tasks.base import Split
 
@@ -53,19 +55,53 @@ def train(
     out: Path,
 ) -> None:
     """Train a team, from a shipped PRESET or the defaults, and compare it with baselines."""
-    from tracer_agents.training.experiment import run_training
-    from tracer_agents.training.terminal import RichDisplay, print_summary  # torch loads here: not for --help
+    from tracer_agents.learners.ranks import joined  # torch loads here: not for --help
 
     if allow_older and not resume:
         raise ConfigError("--allow-older goes with --resume")
-    logs = _logs(log)
-    overrides = shared.overrides(ctx, task=task, **{"task.data": data, "seed": seed})
-    file = shared.stored_settings(out) if resume and preset is None and file is None else file
-    config = load_config(preset=preset, file=file, overrides=overrides)
-    with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}"):
+    with joined() as ranks:
+        if not ranks.leads:
+            ctx.exit(_follow(ranks))
+        logs = _logs(log)
+        overrides = shared.overrides(ctx, task=task, **{"task.data": data, "seed": seed})
+        file = shared.stored_settings(out) if resume and preset is None and file is None else file
+        config = load_config(preset=preset, file=file, overrides=overrides)
+        _train(config, out, resume=resume, allow_older=allow_older, logs=logs, ranks=ranks)
+
+
+def _train(
+    config: "Config", out: Path, *, resume: bool, allow_older: bool, logs: "list[OpenLog]", ranks: "Ranks"
+) -> None:
+    """Trains, prints what came of it, and lets the processes that followed go."""
+    from tracer_agents.training.experiment import run_training
+    from tracer_agents.training.terminal import RichDisplay, print_summary
+
+    how = ", alone or by torchrun" if ranks.several else ""
+    with stoppable(f"finished steps are on disk, go on with: tracer train --resume --out {out}{how}"):
         with RichDisplay() as display:
-            summary = run_training(config, out, resume=resume, allow_older=allow_older, display=display, logs=logs)
+            summary = run_training(
+                config, out, resume=resume, allow_older=allow_older, display=display, logs=logs, ranks=ranks
+            )
+        ranks.tell(None)
         print_summary(summary.as_json(), out)
+
+
+def _follow(ranks: "Ranks") -> int:
+    """Trains as rank 0 tells; returns the exit status. What stops all processes is for rank 0 to say."""
+    from transformers.utils import logging
+
+    from tracer_agents.build import follow_leader
+
+    logging.disable_progress_bar()  # rank 0 shows what is done
+    try:
+        follow_leader(ranks)
+    except TracerError:
+        with suppress(TracerError):
+            ranks.hear()  # until rank 0 has said why: torchrun stops everybody once a process has ended
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def _logs(name: str) -> "list[OpenLog]":

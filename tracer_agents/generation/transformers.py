@@ -181,6 +181,7 @@ class TransformersBackend:
                 attention_mask=mask.to(model.device),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([noise]),
+                synced_gpus=False,  # no other process generates
             )
         logps = torch.stack(noise.logps, dim=1).tolist()  # (B, T)
         kept = [self._cut(request, row) for request, row in zip(batch, output[:, width:].tolist(), strict=True)]

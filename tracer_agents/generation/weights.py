@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from tracer_agents.errors import TrainingDiverged
+from tracer_agents.generation.sharding import local, part_like
 
 
 class Weights(Protocol):
@@ -155,9 +156,10 @@ class Shelf:
     def exchange(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Swaps parameters with the copies, bit for bit, one after the other."""
         for parameter, copy in zip(parameters, self._copies, strict=True):
-            kept = parameter.detach().clone()
-            parameter.copy_(copy)
-            copy.copy_(kept)
+            here, there = local(parameter.detach()), part_like(copy, parameter)
+            kept = here.clone()
+            here.copy_(there)
+            there.copy_(kept)
 
 
 @torch.no_grad()

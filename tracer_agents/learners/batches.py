@@ -106,6 +106,12 @@ def micro_batches(
     return [_with_prompts(batch, samples, pad_id) for batch in batches] if share_prompts else batches
 
 
+def idle_batch(pad_id: int, device: torch.device) -> MicroBatch:
+    """A micro-batch without rows, and with two tokens to compute: for a process that must compute as many as others."""
+    sample = Sample(prompt_ids=(pad_id,), output_ids=(pad_id,), logps_engine=(0.0,), role=Role.PROPOSER, advantage=0.0)
+    return _pad([sample], np.array([], dtype=np.int64), pad_id, device)
+
+
 def _with_prompts(batch: MicroBatch, samples: Sequence[Sample], pad_id: int) -> MicroBatch:
     device = batch.input_ids.device
     asked = [samples[row].prompt_ids for row in batch.rows]

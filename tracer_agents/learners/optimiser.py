@@ -7,12 +7,13 @@ the step is taken there, and the model receives the rounded result.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from tracer_agents.config import GSPOConfig
+from tracer_agents.generation.sharding import cut_like, is_part, whole
 
 
 class MasterAdamW:
@@ -54,7 +55,11 @@ class MasterAdamW:
 
     def step(self, loss: float) -> float | None:
         """Takes a step and returns the norm that the gradient had; None if it or ``loss`` was not finite: no step."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self._max_norm))
+        masters = self.masters
+        gradients = [master.grad for master in masters if master.grad is not None]
+        total = whole(torch.nn.utils.get_total_norm(gradients))
+        torch.nn.utils.clip_grads_with_norm_(masters, self._max_norm, total)
+        norm = float(total)
         if not (math.isfinite(norm) and math.isfinite(loss)):
             return None
         self._adamw.step()
@@ -62,24 +67,47 @@ class MasterAdamW:
         return norm
 
     def state(self) -> dict[str, Any]:
-        """AdamW's state, and the masters of weights in half precision."""
+        """AdamW's state, and the masters of weights in half precision, whole; of sharded weights all processes ask."""
         halves = [master.detach() for parameter, master in self._pairs if parameter is not master]
-        return self._adamw.state_dict() | ({"masters": halves} if halves else {})
+        state = self._adamw.state_dict() | ({"masters": halves} if halves else {})
+        return _each_tensor(state, _whole_on_cpu) if any(map(is_part, self.masters)) else state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes up what ``state`` returned; the model's weights are those of the same moment."""
         masters = state.pop("masters", None)
+        state["state"] = {
+            index: {key: _cut(value, self.masters[index]) for key, value in moments.items()}
+            for index, moments in state["state"].items()
+        }
         self._adamw.load_state_dict(state)
         halves = [master for parameter, master in self._pairs if parameter is not master]
         with torch.no_grad():
             for master, kept in zip(halves, masters or [], strict=masters is not None):
-                master.copy_(kept)
+                master.copy_(cut_like(kept, master))
 
     @torch.no_grad()
     def _publish(self) -> None:
         for parameter, master in self._pairs:
             if parameter is not master:
                 parameter.copy_(master)
+
+
+def _each_tensor(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Nested dicts and lists, with every tensor changed."""
+    if isinstance(tree, torch.Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {key: _each_tensor(value, change) for key, value in tree.items()}
+    return [_each_tensor(value, change) for value in tree] if isinstance(tree, list) else tree
+
+
+def _whole_on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    return whole(tensor).cpu()
+
+
+def _cut(value: Any, like: torch.Tensor) -> Any:
+    """A moment of a weight, sharded as the weight is; AdamW's count of steps stays as it is."""
+    return cut_like(value, like) if isinstance(value, torch.Tensor) and value.shape == like.shape else value
 
 
 def _master(parameter: torch.nn.Parameter) -> torch.nn.Parameter:

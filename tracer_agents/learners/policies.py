@@ -56,6 +56,9 @@ class PolicyLearners:
             if by_policy[name]
         }
 
+    def gather(self) -> None:
+        """Nothing to do: one process holds the whole model."""
+
     def save(self, checkpoint: Path) -> None:
         """Writes every optimiser's state beside its policy's weights."""
         for name, learner in (*self._learners.items(), *self._verdicts.items()):

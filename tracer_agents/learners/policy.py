@@ -1,7 +1,7 @@
 """The GSPO learner: owns the optimiser state of one policy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from tracer_agents.errors import TrainingDiverged
 from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.backward import learning
-from tracer_agents.learners.batches import MicroBatch, Sample, micro_batches, sharing_pays
+from tracer_agents.learners.batches import MicroBatch, Sample, idle_batch, micro_batches, sharing_pays
 from tracer_agents.learners.objectives import (
     importance_weight,
     kl_to_reference,
@@ -20,6 +20,7 @@ from tracer_agents.learners.objectives import (
     sequence_log_ratio,
 )
 from tracer_agents.learners.optimiser import MasterAdamW
+from tracer_agents.learners.ranks import ALONE, Ranks
 from tracer_agents.learners.scoring import Scorer
 
 MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
@@ -45,6 +46,14 @@ class GSPOStats:
     kl: float | None  # to the reference, per token; None: not asked for
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minibatch:
+    """The samples of an optimiser step."""
+
+    rows: np.ndarray  # indices into the rollout batch
+    batches: list[MicroBatch]  # those that this process computes
+
+
 class GSPOLearner:
     """Trains one policy by GSPO (arXiv 2507.18071).
 
@@ -53,15 +62,22 @@ class GSPOLearner:
         policy: which of them.
         pad_id: the token that fills padding (masked everywhere).
         config: objective, learning rate, optimiser steps per batch.
+        ranks: the processes over which the model is sharded; all of them are asked for the same.
     """
 
-    def __init__(self, weights: Weights, policy: str = "shared", *, pad_id: int, config: GSPOConfig) -> None:
+    def __init__(
+        self, weights: Weights, policy: str = "shared", *, pad_id: int, config: GSPOConfig, ranks: Ranks = ALONE
+    ) -> None:
         self._weights = weights
         self._policy = policy
         self._model = weights.model.eval()  # no dropout: sampling and scoring must be the same function
         self._scorer = Scorer(self._model)
-        # Whether completions may attend to prompts computed before; layers that are computed again have no such memory.
-        self._shares = can_come_and_go(self._model) and not config.gradient_checkpointing
+        if ranks.several:
+            self._scorer.settle()  # with forward passes, which all processes must make at the same time
+        # Whether completions may attend to prompts computed before; layers that are computed again have no such memory,
+        # and processes would not make as many forward passes each.
+        self._shares = can_come_and_go(self._model) and not config.gradient_checkpointing and not ranks.several
+        self._ranks = ranks
         self._pad_id = pad_id
         self._config = config
         self._objective = make_objective(config.loss, clip_low=config.clip_low, clip_high=config.clip_high)
@@ -86,24 +102,30 @@ class GSPOLearner:
             TrainingDiverged: several minibatches in a row had a loss or gradient that is not finite.
         """
         minibatches = self.minibatches(samples, rng)
-        shares = any(batch.prompts is not None for minibatch in minibatches for batch in minibatch)
+        shares = any(batch.prompts is not None for minibatch in minibatches for batch in minibatch.batches)
         with learning(self._weights, self._policy, self._config, shares_prompts=shares):
             return self._update(minibatches, samples)
 
-    def _update(self, minibatches: list[list[MicroBatch]], samples: Sequence[Sample]) -> GSPOStats:
+    def _update(self, minibatches: Sequence[Minibatch], samples: Sequence[Sample]) -> GSPOStats:
+        batches = [minibatch.batches for minibatch in minibatches]
         # Of a batch that is a single step, the weights that learn are those of the old log-probabilities.
-        logp_old = self._score(minibatches) if len(minibatches) > 1 else _unknown(minibatches)
-        reference = self._score_reference(minibatches)
+        logp_old = self._score(batches) if len(batches) > 1 else _unknown(batches)
+        reference = self._score_reference(batches)
         taken = _Tally()
         for minibatch, olds, initial in zip(minibatches, logp_old, reference, strict=True):
-            if not minibatch:
+            if not len(minibatch.rows):
                 taken.skipped += 1
                 continue
-            weights = _role_weights([samples[row] for batch in minibatch for row in batch.rows])
+            weights = _role_weights([samples[row] for row in minibatch.rows])
             self._optimiser.clear()
-            for batch, old, ref in zip(minibatch, olds, initial, strict=True):
-                self._backward(batch, old, ref, [samples[row] for row in batch.rows], weights, taken.open)
+            for batch, old, ref in zip(minibatch.batches, olds, initial, strict=True):
+                if len(batch.rows):
+                    self._backward(batch, old, ref, [samples[row] for row in batch.rows], weights, taken.open)
+                else:
+                    (0 * self.logps(batch)).sum().backward()
                 self._optimiser.gather()
+            if self._ranks.several:
+                taken.open = _merged(self._ranks.collect(taken.open.on_cpu()))
             norm = self._optimiser.step(taken.open.loss)
             taken.close(norm)
             self._count_refused(norm is None)
@@ -122,20 +144,21 @@ class GSPOLearner:
                 f"{remedy}, or check that speakers.model itself gives finite log-probabilities"
             )
 
-    def minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[list[MicroBatch]]:
-        """The micro-batches of each optimiser step on a rollout batch, samples shuffled."""
+    def minibatches(self, samples: Sequence[Sample], rng: np.random.Generator) -> list[Minibatch]:
+        """Those of each optimiser step on a rollout batch, samples shuffled."""
         parts = np.array_split(rng.permutation(len(samples)), self._config.optimiser_steps)
-        return [
-            micro_batches(
-                samples,
-                rows,
-                pad_id=self._pad_id,
-                max_tokens=self._config.micro_batch_tokens,
-                device=self._model.device,
-                share_prompts=self._shares and sharing_pays(samples, rows),
-            )
-            for rows in parts
-        ]
+        return [Minibatch(rows=rows, batches=self._micro_batches(samples, rows)) for rows in parts]
+
+    def _micro_batches(self, samples: Sequence[Sample], rows: np.ndarray) -> list[MicroBatch]:
+        batches = micro_batches(
+            samples,
+            rows,
+            pad_id=self._pad_id,
+            max_tokens=self._config.micro_batch_tokens,
+            device=self._model.device,
+            share_prompts=self._shares and sharing_pays(samples, rows),
+        )
+        return self._ranks.dealt(batches, idle_batch(self._pad_id, self._model.device))
 
     @torch.no_grad()
     def _score(self, minibatches: list[list[MicroBatch]]) -> list[list[torch.Tensor]]:
@@ -185,12 +208,15 @@ class GSPOLearner:
                 figures.kl.append(float((kl * batch.mask.sum(-1)).sum()))
 
     def save(self, folder: Path) -> None:
-        """Writes the optimiser state to ``folder/optimiser.pt``."""
-        torch.save(self._optimiser.state(), folder / "optimiser.pt")
+        """Writes the optimiser state to ``folder/optimiser.pt``, the same file whatever the number of processes."""
+        state = self._optimiser.state()
+        if self._ranks.leads:
+            torch.save(state, folder / "optimiser.pt")
 
     def load(self, folder: Path) -> None:
         """Reads the optimiser state from ``folder/optimiser.pt``."""
-        state = torch.load(folder / "optimiser.pt", map_location=self._model.device, weights_only=True)
+        device = "cpu" if self._ranks.several else self._model.device  # of which each process then takes its part
+        state = torch.load(folder / "optimiser.pt", map_location=device, weights_only=True)
         self._optimiser.load_state(state)
 
 
@@ -217,6 +243,25 @@ class _Figures:
     difference_max: float = 0.0
     tokens: float = 0.0
     kl: list[float] = field(default_factory=list)
+
+    def on_cpu(self) -> "_Figures":
+        """The same, to be sent to other processes."""
+        clipped, deviations = [each.cpu() for each in self.clipped], [each.cpu() for each in self.deviations]
+        return replace(self, clipped=clipped, deviations=deviations)
+
+
+def _merged(parts: Sequence[_Figures]) -> _Figures:
+    """The figures of a minibatch that several processes computed."""
+    return _Figures(
+        loss=sum(part.loss for part in parts),
+        masked=sum(part.masked for part in parts),
+        clipped=[each for part in parts for each in part.clipped],
+        deviations=[each for part in parts for each in part.deviations],
+        differences=[each for part in parts for each in part.differences],
+        difference_max=max(part.difference_max for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        kl=[each for part in parts for each in part.kl],
+    )
 
 
 class _Tally:

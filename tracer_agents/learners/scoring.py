@@ -10,6 +10,7 @@ Two savings, each taken only where it pays and where the model is seen to suppor
 Both give what the plain pass gives but for rounding.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
 
 from tracer_agents.generation.attention import completion_logits, safe_width
+from tracer_agents.generation.sharding import as_forward
 from tracer_agents.learners.batches import MicroBatch
 from tracer_agents.learners.objectives import token_logps
 
@@ -36,13 +38,14 @@ class Scorer:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model: Any = model
         self._headed: bool | None = None  # whether the output layer alone gives the logits; None: not tried yet
+        self._within = as_forward(model, _computed)
 
     def logps(self, batch: MicroBatch) -> torch.Tensor:
         """log-probabilities at temperature 1 of the completion tokens, (B, T); padding's mean nothing."""
         head = self._model.get_output_embeddings()
         large = batch.mask.numel() * head.weight.shape[0] > WHOLE_LOGITS and self._has_a_plain_head()
         if large:
-            return _in_parts(head, self._states(batch), batch)
+            return self._within(lambda: _in_parts(head, self._states(batch), batch))
         if batch.prompts is None:
             width = batch.completion_width
             return token_logps(
@@ -94,6 +97,10 @@ class Scorer:
         )
         return torch.cat([last, getattr(rest, what)[:, :length]], dim=1)
 
+    def settle(self) -> None:
+        """Tries the output layer now, not once it is needed: with forward passes."""
+        self._has_a_plain_head()
+
     @torch.no_grad()
     def _has_a_plain_head(self) -> bool:
         """Whether logits are the output layer of the last states and nothing more, tried once on a few tokens."""
@@ -102,11 +109,22 @@ class Scorer:
             head = model.get_output_embeddings()
             ids = torch.arange(8, device=model.device).remainder(head.weight.shape[0]).unsqueeze(0)
             expected = model(input_ids=ids, use_cache=False).logits.float()
-            states = getattr(model.base_model(input_ids=ids, use_cache=False), "last_hidden_state", None)
-            fits = states is not None and states.shape[-1] == head.weight.shape[-1]
+            logits = self._within(lambda: _plain_logits(model, ids))
             allowed = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * (1 + float(expected.abs().max()))
-            self._headed = fits and float((head(states).float() - expected).abs().max()) <= allowed
+            self._headed = logits is not None and float((logits.float() - expected).abs().max()) <= allowed
         return bool(self._headed)
+
+
+def _computed(compute: Callable[[], Any]) -> Any:
+    return compute()
+
+
+def _plain_logits(model: Any, ids: torch.Tensor) -> torch.Tensor | None:
+    """(1, T, V): the output layer of the last states; None: it is for others."""
+    head = model.get_output_embeddings()
+    states = getattr(model.base_model(input_ids=ids, use_cache=False), "last_hidden_state", None)
+    fits = states is not None and states.shape[-1] == head.weight.shape[-1]
+    return head(states) if fits else None
 
 
 def _in_parts(head: torch.nn.Module, states: torch.Tensor, batch: MicroBatch) -> torch.Tensor:

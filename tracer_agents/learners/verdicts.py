@@ -21,6 +21,7 @@ from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.weights import Weights
 from tracer_agents.learners.backward import learning
 from tracer_agents.learners.optimiser import MasterAdamW
+from tracer_agents.learners.ranks import ALONE, Ranks
 
 MAX_REFUSED = 3  # minibatches in a row without a finite gradient, before training stops
 
@@ -103,6 +104,7 @@ class VerdictLearner:
         loss: VerdictLoss = "cross_entropy",
         batch_size: int = 64,
         beside: MasterAdamW | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._weights = weights
         self._policy = policy
@@ -112,6 +114,7 @@ class VerdictLearner:
         self._loss: VerdictLoss = loss
         self._batch_size = batch_size
         self._optimiser = MasterAdamW(weights.parameters(policy), config, beside=beside)
+        self._ranks = ranks
         self._refused_in_a_row = 0
 
     def update(self, samples: Sequence[VerdictSample], rng: np.random.Generator, *, epochs: int = 1) -> VerdictStats:
@@ -165,15 +168,24 @@ class VerdictLearner:
         """One minibatch: its loss, and the norm of its gradient; None: no step was taken. Fills unknown chances."""
         self._optimiser.clear()
         total = 0.0
-        for part in self._micro_batches(samples, rows):
-            margin = self._margin([samples[row] for row in part])
-            right = margin.new_tensor([float(samples[row].right) for row in part])
-            loss = verdict_loss(margin, right, self._loss).sum() / len(rows)
+        chances: list[tuple[np.ndarray, np.ndarray]] = []  # rows, and P(RIGHT) of each
+        for part in self._ranks.dealt(self._micro_batches(samples, rows), np.array([], dtype=np.int64)):
+            # A process that is left without a micro-batch computes one that weighs nothing.
+            margin = self._margin([samples[row] for row in (part if len(part) else rows[:1])])
+            if len(part):
+                right = margin.new_tensor([float(samples[row].right) for row in part])
+                loss = verdict_loss(margin, right, self._loss).sum() / len(rows)
+                chances.append((part, margin.detach().double().sigmoid().cpu().numpy()))
+            else:
+                loss = (0 * margin).sum()
             loss.backward()
             self._optimiser.gather()
             total += float(loss.detach())
+        collected = self._ranks.collect((total, chances))
+        for part, computed in (each for _, theirs in collected for each in theirs):
             first = np.isnan(chance[part])
-            chance[part[first]] = margin.detach().double().sigmoid().cpu().numpy()[first]
+            chance[part[first]] = computed[first]
+        total = sum(theirs for theirs, _ in collected)
         return total, self._optimiser.step(total)
 
     def _margin(self, samples: Sequence[VerdictSample]) -> torch.Tensor:
@@ -209,12 +221,15 @@ class VerdictLearner:
             )
 
     def save(self, folder: Path) -> None:
-        """Writes the optimiser state to ``folder/verdicts.pt``."""
-        torch.save(self._optimiser.state(), folder / "verdicts.pt")
+        """Writes the optimiser state to ``folder/verdicts.pt``, the same file whatever the number of processes."""
+        state = self._optimiser.state()
+        if self._ranks.leads:
+            torch.save(state, folder / "verdicts.pt")
 
     def load(self, folder: Path) -> None:
         """Reads the optimiser state from ``folder/verdicts.pt``."""
-        state = torch.load(folder / "verdicts.pt", map_location=self._model.device, weights_only=True)
+        device = "cpu" if self._ranks.several else self._model.device  # of which each process then takes its part
+        state = torch.load(folder / "verdicts.pt", map_location=device, weights_only=True)
         self._optimiser.load_state(state)
 
 

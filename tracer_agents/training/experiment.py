@@ -18,6 +18,7 @@ from tracer_agents.evaluation.examiner import TEAM, Examiner, figures
 from tracer_agents.evaluation.play import draw_episodes, majority, sample_answers
 from tracer_agents.evaluation.summary import RecordedModel, ReplaySummary, Summary
 from tracer_agents.generation.gate import require
+from tracer_agents.learners.ranks import ALONE, Ranks
 from tracer_agents.report.sources import write_report
 from tracer_agents.rollout.records import DialogueRecord
 from tracer_agents.rollout.remembering import RememberingSpeakers
@@ -32,7 +33,7 @@ from tracer_agents.training.stages import Display, Stages
 from tracer_agents.training.trainer import Trainer, train
 from tracer_agents.types import Controller, Episode
 from tracer_env.cost import external_count, utterance_count
-from tracer_env.errors import DataError
+from tracer_env.errors import ConfigError, DataError
 from tracer_env.seeding import EPISODES
 from tracer_env.tasks.base import Task
 
@@ -50,6 +51,7 @@ def run_training(
     display: Display,
     allow_older: bool = False,
     logs: Sequence[OpenLog] = (),
+    ranks: Ranks = ALONE,
 ) -> Summary:
     """``tracer train``: returns what it wrote to ``summary.json``.
 
@@ -60,21 +62,30 @@ def run_training(
         display: shows how the run gets on.
         allow_older: where the newest checkpoint is damaged, go on from the newest whole one.
         logs: where figures go beside the run's own files.
+        ranks: the processes that train together, of which this one leads.
 
     Raises:
+        ConfigError: several processes, and nothing for them to learn.
         RunError: the folder holds a run already, or none to resume, or a damaged one.
         LeakageError: the task is for evaluation only.
     """
     config.require_trainable()
     check_keys(config)
+    if ranks.several and not any(use.trained for use in config.models):
+        raise ConfigError(
+            f"no speaker learns under these settings, so {ranks.size} processes have nothing to share: start one, "
+            "without torchrun"
+        )
     resumed = RunDirectory.resume(out, config, allow_older=allow_older)
     with resumed if resume else RunDirectory.create(out, config) as run, ExitStack() as resources:
-        for note in (*run.notes, *expansion_notes(config), how_to_watch(run.folder)):
+        shared = [f"{ranks.size} processes share the learner"] if ranks.several else []
+        for note in (*run.notes, *shared, *expansion_notes(config), how_to_watch(run.folder)):
             display.note(note)
         stages = Stages(display)
         with stages("load"):
             begun = bool(run.checkpoints.steps())
-            parts = resources.enter_context(build(config, weights=run.checkpoints.latest() if begun else None))
+            weights = run.checkpoints.latest() if begun else None
+            parts = resources.enter_context(build(config, weights=weights, ranks=ranks))
             parts.task.draw("train", 0, 1, seed=config.seed)  # refuses evaluation-only tasks before any work
         pass_gate(parts, stages)
         training = Training(
