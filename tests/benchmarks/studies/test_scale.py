@@ -25,7 +25,7 @@ def test_points_are_kept_and_not_measured_again(tmp_path, monkeypatch, capsys):
     assert scale.main([*words, "--up-to", "30000"]) == 0
     assert scale.main(words) == 0
 
-    assert asked == [10_000, 30_000, 100_000]
+    assert asked == [10_000, 30_000, 100_000, 1_000_000]
     kept = json.loads((tmp_path / "scale.json").read_text())
     assert kept["report: records"]["30000"]["seconds"] == 60_000
     assert "1.00" in capsys.readouterr().out

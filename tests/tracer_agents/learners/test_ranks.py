@@ -6,17 +6,25 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tracer_agents.build.parts import load_trained
-from tracer_agents.generation.sharding import shard
+from tracer_agents.generation.sharding import is_part, scatter, shard
+from tracer_agents.generation.weights import WholeModel
+from tracer_agents.learners.policies import PolicyLearners
+from tracer_agents.learners.policy import GSPOLearner
 from tracer_agents.learners.ranks import ALONE, Ranks, joined
+from tracer_agents.learners.together import SharedLearners, shard_alike
 from tracer_env.errors import ConfigError
 
 SCRIPT = Path(__file__).with_name("ranks_at_work.py")
@@ -218,3 +226,39 @@ def test_a_model_without_layers_is_refused():
     model = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=4, n_layer=0, n_head=1, n_positions=8))
     with pytest.raises(ConfigError, match=r"gpt2 models have no layers.*start one process"):
         shard(model, None)
+
+
+@pytest.fixture
+def one() -> Iterator[Ranks]:
+    """A process that trains together with nobody, over gloo."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield Ranks(0, 1, dist.group.WORLD)
+    dist.destroy_process_group()
+
+
+def test_a_model_in_one_part_learns_generates_and_is_saved_as_one_that_is_not_cut(one, at_work, tmp_path):
+    plain, cut = WholeModel(at_work.gpt2()), WholeModel(at_work.gpt2())
+    shard_alike(cut.model, one)
+    assert all(is_part(parameter) for parameter in cut.model.parameters())
+    made = []
+    for weights, kind in ((plain, PolicyLearners), (cut, partial(SharedLearners, ranks=one))):
+        learner = GSPOLearner(weights, pad_id=at_work.PAD, config=at_work.CONFIG)
+        learner._scorer.settle()  # as several processes do before anything else
+        made.append(kind({"shared": learner}, weights))
+    figures = [learners.update(at_work.samples(), at_work.rng)["shared"] for learners in made]
+    whole, parts = (asdict(replace(each, kl=0.0)) for each in figures)  # nobody asked for it
+    assert parts == pytest.approx(whole, rel=1e-6, abs=1e-12)
+    for learners in made:
+        learners.gather()
+    first, second = plain.model.state_dict(), cut.model.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.allclose(first[name], second[name], atol=1e-7) for name in first)
+    ids = torch.tensor([[3, 4, 5]])
+    with torch.no_grad():
+        torch.testing.assert_close(cut.model(ids).logits, plain.model(ids).logits)
+    made[1].save(tmp_path)
+    made[0].load(tmp_path)  # the same file, whoever wrote it
+    scatter(cut.model)
+    assert all(is_part(parameter) for parameter in cut.model.parameters())
+    made[1].load(tmp_path)
+    made[1].update(at_work.samples(), at_work.rng)
