@@ -136,7 +136,7 @@ def servers(out: Path, kills: int, python: Path | None) -> dict[str, Any]:
     spec = ServerSpec(model=str(TINY), python=find_python(python), device="cpu", port=31977)
     config = load_config(
         preset="demo-paper",
-        overrides={**SETTINGS, "backend.name": "sglang", "backend.url": spec.url, "trainer.steps": kills + 2},
+        overrides={**SETTINGS, "backend.name": "sglang", "backend.url": spec.url, "trainer.steps": 2 * kills},
     )
     with (out / "server.txt").open("wb") as log:
         server = Server(spec, log)
