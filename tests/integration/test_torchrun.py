@@ -111,8 +111,8 @@ def test_two_processes_make_the_run_of_one(tmp_path):
 def test_a_killed_follower_ends_the_run_and_either_number_goes_on(tmp_path, delay_seconds):
     run, copy = tmp_path / "run", tmp_path / "copy"
     process = start(*BEGIN, "--out", run, processes=2)
-    said = kill_follower_when(process, run / "metrics.jsonl", 1, delay_seconds)
-    assert f"tracer train --resume --out {run}" in said or "go on with train --resume" in said
+    output = kill_follower_when(process, run / "metrics.jsonl", 1, delay_seconds)
+    assert f"tracer train --resume --out {run}" in output or "go on with train --resume" in output
     assert lines(run / "metrics.jsonl") < STEPS
     assert not (run / "summary.json").exists()
     assert not list((run / "checkpoints").glob(".*"))  # nothing half-written

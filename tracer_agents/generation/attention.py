@@ -8,6 +8,9 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of logits that are computed in another way
+_HALF_TOLERANCE = 0.1
+
 
 @contextmanager
 def attention(model: PreTrainedModel, kernel: str) -> Iterator[None]:
@@ -82,6 +85,12 @@ def safe_width(width: int, device: torch.device) -> int:
     wrong at some widths that are 1 more than a multiple of 32 (pytorch issue 191937, transformers issue 47651).
     """
     return width if device.type == "cpu" else -(-width // 8) * 8
+
+
+def agree(computed: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits are the same but for the rounding of a model in ``dtype``."""
+    allowed = _TOLERANCE.get(dtype, _HALF_TOLERANCE) * (1 + float(expected.abs().max()))
+    return float((computed.float() - expected.float()).abs().max()) <= allowed
 
 
 def completion_logits(

@@ -22,7 +22,7 @@ from tracer_agents.generation.decoding.cache import can_come_and_go
 from tracer_agents.generation.decoding.choices import choice_logps, choose_among
 from tracer_agents.generation.decoding.loop import DecodeLoop, Sampled
 from tracer_agents.generation.decoding.prefixes import Asked
-from tracer_agents.generation.decoding.prompts import NextLogits, Prefill, padded
+from tracer_agents.generation.decoding.prompts import NextLogits, Prefill, at_once, padded
 from tracer_agents.generation.decoding.sampling import RowNoise
 from tracer_agents.generation.decoding.threads import suitable_threads
 from tracer_agents.generation.gate import Check, Learner, Probes
@@ -138,10 +138,11 @@ class TransformersBackend:
 
     def _next_logits(self, prompts: Iterable[Asked]) -> Iterator[NextLogits]:
         """Without a cache."""
-        order = sorted(prompts, key=lambda prompt: len(prompt[1]))
-        for first in range(0, len(order), self._batch_size):
-            batch = order[first : first + self._batch_size]
-            width = safe_width(len(batch[-1][1]), self._model.device)
+        order = sorted(prompts, key=lambda prompt: -len(prompt[1]))
+        while order:
+            count = at_once(len(order[0][1]), self._model.device, self._batch_size)
+            batch, order = order[:count], order[count:]
+            width = safe_width(len(batch[0][1]), self._model.device)
             ids, mask = (each.to(self._model.device) for each in padded([row for _, row in batch], width, self._pad_id))
             with self._weights.by_row([policy for policy, _ in batch]):
                 output = cast(Any, self._model)(

@@ -17,15 +17,13 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache, PreTrainedModel
 
-from tracer_agents.generation.attention import completion_logits, safe_width
+from tracer_agents.generation.attention import agree, completion_logits, safe_width
 from tracer_agents.generation.sharding import as_forward
 from tracer_agents.learners.batches import MicroBatch
 from tracer_agents.learners.objectives import token_logps
 
 WHOLE_LOGITS = 2**25  # elements of (B, T, V) that are held at once
 PART_LOGITS = 2**24  # elements of a part, where they are not
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of logits, when the output layer alone is tried
-_HALF_TOLERANCE = 0.1
 
 
 class Scorer:
@@ -108,10 +106,9 @@ class Scorer:
             model = self._model
             head = model.get_output_embeddings()
             ids = torch.arange(8, device=model.device).remainder(head.weight.shape[0]).unsqueeze(0)
-            expected = model(input_ids=ids, use_cache=False).logits.float()
+            expected = model(input_ids=ids, use_cache=False).logits
             logits = self._within(lambda: _plain_logits(model, ids))
-            allowed = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * (1 + float(expected.abs().max()))
-            self._headed = logits is not None and float((logits.float() - expected).abs().max()) <= allowed
+            self._headed = logits is not None and agree(logits, expected, model.dtype)
         return bool(self._headed)
 
 

@@ -237,13 +237,13 @@ def _keep(weights: Weights, ranks: Ranks, folder: Path) -> dict[str, Any]:
     def work(team: PolicyLearners) -> list[torch.Tensor]:
         update(team, by_role=len(weights.names) > 1)
         team.gather()
-        said = [_what_it_says(weights)]
+        texts = [_what_it_says(weights)]
         weights.save(folder)
         team.save(folder)
-        said.append(_what_it_says(weights))  # what is kept stays whole
+        texts.append(_what_it_says(weights))  # what is kept stays whole
         update(team, by_role=len(weights.names) > 1)
         team.gather()
-        return [*said, _what_it_says(weights)]
+        return [*texts, _what_it_says(weights)]
 
     for name in weights.names:
         weights.folder(folder, name).mkdir(parents=True, exist_ok=True)

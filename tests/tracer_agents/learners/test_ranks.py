@@ -72,11 +72,11 @@ def ranks(single, folder) -> list[dict[str, Any]]:
         for rank in range(2)
     ]
     try:
-        said = [process.communicate(timeout=PATIENCE_SECONDS)[0].decode() for process in processes]
+        output = [process.communicate(timeout=PATIENCE_SECONDS)[0].decode() for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], output
     return [torch.load(folder / f"rank_{rank}.pt", weights_only=False) for rank in range(2)]
 
 
@@ -140,8 +140,8 @@ def test_a_loss_that_is_not_finite_in_one_process_is_refused_by_all(single, rank
 @pytest.mark.parametrize("what", ["whole", "adapters"])
 def test_the_leader_alone_computes_with_all_that_was_learned(single, ranks, what):
     expected = single["kept"][what]["result"]
-    said = ranks[0]["kept"][what]["result"]
-    assert difference(expected, said) < 1e-4
+    output = ranks[0]["kept"][what]["result"]
+    assert difference(expected, output) < 1e-4
     assert not torch.equal(expected[1], expected[2])
 
 

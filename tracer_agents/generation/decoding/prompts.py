@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from tracer_agents.generation.attention import safe_width
+from tracer_agents.generation.attention import agree, safe_width
 from tracer_agents.generation.base import GenerationRequest
 from tracer_agents.generation.decoding.cache import RowCache, has_windows
 from tracer_agents.generation.decoding.prefixes import Asked, Node, prefix_tree
@@ -19,8 +19,6 @@ LEAST_SHARED: int | None = 64  # tokens that a second forward pass of a few prom
 ENTERING = 4  # waiting rows enter a batch once 1 in so many slots is free
 _TOKENS = {"cpu": 2048}
 _TOKENS_ELSEWHERE = 32768
-_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}  # of logits, when sharing is tried
-_HALF_TOLERANCE = 0.1
 _TRIED = 60  # tokens
 
 
@@ -84,6 +82,11 @@ def padded(prompts: Sequence[Sequence[int]], width: int, pad_id: int) -> tuple[t
     return ids, mask
 
 
+def at_once(longest: int, device: torch.device, most: int) -> int:
+    """How many prompts of up to ``longest`` tokens are computed in one forward pass, ``most`` at the most."""
+    return max(1, min(_TOKENS.get(device.type, _TOKENS_ELSEWHERE) // longest, most))
+
+
 def asking_by_prompt(requests: Sequence[GenerationRequest]) -> dict[Asked, list[int]]:
     """Which requests ask for each distinct prompt of a policy."""
     asking: dict[Asked, list[int]] = {}
@@ -126,12 +129,11 @@ class Prefill:
     def _computed(self, nodes: Sequence[tuple[Node, int]], above: Prompts | None) -> Iterator[Computed]:
         """Of nodes with their places in what is above them; a part's own lower nodes come before the next part."""
         model = self._weights.model
-        limit = _TOKENS.get(model.device.type, _TOKENS_ELSEWHERE)
+        # Behind a prefix a row holds more than it computes: no more of them than enter a batch at once.
+        most = self._rows if above is None else max(1, self._rows // ENTERING)
         order = sorted(nodes, key=lambda placed: (-len(placed[0].tokens), placed[0].policy, placed[0].tokens))
         while order:
-            # Behind a prefix a row holds more than it computes: no more of them than enter a batch at once.
-            most = self._rows if above is None else max(1, self._rows // ENTERING)
-            count = max(1, min(limit // len(order[0][0].tokens), most))
+            count = at_once(len(order[0][0].tokens), model.device, most)
             together, places = zip(*order[:count], strict=True)
             order = order[count:]
             behind = None if above is None else (above, torch.tensor(places, device=model.device))
@@ -164,5 +166,4 @@ class Prefill:
             copies = torch.zeros(len(rest), dtype=torch.long, device=model.device)
             shared = Prompts(model, rest, self._pad_id, behind=(first, copies))
             whole = Prompts(model, [[*prefix, *row] for row in rest], self._pad_id)
-        allowed = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * (1 + float(whole.logits.abs().max()))
-        return float((shared.logits - whole.logits).abs().max()) <= allowed
+        return agree(shared.logits, whole.logits, model.dtype)

@@ -9,6 +9,7 @@ import torch
 from tracer_agents.build import load_policy
 from tracer_agents.config import load_config
 from tracer_agents.generation.base import GenerationRequest
+from tracer_agents.generation.decoding import prompts
 from tracer_agents.generation.decoding.choices import choose_among
 from tracer_agents.generation.transformers import TransformersBackend
 from tracer_env.dialogue import FinishReason
@@ -87,3 +88,22 @@ def test_one_token_is_all_the_room_that_a_choice_needs(policy):
     )
     assert len(fits.output_ids) == 1
     assert (longer.finish_reason, longer.output_ids, longer.choice_logps) == (FinishReason.TOO_LONG, (), ())
+
+
+def test_a_model_without_movable_rows_gives_the_same_in_passes_of_bounded_size(policy, monkeypatch):
+    requests = [asked(policy, row) for row in range(12)]
+    expected = backend(policy).generate(requests)
+    without = backend(policy)
+    without._prefill = without._loop = None  # as for recurrent states
+    longest, sizes = max(len(request.prompt_ids) for request in requests), []
+    monkeypatch.setitem(prompts._TOKENS, "cpu", 3 * longest)
+    watch = policy.model.register_forward_pre_hook(
+        lambda model, inputs, named: sizes.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    generations = without.generate(requests)
+    watch.remove()
+    for one, other in zip(generations, expected, strict=True):
+        assert one.choice_logps == pytest.approx(other.choice_logps, abs=1e-4)
+        assert one.output_ids == other.output_ids
+    assert len(sizes) > 3
+    assert max(rows * width for rows, width in sizes) <= 3 * longest
